@@ -1,0 +1,67 @@
+//! The money core of Uni-Manager: amounts, billing periods, rating, run-out and postings. Pure: no I/O, no clock, no async,
+//! no float; what a function needs is a parameter, and one function rounds.
+//!
+//! | question | file |
+//! |---|---|
+//! | what is an amount, a price per hour, an accrued sum | `money`, `rate`, `accrued` (with [`round6`], the one rounding) |
+//! | which hour and which billing month is it | `period` |
+//! | what does a meter cost | `rating` |
+//! | to which instant did a balance pay | `run_out` |
+//! | how long will a balance last | `runway` |
+//! | what must be in the wallet to create or resume | `hold` |
+//! | what is posted to the ledger | `posting` |
+//!
+//! # The hour, worked through
+//!
+//! A machine of plan S costs 0.0083 an hour running and 0.0021 stopped, at most 5.60 a month. It runs from 14:00 to 14:20, is
+//! stopped until 14:50 and runs again until 15:00: 0.0083 × 1,200 s + 0.0021 × 1,800 s + 0.0083 × 600 s = 18.72, and 18.72 /
+//! 3,600 = 0.0052.
+//!
+//! ```
+//! use billing::{MeterState, Money, Month, Piece, Posting, rate_pieces};
+//! use chrono::{DateTime, Utc};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let zone = chrono_tz::Europe::Paris;
+//! let at = |time: &str| format!("2026-11-20T{time}:00Z").parse::<DateTime<Utc>>();
+//! let cap = Some("5.60".parse()?);
+//! let (running, stopped) = ("0.0083".parse()?, "0.0021".parse()?);
+//! let pieces = [
+//!     Piece { from: at("14:00")?, to: at("14:20")?, rate: running, cap },
+//!     Piece { from: at("14:20")?, to: at("14:50")?, rate: stopped, cap },
+//!     Piece { from: at("14:50")?, to: at("15:00")?, rate: running, cap },
+//! ];
+//!
+//! let mut state = MeterState::new(Month::of(at("14:00")?, zone));
+//! let mut total = Money::ZERO;
+//! rate_pieces(&mut state, &pieces, zone, |charge| total += charge.amount)?;
+//!
+//! assert_eq!(total.to_string(), "0.005200");
+//! assert_eq!(state.accrued.to_string(), "18.72");
+//! let posting = Posting::charge("wallet", total)?;
+//! assert_eq!(posting.net(&billing::Account::Revenue), total);
+//! # Ok(())
+//! # }
+//! ```
+
+mod accrued;
+mod fixed;
+mod hold;
+mod money;
+mod period;
+mod posting;
+mod rate;
+mod rating;
+mod run_out;
+mod runway;
+
+pub use accrued::{Accrued, round6};
+pub use fixed::{DecimalError, OutOfRange};
+pub use hold::{HOLD_HOURS, hold_for, resumable};
+pub use money::Money;
+pub use period::{Hours, Month, NotAMonth, hour_ceil, hour_floor, hours};
+pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, UnknownCode};
+pub use rate::Rate;
+pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
+pub use run_out::{WalletMeter, run_out_instant, total_through};
+pub use runway::{BurnLine, HORIZON_MONTHS, RunsOut, burn, runs_out_at};

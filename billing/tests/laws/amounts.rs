@@ -1,0 +1,129 @@
+//! Laws of numbers: nothing is lost between text, decimal and unit; a half goes to the even neighbour, once; postings balance.
+
+use billing::{Account, Accrued, Code, Leg, Money, Posting, Rate, hold_for, resumable, round6};
+use proptest::prelude::*;
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use crate::draw;
+
+const MONEY_LIMIT: i128 = 100_000_000_000_000_000_000;
+
+fn account() -> impl Strategy<Value = Account<u8>> {
+    prop_oneof![
+        (0_u8..3).prop_map(Account::Wallet),
+        Just(Account::Revenue),
+        Just(Account::ManualCredits),
+        Just(Account::Promotions),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_amount_survives_every_form(micros in 1 - MONEY_LIMIT..MONEY_LIMIT) {
+        let amount = Money::from_micros(micros);
+
+        prop_assert_eq!(Money::try_from(amount.to_decimal()), Ok(amount));
+        prop_assert_eq!(amount.to_string().parse(), Ok(amount));
+        prop_assert_eq!(amount.to_string(), amount.to_decimal().to_string());
+        prop_assert_eq!(round6(Accrued::worth(amount)), amount);
+    }
+
+    #[test]
+    fn a_rate_survives_every_form(units in 0..MONEY_LIMIT) {
+        let rate = Rate::try_from_units(units).expect("in range");
+
+        prop_assert_eq!(Rate::try_from(rate.to_decimal()), Ok(rate));
+        prop_assert_eq!(rate.to_string().parse(), Ok(rate));
+        prop_assert_eq!(rate.to_string(), rate.to_decimal().normalize().to_string());
+    }
+
+    #[test]
+    fn an_accrued_sum_survives_every_form(units in -(1_i128 << 95)..1_i128 << 95) {
+        let accrued = Accrued::from_units(units);
+        let decimal = accrued.to_decimal().expect("in range");
+
+        prop_assert_eq!(Accrued::try_from_decimal(decimal), Ok(accrued));
+        prop_assert_eq!(accrued.to_string().parse(), Ok(accrued));
+    }
+
+    #[test]
+    fn a_decimal_is_taken_exactly_or_refused(mantissa in -(1_i128 << 95)..1_i128 << 95, scale in 0_u32..=28) {
+        let decimal = Decimal::from_i128_with_scale(mantissa, scale);
+
+        match Money::try_from(decimal) {
+            Ok(amount) => prop_assert_eq!(amount.to_decimal(), decimal),
+            Err(_) => prop_assert!(
+                decimal.normalize().scale() > 6 || decimal.abs().trunc() >= Decimal::from(100_000_000_000_000_i64)
+            ),
+        }
+    }
+
+    #[test]
+    fn an_invoice_figure_agrees_with_another_implementation(micros in 1 - MONEY_LIMIT..MONEY_LIMIT, places in 0_u32..=6) {
+        let amount = Money::from_micros(micros);
+
+        prop_assert_eq!(
+            amount.rounded_to(places),
+            amount.to_decimal().round_dp_with_strategy(places, RoundingStrategy::MidpointNearestEven)
+        );
+    }
+
+    #[test]
+    fn the_rounding_is_nearest_and_even_at_the_half(micros in -1_000_000_000_i128..1_000_000_000, beside in -2_i128..=2) {
+        let unit = Accrued::worth(Money::from_micros(1)).units();
+        let half = micros * unit + unit / 2;
+
+        let rounded = round6(Accrued::from_units(half + beside)).micros();
+
+        let expected = match beside {
+            0 if micros % 2 == 0 => micros,
+            0 => micros + 1,
+            below if below < 0 => micros,
+            _ => micros + 1,
+        };
+        prop_assert_eq!(rounded, expected);
+    }
+
+    #[test]
+    fn a_posting_balances(
+        legs in prop::collection::vec((account(), account(), 1_i128..1_000_000_000), 1..8),
+    ) {
+        let legs: Vec<_> = legs
+            .into_iter()
+            .filter(|(debit, credit, _)| debit != credit)
+            .map(|(debit, credit, micros)| Leg { debit, credit, amount: Money::from_micros(micros), code: Code::Charge })
+            .collect();
+        prop_assume!(!legs.is_empty());
+        let posting = Posting::new(legs).expect("valid legs");
+
+        let net = [
+            Account::Wallet(0),
+            Account::Wallet(1),
+            Account::Wallet(2),
+            Account::Revenue,
+            Account::ManualCredits,
+            Account::Promotions,
+        ]
+        .iter()
+        .map(|account| posting.net(account))
+        .sum::<Money>();
+
+        prop_assert_eq!(net, Money::ZERO);
+    }
+
+    #[test]
+    fn what_resumes_is_carried_and_is_the_front_of_the_list(
+        rates in prop::collection::vec(draw::rate(), 0..8),
+        micros in -1_000_000_i128..50_000_000,
+    ) {
+        let available = Money::from_micros(micros);
+        let candidates: Vec<_> = rates.into_iter().enumerate().collect();
+        let need = |count: usize| candidates[..count].iter().map(|(_, rate)| hold_for(*rate)).sum::<Money>();
+
+        let resumed = resumable(available, &candidates);
+
+        prop_assert_eq!(&resumed, &(0..resumed.len()).collect::<Vec<_>>());
+        prop_assert!(resumed.is_empty() || need(resumed.len()) <= available);
+        prop_assert!(resumed.len() == candidates.len() || need(resumed.len() + 1) > available);
+    }
+}

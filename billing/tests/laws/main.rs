@@ -1,0 +1,8 @@
+//! The laws of the money core, each for many inputs: what must be true however time is cut, whatever the caps and wherever
+//! the platform stands. Single examples are beside the code.
+
+mod amounts;
+mod draw;
+mod periods;
+mod rating;
+mod running_out;

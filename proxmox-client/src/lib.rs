@@ -1,0 +1,89 @@
+//! A typed async client of the Proxmox VE API for virtual machines, versions 8 and 9. It knows
+//! Proxmox' notations, answers and ways to fail; it does not know what its caller sells, stores
+//! or retries.
+//!
+//! Every call ends in one of three kinds of [`Error`]: never sent, maybe done, or refused. A
+//! change that is maybe done must be looked for before it is repeated.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use proxmox_client::{
+//!     ApiToken, Client, CloneVm, ConfigChange, Error, Settings, TaskEnd, TaskWait, Trust,
+//! };
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let token = ApiToken::parse("panel@pve!app=12345678-1234-1234-1234-123456789abc")?;
+//! let settings = Settings::new("https://pve1.example:8006", token, Trust::PublicRoots);
+//! let client = Client::new(settings)?;
+//!
+//! let clone = CloneVm::new(101).name("web-1").full(true).storage("local-lvm");
+//! let task = match client.clone_vm("pve1", 9000, &clone).await {
+//!     Ok(task) => task,
+//!     Err(Error::Refused(refusal)) if refusal.is_already_exists() => {
+//!         return Err("101 is taken".into());
+//!     }
+//!     Err(other) => return Err(other.into()),
+//! };
+//! let wait = TaskWait::new(Duration::from_secs(600));
+//! match client.wait_for_task(&task, &wait).await? {
+//!     TaskEnd::Ok | TaskEnd::Warnings(_) => {}
+//!     TaskEnd::Failed(error) => return Err(error.into()),
+//! }
+//!
+//! let change = ConfigChange::new()
+//!     .cores(2)
+//!     .memory_mib(4096)
+//!     .tags(["web", "customer-7"])
+//!     .ssh_keys(&["ssh-ed25519 AAAAC3… somebody@example"]);
+//! client.set_vm_config("pve1", 101, &change).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod agent;
+mod answer;
+mod client;
+mod cloud_init;
+mod cluster;
+mod config_change;
+mod devices;
+mod error;
+mod fingerprint;
+mod lenient;
+mod nodes;
+mod property_string;
+mod request;
+mod settings;
+mod storage;
+mod tags;
+mod tasks;
+mod tls;
+mod upid;
+mod vm_config;
+mod vm_lifecycle;
+mod vm_power;
+mod words;
+
+pub use access::Permissions;
+pub use agent::{GuestAddress, GuestInterface};
+pub use client::Client;
+pub use cloud_init::{IpConfig, IpConfigError, Ipv4Config, Ipv6Config, decode_ssh_keys, encode_ssh_keys};
+pub use cluster::{ClusterEntry, ClusterEntryKind, Resource, ResourceFilter, ResourceKind, Version};
+pub use config_change::ConfigChange;
+pub use devices::{AgentOption, Disk, DiskSize, DiskSizeError, NetworkDevice, Smbios1};
+pub use error::{Error, MaybeDoneCause, NeverSentCause, Refusal};
+pub use fingerprint::Fingerprint;
+pub use nodes::{Node, NodeStatus};
+pub use property_string::{PropertyString, PropertyStringError};
+pub use settings::{ApiToken, Settings, SettingsError, Trust};
+pub use storage::{ContentFilter, Storage, Volume};
+pub use tags::Tags;
+pub use tasks::{TaskEnd, TaskError, TaskLog, TaskLogLine, TaskStatus, TaskWait, WaitError};
+pub use tls::fetch_fingerprint;
+pub use upid::{Upid, UpidError};
+pub use vm_config::VmConfig;
+pub use vm_lifecycle::CloneVm;
+pub use vm_power::{HighAvailability, PowerState, VmStatus};
+pub use words::Words;

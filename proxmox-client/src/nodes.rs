@@ -1,0 +1,63 @@
+//! The list of nodes. What runs on them is in the other areas.
+
+use serde::Deserialize;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::lenient::{self, text_enum};
+use crate::request::Parameters;
+
+text_enum! {
+    /// Whether a node is there.
+    NodeStatus {
+        /// A reachable member.
+        Online = "online",
+        /// Not reachable.
+        Offline = "offline",
+        /// Nothing reported yet.
+        Unknown = "unknown",
+    }
+}
+
+/// A node. Numbers are missing without Sys.Audit on it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub node: String,
+    /// Whether it is there.
+    pub status: NodeStatus,
+    /// Load as a share of `maxcpu`: 0 to 1.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub cpu: Option<f64>,
+    /// Processors.
+    #[serde(default, deserialize_with = "lenient::optional_u32")]
+    pub maxcpu: Option<u32>,
+    /// Memory in use, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_whole")]
+    pub mem: Option<u64>,
+    /// Memory, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_whole")]
+    pub maxmem: Option<u64>,
+    /// Root file system in use, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_whole")]
+    pub disk: Option<u64>,
+    /// Root file system, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_whole")]
+    pub maxdisk: Option<u64>,
+    /// Seconds since the node started.
+    #[serde(default, deserialize_with = "lenient::optional_whole")]
+    pub uptime: Option<u64>,
+    /// The fingerprint of the node's certificate, `AA:BB:…`.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub ssl_fingerprint: Option<String>,
+}
+
+impl Client {
+    /// `GET /nodes`. Any token; numbers only with Sys.Audit on the node.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        self.get(String::from("/nodes"), Parameters::new()).await
+    }
+}

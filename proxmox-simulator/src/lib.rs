@@ -1,0 +1,39 @@
+//! A Proxmox VE cluster that runs in memory and answers over TLS the way a real one does: for tests, benchmarks and
+//! demos. What it does not implement it refuses with Proxmox's own 501.
+//!
+//! ```
+//! use proxmox_simulator::{Options, Simulator};
+//! let simulator = Simulator::start(Options { nodes: 3, ..Options::default() })?;
+//! assert!(simulator.url().starts_with("https://127.0.0.1:"));
+//! # anyhow::Ok(())
+//! ```
+//!
+//! The rooms: `transport` is the wire, `auth` who asks, `routes` and `schema` which call it is and whether its
+//! parameters are right, `qemu` and the `*_calls` files what calls do, `tasks` what takes time, `cluster` the state,
+//! `faults` what goes wrong.
+
+mod auth;
+mod call;
+mod clock;
+mod cluster;
+mod cluster_calls;
+mod failure;
+mod faults;
+mod load;
+mod node_calls;
+mod options;
+mod parameters;
+mod qemu;
+mod routes;
+mod schema;
+mod simulator;
+mod storage_calls;
+mod tasks;
+mod transport;
+
+pub use cluster::guest::{Config, Guest, Process};
+pub use cluster::storage::{Storage, Volume};
+pub use cluster::{ClusterState, Node};
+pub use faults::{Fault, FaultKind, Faults};
+pub use options::{Identity, Options, Release, StorageDefinition, TemplateDefinition, Timing, TokenGrant};
+pub use simulator::Simulator;

@@ -1,0 +1,15 @@
+//! The calls about virtual machines, one file per verb, and what their tasks do.
+
+pub(crate) mod agent;
+pub(crate) mod clone;
+pub(crate) mod config;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod options;
+pub(crate) mod power;
+pub(crate) mod process;
+pub(crate) mod resize;
+pub(crate) mod status;
+pub(crate) mod template;
+pub(crate) mod update;
+pub(crate) mod volumes;

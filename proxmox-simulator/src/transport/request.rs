@@ -1,0 +1,195 @@
+//! One request from its head to its answer: faults, method, authentication, body rules, then the call itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use super::response::{Answer, Format, formatted, page, refused};
+use super::{Cut, Shared, body};
+use crate::auth::{self, Caller, Unknown, same_secret};
+use crate::clock::micros;
+use crate::failure::{Failure, Outcome};
+use crate::faults::{Fault, FaultKind};
+use crate::parameters::Parameters;
+use crate::routes;
+use crate::tasks::FILE_LOCK_WAIT;
+
+/// Largest request body.
+const BODY_MAX: u64 = 512 * 1024;
+/// How much of a refused body is still read.
+const DRAINED_MAX: u64 = 8 * 1024 * 1024;
+/// Shortest pause before a held config file is looked at again.
+const LOCK_POLL: Duration = Duration::from_millis(2);
+
+/// Answers a request, or cuts the connection.
+pub(super) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Cut> {
+    if request.uri().path() == "/simulator/faults" {
+        return Ok(administer(&shared, request).await);
+    }
+    let (head, mut incoming) = request.into_parts();
+    let answer = answer(&shared, &head, &mut incoming).await?;
+    // Closing on a client that still writes would take the answer from it.
+    let limit = usize::try_from(DRAINED_MAX).unwrap_or(usize::MAX);
+    if !incoming.is_end_stream() {
+        drop(Limited::new(incoming, limit).collect().await);
+    }
+    Ok(answer)
+}
+
+/// Spoils the call if a fault waits for it, and else processes it.
+async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming) -> Result<Answer, Cut> {
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let fault = shared.faults.take(head.method.as_str(), target);
+    let format = if target.starts_with("/api2/extjs") { Format::ExtJs } else { Format::Json };
+    let mut task_fault = None;
+    match &fault {
+        Some(FaultKind::DropBefore) => return Err(Cut),
+        Some(FaultKind::Proxy595) => return Ok(refused(595, "Connection refused")),
+        Some(FaultKind::Html) => return Ok(page()),
+        Some(FaultKind::Refuse { status, message }) => {
+            return Ok(formatted(format, Err(Failure::with_status(*status, message))));
+        }
+        Some(FaultKind::Delay(duration)) => tokio::time::sleep(*duration).await,
+        Some(FaultKind::TaskFails(text)) => task_fault = Some(text.clone()),
+        Some(FaultKind::DropAfter | FaultKind::Proxy596AfterWork) | None => {}
+    }
+    let answer = process(shared, head, incoming, task_fault).await;
+    match fault {
+        Some(FaultKind::DropAfter) => Err(Cut),
+        Some(FaultKind::Proxy596AfterWork) => Ok(refused(596, "Connection timed out")),
+        _ => Ok(answer),
+    }
+}
+
+async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fault: Option<String>) -> Answer {
+    let method = head.method.as_str();
+    if !matches!(method, "GET" | "POST" | "PUT" | "DELETE") {
+        return refused(501, &format!("method '{method}' not available"));
+    }
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    if header(TRANSFER_ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
+        return refused(501, "chunked transfer encoding not supported");
+    }
+    let caller = match auth::authenticate(&shared.tokens, header(AUTHORIZATION), header(COOKIE)) {
+        Ok(caller) => caller,
+        Err(Unknown::NoTicket) => return refused(401, "No ticket"),
+        Err(Unknown::Failed) => {
+            tokio::time::sleep(shared.auth_delay).await;
+            return refused(401, "Authentication failed!");
+        }
+    };
+    let path = percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
+    let format = match (segments.next().as_deref(), segments.next().as_deref()) {
+        (Some("api2"), Some("json")) => Format::Json,
+        (Some("api2"), Some("extjs")) => Format::ExtJs,
+        _ => return refused(501, "no such uri"),
+    };
+    let length: u64 = header(CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut parameters = Parameters::default();
+    if length > 0 {
+        if matches!(method, "GET" | "DELETE") {
+            return refused(501, &format!("Unexpected content for method '{method}'"));
+        }
+        if length > BODY_MAX {
+            return refused(501, "for data too large");
+        }
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !matches!(kind.as_str(), "" | "application/x-www-form-urlencoded" | "application/json") {
+            return refused(506, &format!("upload 'Content-Type '{content_type}' not implemented"));
+        }
+        let limit = usize::try_from(BODY_MAX).unwrap_or(usize::MAX);
+        let Ok(collected) = Limited::new(incoming, limit).collect().await else {
+            return refused(501, "for data too large");
+        };
+        let bytes = collected.to_bytes();
+        if kind == "application/json" {
+            if let Err(text) = body::add_json(&mut parameters, &bytes) {
+                return refused(500, &text);
+            }
+        } else {
+            body::add_encoded(&mut parameters, &String::from_utf8_lossy(&bytes));
+        }
+    }
+    // What the query names goes before the body.
+    let mut query = Parameters::default();
+    body::add_encoded(&mut query, head.uri.query().unwrap_or_default());
+    for (name, given) in query.iter() {
+        parameters.set(name.clone(), given.clone());
+    }
+    let path: Vec<String> = segments.collect();
+    formatted(format, call(shared, method, &path, parameters, &caller, task_fault).await)
+}
+
+/// Runs the call; a config file held by a task is waited for as long as Proxmox waits.
+async fn call(
+    shared: &Shared,
+    method: &str,
+    path: &[String],
+    parameters: Parameters,
+    caller: &Caller,
+    task_fault: Option<String>,
+) -> Outcome {
+    let deadline = shared.clock.now().saturating_add(micros(FILE_LOCK_WAIT));
+    loop {
+        let now;
+        let outcome = {
+            let mut cluster = shared.cluster();
+            now = shared.clock.now();
+            cluster.settle(now);
+            let request = routes::Request {
+                method,
+                path,
+                parameters: parameters.clone(),
+                caller,
+                task_fault: task_fault.clone(),
+            };
+            routes::answer(&mut cluster, request, now)
+        };
+        match outcome {
+            Err(Failure { busy_until: Some(until), .. }) if now < deadline => {
+                let pause = Duration::from_micros(until.min(deadline).saturating_sub(now));
+                tokio::time::sleep(pause.max(LOCK_POLL)).await;
+            }
+            Ok(reply) => {
+                if !reply.delay.is_zero() {
+                    tokio::time::sleep(reply.delay).await;
+                }
+                return Ok(reply);
+            }
+            refused => return refused,
+        }
+    }
+}
+
+/// `POST` and `DELETE /simulator/faults`, for whoever has the administration token.
+async fn administer(shared: &Shared, request: Request<Incoming>) -> Answer {
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+    let Some(known) = &shared.admin_token else { return refused(501, "no such uri") };
+    if !same_secret(known, &given) {
+        return refused(401, "Authentication failed!");
+    }
+    let limit = usize::try_from(BODY_MAX).unwrap_or(usize::MAX);
+    let outcome = match request.method().as_str() {
+        "DELETE" => {
+            shared.faults.clear();
+            Ok(())
+        }
+        "POST" => match Limited::new(request.into_body(), limit).collect().await {
+            Ok(body) => serde_json::from_slice::<Fault>(&body.to_bytes())
+                .map(|fault| shared.faults.inject(fault))
+                .map_err(|error| Failure::with_status(400, error)),
+            Err(_) => Err(Failure::with_status(400, "the body is too large or was cut")),
+        },
+        _ => Err(Failure::with_status(405, "only POST and DELETE")),
+    };
+    formatted(Format::Json, outcome.map(|()| crate::failure::Reply::null()))
+}

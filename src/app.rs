@@ -1,0 +1,33 @@
+//! What every operation is given: the database, the time, the settings, the way to the clusters and to open pages.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::clock::Clock;
+use crate::clusters::Connections;
+use crate::config::Settings;
+use crate::live::Hub;
+
+/// The application. Operations take `&App`, open their own transaction and commit it.
+#[derive(Debug)]
+pub struct App {
+    /// Connections to PostgreSQL.
+    pub pool: PgPool,
+    /// The only source of time.
+    pub clock: Clock,
+    /// What the operator has set.
+    pub settings: Settings,
+    /// Clients of the Proxmox clusters.
+    pub connections: Connections,
+    /// Tells open pages and sleeping workers what has changed.
+    pub hub: Hub,
+}
+
+impl App {
+    /// Puts the house together; talks to nobody yet.
+    #[must_use]
+    pub fn new(pool: PgPool, clock: Clock, settings: Settings) -> Arc<Self> {
+        Arc::new(Self { pool, clock, settings, connections: Connections::default(), hub: Hub::default() })
+    }
+}

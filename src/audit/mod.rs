@@ -1,0 +1,261 @@
+//! Who did what to what. An event is appended in the transaction of the change it tells of; the database refuses to change
+//! or delete one. What it says is for people: names as they were then, and no secrets.
+
+mod db;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::ids::{AuditEventId, OrganisationId, UserId};
+
+/// What can be told. The text is what is stored; it is never renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A person registered and got an organisation.
+    UserRegistered,
+    /// A person logged in through the portal.
+    UserLoggedIn,
+    /// A person logged out.
+    UserLoggedOut,
+    /// Somebody gave a wrong password for a known account.
+    LoginFailed,
+    /// A refresh token was used twice, so its whole family was ended.
+    RefreshTokenReused,
+    /// An SSH key was added.
+    SshKeyAdded,
+    /// An SSH key was removed.
+    SshKeyRemoved,
+    /// A VM was ordered.
+    VmOrdered,
+    /// A VM was provisioned and runs.
+    VmProvisioned,
+    /// A VM could not be made; everything was undone.
+    VmFailed,
+    /// A start was asked for.
+    VmStart,
+    /// A graceful shutdown was asked for.
+    VmShutdown,
+    /// A hard stop was asked for.
+    VmStop,
+    /// A reboot was asked for.
+    VmReboot,
+    /// Deleting was asked for.
+    VmDelete,
+    /// A VM is gone.
+    VmDeleted,
+    /// The cluster shows another state than we left it in.
+    VmObserved,
+    /// The credit ran out and machines are being shut down.
+    CreditRanOut,
+    /// Credit arrived and machines are being started again.
+    CreditResumed,
+    /// An admin added credit.
+    CreditAdded,
+    /// A cluster was added.
+    ClusterAdded,
+    /// Which template an image is cloned from was changed.
+    ClusterTemplatesChanged,
+    /// A parked or failed job was told to try again.
+    JobRetried,
+    /// A job was told to undo what it has done.
+    JobCancelled,
+}
+
+impl Event {
+    /// Every event, for filters and tests.
+    pub const ALL: [Self; 24] = [
+        Self::UserRegistered,
+        Self::UserLoggedIn,
+        Self::UserLoggedOut,
+        Self::LoginFailed,
+        Self::RefreshTokenReused,
+        Self::SshKeyAdded,
+        Self::SshKeyRemoved,
+        Self::VmOrdered,
+        Self::VmProvisioned,
+        Self::VmFailed,
+        Self::VmStart,
+        Self::VmShutdown,
+        Self::VmStop,
+        Self::VmReboot,
+        Self::VmDelete,
+        Self::VmDeleted,
+        Self::VmObserved,
+        Self::CreditRanOut,
+        Self::CreditResumed,
+        Self::CreditAdded,
+        Self::ClusterAdded,
+        Self::ClusterTemplatesChanged,
+        Self::JobRetried,
+        Self::JobCancelled,
+    ];
+
+    /// The stored name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserRegistered => "user.registered",
+            Self::UserLoggedIn => "user.logged_in",
+            Self::UserLoggedOut => "user.logged_out",
+            Self::LoginFailed => "user.login_failed",
+            Self::RefreshTokenReused => "user.refresh_token_reused",
+            Self::SshKeyAdded => "ssh_key.added",
+            Self::SshKeyRemoved => "ssh_key.removed",
+            Self::VmOrdered => "vm.ordered",
+            Self::VmProvisioned => "vm.provisioned",
+            Self::VmFailed => "vm.failed",
+            Self::VmStart => "vm.start",
+            Self::VmShutdown => "vm.shutdown",
+            Self::VmStop => "vm.stop",
+            Self::VmReboot => "vm.reboot",
+            Self::VmDelete => "vm.delete",
+            Self::VmDeleted => "vm.deleted",
+            Self::VmObserved => "vm.observed",
+            Self::CreditRanOut => "wallet.ran_out",
+            Self::CreditResumed => "wallet.resumed",
+            Self::CreditAdded => "wallet.credited",
+            Self::ClusterAdded => "cluster.added",
+            Self::ClusterTemplatesChanged => "cluster.templates_changed",
+            Self::JobRetried => "job.retried",
+            Self::JobCancelled => "job.cancelled",
+        }
+    }
+
+    /// What happened, as the middle of a sentence: actor *did this* to the subject.
+    #[must_use]
+    pub fn words(name: &str) -> &str {
+        match name {
+            "user.registered" => "registered",
+            "user.logged_in" => "logged in",
+            "user.logged_out" => "logged out",
+            "user.login_failed" => "gave a wrong password",
+            "user.refresh_token_reused" => "used a refresh token twice; its sessions were ended",
+            "ssh_key.added" => "added the SSH key",
+            "ssh_key.removed" => "removed the SSH key",
+            "vm.ordered" => "ordered the VM",
+            "vm.provisioned" => "finished making the VM",
+            "vm.failed" => "could not make the VM",
+            "vm.start" => "started the VM",
+            "vm.shutdown" => "shut down the VM",
+            "vm.stop" => "stopped the VM hard",
+            "vm.reboot" => "rebooted the VM",
+            "vm.delete" => "asked to delete the VM",
+            "vm.deleted" => "deleted the VM",
+            "vm.observed" => "saw a change of the VM on the cluster",
+            "wallet.ran_out" => "shut machines down: the credit ran out",
+            "wallet.resumed" => "started machines again: credit arrived",
+            "wallet.credited" => "added credit",
+            "cluster.added" => "added the cluster",
+            "cluster.templates_changed" => "changed the templates of the cluster",
+            "job.retried" => "told a job to try again",
+            "job.cancelled" => "told a job to undo its work",
+            other => other,
+        }
+    }
+}
+
+/// Who acted, and from where.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The person; none when the platform itself acted.
+    pub user: Option<UserId>,
+    /// How to call the actor: an e-mail address or `system`.
+    pub name: String,
+    /// The network address the request came from.
+    pub address: Option<String>,
+    /// The id of the request, as its answer and the log have it.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The platform itself.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { user: None, name: "system".into(), address: None, request_id: None }
+    }
+}
+
+/// What was acted on.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The noun: `vm`, `wallet`, `cluster`.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: String,
+    /// Its name at that time.
+    pub name: String,
+}
+
+impl Subject {
+    /// A subject by noun, id and name.
+    pub fn new(kind: &'static str, id: impl ToString, name: impl Into<String>) -> Self {
+        Self { kind, id: id.to_string(), name: name.into() }
+    }
+}
+
+/// An event as it is read back.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AuditEvent {
+    /// Its id; newer ids sort later.
+    pub id: AuditEventId,
+    /// When, by the books.
+    pub at: DateTime<Utc>,
+    /// Whose log it is in, with its name; none for the platform's own.
+    pub organisation_id: Option<OrganisationId>,
+    /// The organisation's name.
+    pub organisation_name: Option<String>,
+    /// Who acted, by the name of that time.
+    pub actor: String,
+    /// The stored name of the event.
+    pub event: String,
+    /// The noun acted on.
+    pub subject_kind: String,
+    /// Its id.
+    pub subject_id: String,
+    /// Its name at that time.
+    pub subject_name: String,
+    /// What else is worth knowing; never a secret.
+    pub detail: Value,
+    /// Where the request came from.
+    pub address: Option<String>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those of one organisation.
+    pub organisation: Option<OrganisationId>,
+    /// Only those with this name.
+    pub event: Option<String>,
+    /// Only those about this subject.
+    pub subject: Option<String>,
+    /// Only those before this one.
+    pub after: Option<AuditEventId>,
+}
+
+/// Appends an event to somebody's transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn record(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    actor: &Actor,
+    organisation: Option<OrganisationId>,
+    event: Event,
+    subject: Subject,
+    detail: Value,
+) -> Result<()> {
+    db::insert(connection, now, actor, organisation, event, &subject, &detail).await
+}
+
+/// Lists events, newest first, at most `limit` of them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list(app: &App, filter: &Filter, limit: i64) -> Result<Vec<AuditEvent>> {
+    db::select(&app.pool, filter, limit).await
+}

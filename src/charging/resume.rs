@@ -1,0 +1,56 @@
+//! Credit has arrived, from whatever source: metering begins again, and what was shut down for lack of credit starts again,
+//! in the order it was made, as far as the credit carries a day.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::catalog::{self, PowerState};
+use crate::error::Result;
+use crate::ids::OrganisationId;
+use crate::metering::Metered;
+use crate::{ledger, metering, runway, vms};
+
+/// Recomputes a wallet after a credit, and resumes what it carries. The wallet is locked in this transaction.
+pub(super) async fn credited(app: &App, connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+    let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
+    if wallet.exhausted_at.is_some() && wallet.balance.is_positive() {
+        ledger::set_exhausted(&mut *connection, organisation, None).await?;
+        // Nothing was charged since the run-out; the books begin again here.
+        ledger::set_charged_through(&mut *connection, organisation, now).await?;
+        let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
+        for vm in vms::made(&mut *connection, organisation).await? {
+            // What is to be started again is off until it has started.
+            let state = if vm.stopped_for_credit { PowerState::Stopped } else { vm.power_state };
+            metering::open(app, &mut *connection, &wallet, Metered { vm: vm.id, plan: vm.plan, state }, now).await?;
+        }
+    }
+    start_again(app, &mut *connection, organisation, now).await?;
+    runway::recompute(app, connection, organisation, now).await?;
+    Ok(())
+}
+
+/// Starts what was shut down for lack of credit, as far as the available credit carries a day of it.
+async fn start_again(app: &App, connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+    let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
+    let book = catalog::price_book(&mut *connection).await?;
+    let mut candidates = Vec::new();
+    for vm in vms::made(&mut *connection, organisation).await? {
+        if vm.stopped_for_credit {
+            let price = book.at(vm.plan, PowerState::Running, now).map_err(anyhow::Error::new)?;
+            candidates.push((vm.id, price.rate));
+        }
+    }
+    let resumed = billing::resumable(wallet.available(), &candidates);
+    if wallet.exhausted_at.is_some() || resumed.is_empty() {
+        return Ok(());
+    }
+    for vm in &resumed {
+        vms::start_after_credit(app, &mut *connection, organisation, *vm).await?;
+    }
+    let subject = Subject::new("wallet", organisation, "Wallet");
+    let detail = json!({ "vms": resumed.len(), "left_off": candidates.len() - resumed.len() });
+    audit::record(connection, now, &Actor::system(), Some(organisation), Event::CreditResumed, subject, detail).await
+}

@@ -1,0 +1,194 @@
+//! Adding a cluster: checked, tested, its secret encrypted.
+
+use proxmox_client::{ApiToken, Fingerprint, ResourceFilter};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{db, test};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::{Error, Problem, Result};
+use crate::ids::{ClusterId, ImageId, LocationId};
+use crate::live;
+
+/// What an operator types to add a cluster.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NewCluster {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub location: Option<LocationId>,
+    /// `https://host:8006`.
+    pub endpoint: String,
+    /// `user@realm!id`.
+    pub token_id: String,
+    /// The token's secret.
+    pub token_secret: SecretString,
+    /// SHA-256 of the certificate; empty when a public authority has signed it.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// Where disks are made.
+    pub storage: String,
+    /// The bridge of new machines.
+    pub bridge: String,
+    /// The first VMID that is ours.
+    pub vmid_from: String,
+    /// The last VMID that is ours.
+    pub vmid_to: String,
+}
+
+/// A checked order.
+pub(super) struct Checked {
+    pub name: String,
+    pub location: LocationId,
+    pub endpoint: String,
+    pub token_id: String,
+    pub token_secret: SecretString,
+    pub fingerprint: Option<String>,
+    pub storage: String,
+    pub bridge: String,
+    pub vmid_from: i32,
+    pub vmid_to: i32,
+}
+
+const VMID_MIN: i32 = 100;
+const VMID_MAX: i32 = 999_999_999;
+
+impl NewCluster {
+    /// Checks every field, so that all problems are told at once.
+    pub(super) fn checked(&self) -> Result<Checked> {
+        let mut problems = Vec::new();
+        let mut text = |field: &'static str, value: &str, most: usize, missing: &str| {
+            let value = value.trim().to_owned();
+            if value.is_empty() {
+                problems.push(Problem::new(field, missing));
+            } else if value.chars().count() > most {
+                problems.push(Problem::new(field, format!("At most {most} characters.")));
+            }
+            value
+        };
+        let name = text("name", &self.name, 64, "Give the cluster a name.");
+        let endpoint = text("endpoint", &self.endpoint, 200, "The URL of the API, such as https://pve1.example.org:8006.");
+        let token_id = text("token_id", &self.token_id, 200, "The id of an API token, such as uni-manager@pve!panel.");
+        let storage = text("storage", &self.storage, 100, "The storage on which disks are made.");
+        let bridge = text("bridge", &self.bridge, 15, "The bridge that machines are connected to, such as vmbr0.");
+        if !endpoint.is_empty() && !endpoint.starts_with("https://") {
+            problems.push(Problem::new("endpoint", "It begins with https://."));
+        }
+        if self.token_secret.expose_secret().trim().is_empty() {
+            problems.push(Problem::new("token_secret", "The secret that Proxmox showed when the token was made."));
+        } else if !token_id.is_empty()
+            && let Err(error) = ApiToken::new(&token_id, self.token_secret.clone())
+        {
+            problems.push(Problem::new("token_id", error.to_string()));
+        }
+        let fingerprint = Some(self.fingerprint.trim().to_owned()).filter(|text| !text.is_empty());
+        if fingerprint.as_ref().is_some_and(|text| text.parse::<Fingerprint>().is_err()) {
+            problems.push(Problem::new("fingerprint", "64 hexadecimal digits, such as AA:BB:…; Proxmox shows it under Certificates."));
+        }
+        let mut number = |field: &'static str, value: &str| {
+            let number = value.trim().parse().ok().filter(|number| (VMID_MIN..=VMID_MAX).contains(number));
+            if number.is_none() {
+                problems.push(Problem::new(field, format!("A number from {VMID_MIN} to {VMID_MAX}.")));
+            }
+            number.unwrap_or(VMID_MIN)
+        };
+        let vmid_from = number("vmid_from", &self.vmid_from);
+        let vmid_to = number("vmid_to", &self.vmid_to);
+        if problems.is_empty() && vmid_to < vmid_from {
+            problems.push(Problem::new("vmid_to", "Not below the first."));
+        }
+        let location = self.location;
+        if location.is_none() {
+            problems.push(Problem::new("location", "Choose where it stands."));
+        }
+        match location {
+            Some(location) if problems.is_empty() => Ok(Checked {
+                name,
+                location,
+                endpoint: endpoint.trim_end_matches('/').to_owned(),
+                token_id,
+                token_secret: SecretString::from(self.token_secret.expose_secret().trim()),
+                fingerprint,
+                storage,
+                bridge,
+                vmid_from,
+                vmid_to,
+            }),
+            _ => Err(Error::Invalid(problems)),
+        }
+    }
+}
+
+/// Adds a cluster after a test of its connection.
+///
+/// # Errors
+/// `Invalid` with a problem per field; a failed test is a problem of the endpoint.
+pub async fn add(app: &App, new: &NewCluster, actor: &Actor) -> Result<ClusterId> {
+    let checked = new.checked()?;
+    let report = test(app, new).await?;
+    if let Some(failure) = report.failure {
+        return Err(Error::invalid("endpoint", failure));
+    }
+    let Some(storage_shared) = report.storages.iter().find(|storage| storage.name == checked.storage).map(|storage| storage.shared) else {
+        let known: Vec<_> = report.storages.iter().map(|storage| storage.name.as_str()).collect();
+        return Err(Error::invalid("storage", format!("There is no storage for disks of this name. There are: {}.", known.join(", "))));
+    };
+    let id = ClusterId::new();
+    let now = app.clock.now();
+    let secret = app.settings.vault.encrypt(&checked.token_secret);
+    let mut transaction = app.pool.begin().await?;
+    db::insert(&mut transaction, id, &checked, &secret, storage_shared, report.version.as_deref(), now).await?;
+    let subject = Subject::new("cluster", id, &checked.name);
+    let detail = json!({ "endpoint": checked.endpoint, "token_id": checked.token_id });
+    audit::record(&mut transaction, now, actor, None, Event::ClusterAdded, subject, detail).await?;
+    live::announce(&mut transaction, None, "clusters").await?;
+    transaction.commit().await?;
+    // Capacity is known before the first order; when this look fails, the next one is seconds away.
+    if let Err(error) = super::look(app, id).await {
+        tracing::warn!(cluster = %id, ?error, "the first look at a new cluster failed");
+    }
+    Ok(id)
+}
+
+/// Sets which template each image is cloned from on a cluster; `None` takes an image off it. The template is looked for on
+/// the cluster, which also says on which node it is.
+///
+/// # Errors
+/// `Invalid` when there is no such template.
+pub async fn set_templates(app: &App, cluster: ClusterId, wanted: &[(ImageId, Option<u32>)], actor: &Actor) -> Result<()> {
+    let name = super::find(app, cluster).await?.name;
+    let client = app.connections.client(app, cluster).await?;
+    let guests = client
+        .resources(Some(ResourceFilter::Vm))
+        .await
+        .map_err(|error| Error::Unavailable(format!("The cluster could not be asked for its templates: {error}")))?;
+    let mut found = Vec::new();
+    for (image, vmid) in wanted {
+        let node = match vmid {
+            None => None,
+            Some(vmid) => Some(
+                guests
+                    .iter()
+                    .find(|guest| guest.vmid == Some(*vmid) && guest.template)
+                    .and_then(|guest| guest.node.clone())
+                    .ok_or_else(|| Error::invalid("vmid", format!("There is no template with VMID {vmid} on this cluster.")))?,
+            ),
+        };
+        found.push((*image, *vmid, node));
+    }
+    let mut transaction = app.pool.begin().await?;
+    for (image, vmid, node) in &found {
+        match (vmid, node) {
+            (Some(vmid), Some(node)) => db::upsert_template(&mut transaction, cluster, *image, node, i32::try_from(*vmid).unwrap_or(VMID_MAX)).await?,
+            _ => db::delete_template(&mut transaction, cluster, *image).await?,
+        }
+    }
+    let detail = json!({ "templates": found.iter().map(|(image, vmid, _)| json!({ "image": image, "vmid": vmid })).collect::<Vec<_>>() });
+    let subject = Subject::new("cluster", cluster, name);
+    audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterTemplatesChanged, subject, detail).await?;
+    live::announce(&mut transaction, None, "clusters").await?;
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Proxmox clusters: what they are called, how to reach them, whether they answer, what fits where. What is on them is
+//! the business of `vms`.
+
+mod add;
+mod connections;
+mod db;
+mod look;
+pub mod placement;
+mod test;
+mod trouble;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+pub use add::{NewCluster, add, set_templates};
+pub use connections::Connections;
+pub use look::{Look, look};
+pub use test::{MissingPrivilege, TestReport, TestedNode, TestedTemplate, fingerprint_of, test, test_again};
+pub use trouble::Trouble;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{ClusterId, ImageId, LocationId, VmId};
+
+/// A cluster, without its secret.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Cluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub location_id: LocationId,
+    /// The location's name.
+    pub location_name: String,
+    /// The URL of its API.
+    pub endpoint: String,
+    /// `user@realm!id`.
+    pub token_id: String,
+    /// The pinned certificate.
+    pub fingerprint: Option<String>,
+    /// Where disks are made.
+    pub storage: String,
+    /// Whether every node has that storage.
+    pub storage_shared: bool,
+    /// The bridge of new machines.
+    pub bridge: String,
+    /// The first VMID that is ours.
+    pub vmid_from: i32,
+    /// The last VMID that is ours.
+    pub vmid_to: i32,
+    /// Takes no new machines.
+    pub maintenance: bool,
+    /// What it said its version is.
+    pub version: Option<String>,
+    /// The last look that was answered.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// Since when looks are not answered.
+    pub unreachable_since: Option<DateTime<Utc>>,
+    /// What went wrong at the last look.
+    pub last_error: Option<String>,
+    /// How many machines of ours are on it.
+    pub vms: i64,
+}
+
+/// A node as the last look saw it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub online: bool,
+    /// Processors.
+    pub cpu_count: i32,
+    /// Memory in bytes.
+    pub memory_bytes: i64,
+    /// Memory in use, in bytes.
+    pub memory_used_bytes: i64,
+    /// Memory of our machines on it, in bytes, running or not.
+    pub memory_sold_bytes: i64,
+}
+
+/// A template that an image is cloned from.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The image.
+    pub image: ImageId,
+    /// The node that has it.
+    pub node: String,
+    /// Its VMID.
+    pub vmid: i32,
+}
+
+/// The clusters, by name.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list(app: &App) -> Result<Vec<Cluster>> {
+    db::select(&app.pool, None).await
+}
+
+/// A cluster.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn find(app: &App, id: ClusterId) -> Result<Cluster> {
+    db::select(&app.pool, Some(id)).await?.pop().ok_or(Error::NotFound("cluster"))
+}
+
+/// The nodes of a cluster, by name.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn nodes(app: &App, id: ClusterId) -> Result<Vec<Node>> {
+    db::select_nodes(&app.pool, id).await
+}
+
+/// Which template each image is cloned from on a cluster.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn templates(app: &App, id: ClusterId) -> Result<Vec<Template>> {
+    db::select_templates(&app.pool, id).await
+}
+
+/// The template of an image on a cluster.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn template(app: &App, cluster: ClusterId, image: ImageId) -> Result<Option<Template>> {
+    Ok(templates(app, cluster).await?.into_iter().find(|template| template.image == image))
+}
+
+/// The places where a machine of this image could go, for [`placement::choose`].
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn candidates(connection: &mut PgConnection, location: LocationId, image: ImageId) -> Result<Vec<placement::Candidate>> {
+    db::select_candidates(connection, location, image).await
+}
+
+/// Leases the next free VMID of a cluster to a machine, before anything is sent to Proxmox.
+///
+/// # Errors
+/// `Unavailable` when the range is used up.
+pub async fn lease_vmid(connection: &mut PgConnection, cluster: ClusterId, vm: VmId, now: DateTime<Utc>) -> Result<u32> {
+    let vmid = db::lease_vmid(connection, cluster, vm, now).await?;
+    vmid.and_then(|vmid| u32::try_from(vmid).ok()).ok_or_else(|| Error::Unavailable("The range of VMIDs of this cluster is used up.".into()))
+}
+
+/// Gives up a lease for good because a guest that is not ours has the VMID.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmid: u32) -> Result<()> {
+    db::abandon_vmid(connection, cluster, i32::try_from(vmid).unwrap_or(i32::MAX)).await
+}
+
+/// Ends a machine's lease. The VMID rests for ever: backups and leftovers on Proxmox are keyed by it.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn release_vmid(connection: &mut PgConnection, vm: VmId, now: DateTime<Utc>) -> Result<()> {
+    db::release_vmid(connection, vm, now).await
+}

@@ -1,0 +1,130 @@
+//! Every setting, read once from the environment, checked, and redacted when printed. `uni-manager serve --help` lists them.
+
+use std::fmt;
+
+use anyhow::{Context, bail};
+use billing::Money;
+use chrono_tz::Tz;
+use fernet::{Fernet, MultiFernet};
+use secrecy::{ExposeSecret, SecretString};
+
+/// The shortest token key that is accepted, in bytes: HMAC-SHA-256 is as strong as its key up to 32.
+const TOKEN_KEY_BYTES_MIN: usize = 32;
+
+/// Settings of a running platform.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where browsers reach us, without a trailing slash: `https://panel.example.org`.
+    pub public_url: String,
+    /// ISO 4217 code of the platform's one currency.
+    pub currency: String,
+    /// The time zone whose months are billing months.
+    pub time_zone: Tz,
+    /// Given to every new organisation.
+    pub sign_up_credit: Money,
+    /// Whether strangers may register.
+    pub registration_open: bool,
+    /// Where a customer turns for credit, as a sentence.
+    pub credit_contact: String,
+    /// Encrypts cluster secrets.
+    pub vault: Vault,
+    /// Signs access tokens.
+    pub token_key: SecretString,
+    /// Says that the books run on a demo clock, so that pages can show it.
+    pub demo: bool,
+}
+
+impl Settings {
+    /// Whether cookies may insist on HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}
+
+/// Checks a token key.
+///
+/// # Errors
+/// When it is shorter than 32 bytes.
+pub fn token_key(text: String) -> anyhow::Result<SecretString> {
+    if text.len() < TOKEN_KEY_BYTES_MIN {
+        bail!("the token key needs at least {TOKEN_KEY_BYTES_MIN} characters; `openssl rand -hex 32` makes one");
+    }
+    Ok(SecretString::from(text))
+}
+
+/// Encrypts and decrypts secrets with Fernet. The first key encrypts; all keys decrypt, so that keys can be replaced.
+pub struct Vault(MultiFernet);
+
+impl Vault {
+    /// Reads keys separated by commas, newest first.
+    ///
+    /// # Errors
+    /// When there is none, or one is not a Fernet key (32 bytes in URL-safe base64).
+    pub fn from_keys(keys: &SecretString) -> anyhow::Result<Self> {
+        let keys = keys
+            .expose_secret()
+            .split(',')
+            .map(str::trim)
+            .filter(|key| !key.is_empty())
+            .enumerate()
+            .map(|(index, key)| Fernet::new(key).with_context(|| format!("secret key {} is not a Fernet key (32 bytes in URL-safe base64)", index + 1)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if keys.is_empty() {
+            bail!("no secret key is set");
+        }
+        Ok(Self(MultiFernet::new(keys)))
+    }
+
+    /// A fresh Fernet key, for a new installation.
+    #[must_use]
+    pub fn generate_key() -> SecretString {
+        SecretString::from(Fernet::generate_key())
+    }
+
+    /// Encrypts a secret for the database.
+    #[must_use]
+    pub fn encrypt(&self, secret: &SecretString) -> String {
+        self.0.encrypt(secret.expose_secret().as_bytes())
+    }
+
+    /// Decrypts what [`Vault::encrypt`] made.
+    ///
+    /// # Errors
+    /// When no key fits, or the text was tampered with.
+    pub fn decrypt(&self, text: &str) -> anyhow::Result<SecretString> {
+        let bytes = self.0.decrypt(text).ok().context("a stored secret cannot be decrypted with the secret keys that are set")?;
+        Ok(SecretString::from(String::from_utf8(bytes).context("a stored secret is not text")?))
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_key_still_decrypts_and_a_stranger_does_not() {
+        let old = Vault::generate_key();
+        let new = Vault::generate_key();
+        let written = Vault::from_keys(&old).unwrap().encrypt(&SecretString::from("token"));
+
+        let both = SecretString::from(format!("{},{}", new.expose_secret(), old.expose_secret()));
+
+        assert_eq!(Vault::from_keys(&both).unwrap().decrypt(&written).unwrap().expose_secret(), "token");
+        assert!(Vault::from_keys(&new).unwrap().decrypt(&written).is_err());
+    }
+
+    #[test]
+    fn a_vault_shows_no_key() {
+        let key = Vault::generate_key();
+        let vault = Vault::from_keys(&key).unwrap();
+
+        assert!(!format!("{vault:?}").contains(key.expose_secret()));
+    }
+}

@@ -1,0 +1,88 @@
+//! A type for the id of every noun, so that one cannot be passed for another. All are UUIDv7: they sort by creation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A fresh id; later ids sort after earlier ones.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "every call makes another id: that is no default")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The plain UUID, for SQL parameters.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An organisation.
+    OrganisationId
+    /// A person.
+    UserId
+    /// A web session.
+    SessionId
+    /// A location.
+    LocationId
+    /// A Proxmox cluster.
+    ClusterId
+    /// A plan.
+    PlanId
+    /// A price.
+    PriceId
+    /// An image.
+    ImageId
+    /// An SSH key.
+    SshKeyId
+    /// A machine. Also the SMBIOS uuid of its guest.
+    VmId
+    /// A job.
+    JobId
+    /// A ledger account.
+    AccountId
+    /// A transfer of the ledger.
+    TransferId
+    /// The legs of one posting.
+    PostingId
+    /// A meter.
+    MeterId
+    /// An audit event.
+    AuditEventId
+    /// A pool of addresses.
+    AddressPoolId
+}

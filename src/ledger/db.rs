@@ -1,0 +1,321 @@
+//! The SQL of accounts, transfers, wallets and holds.
+
+use billing::{Account, Leg, Money, Rate};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sqlx::{PgConnection, PgPool};
+use uuid::{Uuid, uuid};
+
+use super::{Cause, Wallet, WalletTransfer, money, rate};
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, OrganisationId, PostingId, TransferId, UserId, VmId};
+
+/// The platform's own accounts, as the migration inserts them.
+const REVENUE: Uuid = uuid!("00000000-0000-7000-8000-000000000001");
+const MANUAL_CREDITS: Uuid = uuid!("00000000-0000-7000-8000-000000000002");
+const PROMOTIONS: Uuid = uuid!("00000000-0000-7000-8000-000000000003");
+
+pub(super) async fn insert_wallet(connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+    let account = AccountId::new();
+    sqlx::query!("insert into accounts (id, kind, organisation_id) values ($1, 'wallet', $2)", account.uuid(), organisation.uuid())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "insert into wallets (organisation_id, account_id, charged_through) values ($1, $2, $3)",
+        organisation.uuid(),
+        account.uuid(),
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct WalletRow {
+    organisation: OrganisationId,
+    account: AccountId,
+    balance: Decimal,
+    charged_through: DateTime<Utc>,
+    burn: Decimal,
+    runs_out_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+    exhausted_at: Option<DateTime<Utc>>,
+    held: Decimal,
+}
+
+impl TryFrom<WalletRow> for Wallet {
+    type Error = Error;
+    fn try_from(row: WalletRow) -> Result<Self> {
+        Ok(Self {
+            organisation: row.organisation,
+            account: row.account,
+            balance: money(row.balance)?,
+            charged_through: row.charged_through,
+            burn_per_hour: rate(row.burn)?,
+            runs_out_at: row.runs_out_at,
+            due_at: row.due_at,
+            exhausted_at: row.exhausted_at,
+            held: money(row.held)?,
+        })
+    }
+}
+
+pub(super) async fn select_wallet_for_update(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Option<Wallet>> {
+    // Locked first, then read: the holds are summed by a statement that begins after the lock is had.
+    let locked = sqlx::query!("select organisation_id from wallets where organisation_id = $1 for update", organisation.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    select_wallet(connection, organisation).await
+}
+
+pub(super) async fn select_wallet(executor: impl sqlx::PgExecutor<'_>, organisation: OrganisationId) -> Result<Option<Wallet>> {
+    let row = sqlx::query_as!(
+        WalletRow,
+        r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
+                  w.runs_out_at, w.due_at, w.exhausted_at,
+                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!"
+           from wallets w where w.organisation_id = $1"#,
+        organisation.uuid(),
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(Wallet::try_from).transpose()
+}
+
+pub(super) async fn update_outlook(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    burn: Rate,
+    runs_out_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!(
+        "update wallets set burn = $2, runs_out_at = $3, due_at = $4 where organisation_id = $1",
+        organisation.uuid(),
+        burn.to_decimal(),
+        runs_out_at,
+        due_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update_charged_through(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update wallets set charged_through = greatest(charged_through, $2) where organisation_id = $1", organisation.uuid(), at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn update_exhausted(connection: &mut PgConnection, organisation: OrganisationId, at: Option<DateTime<Utc>>) -> Result<()> {
+    sqlx::query!("update wallets set exhausted_at = $2 where organisation_id = $1", organisation.uuid(), at).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn account(connection: &mut PgConnection, account: &Account<OrganisationId>) -> Result<AccountId> {
+    let organisation = match account {
+        Account::Revenue => return Ok(REVENUE.into()),
+        Account::ManualCredits => return Ok(MANUAL_CREDITS.into()),
+        Account::Promotions => return Ok(PROMOTIONS.into()),
+        Account::Wallet(organisation) => organisation,
+    };
+    sqlx::query_scalar!(r#"select id as "id: AccountId" from accounts where organisation_id = $1"#, organisation.uuid())
+        .fetch_optional(connection)
+        .await?
+        .ok_or(Error::NotFound("wallet"))
+}
+
+pub(super) async fn insert_transfer(
+    connection: &mut PgConnection,
+    posting: PostingId,
+    debit: AccountId,
+    credit: AccountId,
+    leg: &Leg<OrganisationId>,
+    source: &str,
+    cause: &Cause<'_>,
+) -> Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo, created_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (source) do nothing",
+        TransferId::new().uuid(),
+        posting.uuid(),
+        debit.uuid(),
+        credit.uuid(),
+        leg.amount.to_decimal(),
+        leg.code.as_str(),
+        source,
+        cause.at,
+        cause.memo,
+        cause.created_by.map(UserId::uuid),
+    )
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(inserted == 1)
+}
+
+pub(super) async fn add_to_balance(connection: &mut PgConnection, organisation: OrganisationId, change: Money) -> Result<()> {
+    let updated = sqlx::query!("update wallets set balance = balance + $2 where organisation_id = $1", organisation.uuid(), change.to_decimal())
+        .execute(connection)
+        .await?
+        .rows_affected();
+    if updated == 1 { Ok(()) } else { Err(Error::NotFound("wallet")) }
+}
+
+pub(super) async fn insert_hold(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "insert into holds (vm_id, organisation_id, amount, created_at) values ($1, $2, $3, $4)",
+        vm.uuid(),
+        organisation.uuid(),
+        amount.to_decimal(),
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn delete_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
+    sqlx::query!("delete from holds where vm_id = $1", vm.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn select_transfers(pool: &PgPool, organisation: OrganisationId, after: Option<TransferId>, limit: i64) -> Result<Vec<WalletTransfer>> {
+    // The balance after a transfer is today's less everything later, so that a page costs what it shows and not all of history.
+    let rows = sqlx::query!(
+        r#"with wallet as (select account_id, balance from wallets where organisation_id = $1),
+                later as (
+                    select coalesce(sum(case when t.credit_account = wallet.account_id then t.amount else -t.amount end), 0) as total
+                    from wallet, transfers t
+                    where $2::uuid is not null and t.id >= $2 and (t.debit_account = wallet.account_id or t.credit_account = wallet.account_id)),
+                page as (
+                    (select t.*, -t.amount as change from wallet, transfers t where t.debit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3)
+                    union all
+                    (select t.*, t.amount as change from wallet, transfers t where t.credit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3))
+           select page.id as "id!: TransferId", page.at as "at!", page.code as "code!", page.memo as "memo!", page.change as "change!",
+                  (wallet.balance - later.total - coalesce(sum(page.change) over (order by page.id desc rows between unbounded preceding and 1 preceding), 0)) as "balance_after!"
+           from page, wallet, later order by page.id desc limit $3"#,
+        organisation.uuid(),
+        after.map(TransferId::uuid),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(WalletTransfer {
+                id: row.id,
+                at: row.at,
+                code: row.code,
+                memo: row.memo,
+                amount: money(row.change)?,
+                balance_after: money(row.balance_after)?,
+            })
+        })
+        .collect()
+}
+
+/// Charges of one batch as columns, so that they are written by one statement.
+#[derive(Debug, Default)]
+pub struct BulkTransfers {
+    /// Ids of transfers, which are also their postings: each has one leg.
+    pub ids: Vec<Uuid>,
+    /// The wallets' accounts.
+    pub accounts: Vec<Uuid>,
+    /// What they pay.
+    pub amounts: Vec<Decimal>,
+    /// What caused each.
+    pub sources: Vec<String>,
+    /// When, by the books.
+    pub at: Vec<DateTime<Utc>>,
+    /// A sentence for the owner.
+    pub memos: Vec<String>,
+}
+
+/// The wallets of one batch as columns.
+#[derive(Debug, Default)]
+pub struct BulkWallets {
+    /// Whose.
+    pub organisations: Vec<Uuid>,
+    /// The balances after the charge.
+    pub balances: Vec<Decimal>,
+    /// The new cursors.
+    pub charged_through: Vec<DateTime<Utc>>,
+    /// Burn per hour from here on.
+    pub burns: Vec<Decimal>,
+    /// When they run out.
+    pub runs_out_at: Vec<Option<DateTime<Utc>>>,
+    /// When to look again.
+    pub due_at: Vec<Option<DateTime<Utc>>>,
+}
+
+/// Posts the charges of a batch of locked wallets and moves balances, cursors and outlooks: two statements, whatever the
+/// size of the batch.
+///
+/// # Errors
+/// When PostgreSQL fails, or a charge was posted before (then the whole batch is undone with its transaction).
+pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers, wallets: &BulkWallets) -> Result<()> {
+    sqlx::query!(
+        "insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)
+         select t.id, t.id, t.account, $7, t.amount, 'charge', t.source, t.at, t.memo
+         from unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::text[], $5::timestamptz[], $6::text[]) as t (id, account, amount, source, at, memo)",
+        &transfers.ids,
+        &transfers.accounts,
+        &transfers.amounts,
+        &transfers.sources,
+        &transfers.at,
+        &transfers.memos,
+        REVENUE,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update wallets w set balance = b.balance, charged_through = b.charged_through, burn = b.burn, runs_out_at = b.runs_out_at, due_at = b.due_at, charging_error = null
+         from unnest($1::uuid[], $2::numeric[], $3::timestamptz[], $4::numeric[], $5::timestamptz[], $6::timestamptz[])
+              as b (organisation_id, balance, charged_through, burn, runs_out_at, due_at)
+         where w.organisation_id = b.organisation_id",
+        &wallets.organisations,
+        &wallets.balances,
+        &wallets.charged_through,
+        &wallets.burns,
+        &wallets.runs_out_at as &[Option<DateTime<Utc>>],
+        &wallets.due_at as &[Option<DateTime<Utc>>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn select_first_difference(pool: &PgPool) -> Result<Option<String>> {
+    let wallet = sqlx::query!(
+        r#"select w.organisation_id, w.balance, coalesce(c.total, 0) - coalesce(d.total, 0) as "proved!"
+           from wallets w
+           left join (select credit_account, sum(amount) as total from transfers group by 1) c on c.credit_account = w.account_id
+           left join (select debit_account, sum(amount) as total from transfers group by 1) d on d.debit_account = w.account_id
+           where w.balance <> coalesce(c.total, 0) - coalesce(d.total, 0) limit 1"#
+    )
+    .fetch_optional(pool)
+    .await?;
+    if let Some(wallet) = wallet {
+        return Ok(Some(format!(
+            "the wallet of organisation {} says {}, its transfers say {}",
+            wallet.organisation_id, wallet.balance, wallet.proved
+        )));
+    }
+    let charges = sqlx::query!(
+        r#"select w.organisation_id, coalesce(c.total, 0) as "charged!", coalesce(t.total, 0) as "posted!"
+           from wallets w
+           left join (select organisation_id, sum(amount) as total from charges group by 1) c on c.organisation_id = w.organisation_id
+           left join (select debit_account, sum(amount) as total from transfers where code = 'charge' group by 1) t on t.debit_account = w.account_id
+           where coalesce(c.total, 0) <> coalesce(t.total, 0) limit 1"#
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(charges.map(|row| {
+        format!("the charges of organisation {} add up to {}, but {} was posted", row.organisation_id, row.charged, row.posted)
+    }))
+}

@@ -1,0 +1,216 @@
+//! Double entry by two-sided transfers, and the wallets that are their projection. Transfers are only ever added; what
+//! caused one is its unique source, so that a cause that runs twice posts once.
+
+mod db;
+
+use anyhow::Context;
+use billing::{Account, Money, Posting, Rate};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+
+pub use db::{BulkTransfers, BulkWallets, bulk_post};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, OrganisationId, PostingId, TransferId, UserId, VmId};
+
+/// The most transfers one page shows.
+pub const PAGE_MAX: i64 = 100;
+
+/// A wallet, locked for the rest of the transaction.
+#[derive(Debug, Clone)]
+pub struct Wallet {
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// Its account in the ledger.
+    pub account: AccountId,
+    /// Credits less debits.
+    pub balance: Money,
+    /// Everything before this instant is charged.
+    pub charged_through: DateTime<Utc>,
+    /// What runs up charges now, per hour.
+    pub burn_per_hour: Rate,
+    /// When the credit runs out, if it does within the horizon.
+    pub runs_out_at: Option<DateTime<Utc>>,
+    /// When the engine looks again.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Since when it has run out.
+    pub exhausted_at: Option<DateTime<Utc>>,
+    /// Set aside for machines that are being made.
+    pub held: Money,
+}
+
+impl Wallet {
+    /// What may be spent on something new.
+    #[must_use]
+    pub fn available(&self) -> Money {
+        self.balance - self.held
+    }
+}
+
+/// A transfer as its wallet's owner sees it.
+#[derive(Debug, Clone)]
+pub struct WalletTransfer {
+    /// Its id; later ones sort later.
+    pub id: TransferId,
+    /// When, by the books.
+    pub at: DateTime<Utc>,
+    /// What for: `charge`, `manual_credit`, `sign_up_credit`.
+    pub code: String,
+    /// A sentence about it.
+    pub memo: String,
+    /// Positive when it adds to the balance.
+    pub amount: Money,
+    /// The balance after it.
+    pub balance_after: Money,
+}
+
+/// An amount of the database as money.
+///
+/// # Errors
+/// When it is out of range, which the column's type excludes.
+pub fn money(decimal: Decimal) -> Result<Money> {
+    Ok(Money::try_from(decimal).context("a stored amount is out of range")?)
+}
+
+/// A rate of the database.
+///
+/// # Errors
+/// When it is out of range, which the column's type excludes.
+pub fn rate(decimal: Decimal) -> Result<Rate> {
+    Ok(Rate::try_from(decimal).context("a stored rate is out of range")?)
+}
+
+/// Opens the wallet of a new organisation.
+///
+/// # Errors
+/// When PostgreSQL fails, or it has one.
+pub async fn open_wallet(connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+    db::insert_wallet(connection, organisation, now).await
+}
+
+/// Locks a wallet: the first lock of every transaction that changes money or machines.
+///
+/// # Errors
+/// `NotFound` when the organisation has none.
+pub async fn lock_wallet(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Wallet> {
+    db::select_wallet_for_update(connection, organisation).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// Reads a wallet without locking it.
+///
+/// # Errors
+/// `NotFound` when the organisation has none.
+pub async fn wallet(app: &App, organisation: OrganisationId) -> Result<Wallet> {
+    db::select_wallet(&app.pool, organisation).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// Writes down a wallet's outlook: burn, run-out and when to look again.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn set_outlook(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    burn_per_hour: Rate,
+    runs_out_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    db::update_outlook(connection, organisation, burn_per_hour, runs_out_at, due_at).await
+}
+
+/// Moves an idle wallet's cursor: nothing ran up charges before `at`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn set_charged_through(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
+    db::update_charged_through(connection, organisation, at).await
+}
+
+/// Marks a wallet as run out since `at`, or as no longer run out.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn set_exhausted(connection: &mut PgConnection, organisation: OrganisationId, at: Option<DateTime<Utc>>) -> Result<()> {
+    db::update_exhausted(connection, organisation, at).await
+}
+
+/// Where a posting comes from.
+#[derive(Debug, Clone)]
+pub struct Cause<'a> {
+    /// Unique; the same cause posts once.
+    pub source: &'a str,
+    /// When, by the books.
+    pub at: DateTime<Utc>,
+    /// A sentence for the owner of the wallet.
+    pub memo: &'a str,
+    /// The person behind it.
+    pub created_by: Option<UserId>,
+}
+
+/// Posts to the ledger and moves the wallets' balances with it. Says whether it did: a source that was posted before does
+/// nothing.
+///
+/// # Errors
+/// When PostgreSQL fails or a wallet does not exist.
+pub async fn post(connection: &mut PgConnection, posting: &Posting<OrganisationId>, cause: &Cause<'_>) -> Result<bool> {
+    let id = PostingId::new();
+    for (index, leg) in posting.legs().iter().enumerate() {
+        let debit = db::account(&mut *connection, &leg.debit).await?;
+        let credit = db::account(&mut *connection, &leg.credit).await?;
+        let source = if index == 0 { cause.source.to_owned() } else { format!("{}/{index}", cause.source) };
+        if !db::insert_transfer(&mut *connection, id, debit, credit, leg, &source, cause).await? {
+            return Ok(false);
+        }
+        for (account, change) in [(&leg.debit, -leg.amount), (&leg.credit, leg.amount)] {
+            if let Account::Wallet(organisation) = account {
+                db::add_to_balance(&mut *connection, *organisation, change).await?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Posts the credit that a new organisation starts with, once.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn sign_up_credit(connection: &mut PgConnection, organisation: OrganisationId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+    let posting = Posting::sign_up_credit(organisation, amount).context("the sign-up credit cannot be posted")?;
+    let source = format!("sign_up:{organisation}");
+    post(connection, &posting, &Cause { source: &source, at: now, memo: "Credit to start with", created_by: None }).await?;
+    Ok(())
+}
+
+/// Sets credit aside for a machine that is being made. Nothing is set aside for a machine that costs nothing.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn hold(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+    if amount.is_positive() { db::insert_hold(connection, organisation, vm, amount, now).await } else { Ok(()) }
+}
+
+/// Gives back what was set aside for a machine; fine when nothing was.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn release_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
+    db::delete_hold(connection, vm).await
+}
+
+/// The transfers of a wallet, newest first, before `after`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn transfers(app: &App, organisation: OrganisationId, after: Option<TransferId>, limit: i64) -> Result<Vec<WalletTransfer>> {
+    db::select_transfers(&app.pool, organisation, after, limit.clamp(1, PAGE_MAX + 1)).await
+}
+
+/// The first thing that does not add up, if any: balances against transfers, and transfers against charges.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn first_difference(app: &App) -> Result<Option<String>> {
+    db::select_first_difference(&app.pool).await
+}

@@ -1,0 +1,52 @@
+//! Uni-Manager sells virtual machines on Proxmox VE: customers drive them, credits are debited every hour, at zero the
+//! machines are shut down. This is the map of the house: nouns in the middle, the doors `web` and `worker` at the edges.
+//! `docs/architecture.md` has the rules that hold it up.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod fault;
+pub mod ids;
+
+/// The pool, the migrations, and the private PostgreSQL of demo and tests.
+pub mod database;
+
+/// Who did what to what, appended with the change itself.
+pub mod audit;
+/// What customers own everything through, and who belongs to it.
+pub mod organisations;
+/// People: registering, and proving who they are.
+pub mod users;
+/// Staying logged in: web sessions, access and refresh tokens.
+pub mod sessions;
+/// Accounts, transfers, wallets and holds.
+pub mod ledger;
+/// Locations, plans, prices and images.
+pub mod catalog;
+/// Proxmox clusters: connections, health, capacity, placement.
+pub mod clusters;
+/// Pools of addresses, and who has which.
+pub mod addresses;
+/// Public keys that new machines let in.
+pub mod ssh_keys;
+/// Durable work: enqueue, claim, log, retry, park.
+pub mod jobs;
+/// What ran from when to when, and the charge for it.
+pub mod metering;
+/// When a wallet runs out, and what happens then.
+pub mod runway;
+/// The charge of every hour, and what happens at zero.
+pub mod charging;
+/// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.
+pub mod vms;
+/// What changed, told to open pages.
+pub mod live;
+
+/// The door for requests.
+pub mod web;
+/// The door for time: jobs, the billing clock, the looks at clusters.
+pub mod worker;
+
+/// What the binary can be told to do.
+pub mod commands;

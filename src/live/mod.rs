@@ -1,0 +1,118 @@
+//! What changed, told to open pages and to sleeping workers: PostgreSQL's NOTIFY, so that it is told at commit and to every
+//! process on the database. A message says only *that* something changed; who hears it looks for himself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Notify, broadcast};
+
+use crate::ids::OrganisationId;
+
+const CHANNEL: &str = "uni_manager";
+/// How many messages an open page may lag behind before it is told to look at everything again.
+const BACKLOG_MAX: usize = 1024;
+/// How long to wait before listening again after the connection broke.
+const RETRY_SECONDS: u64 = 1;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Whose; none: everybody's.
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none", default)]
+    pub organisation: Option<OrganisationId>,
+    /// What: `vm:<id>`, `vms`, `wallet`, `job:<id>`, `jobs`, `clusters`.
+    #[serde(rename = "t")]
+    pub topic: String,
+}
+
+/// Where changes arrive in this process.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    changes: broadcast::Sender<Change>,
+    /// Rings when there may be a job to run.
+    pub jobs: Arc<Notify>,
+    /// Rings when a wallet may have become due earlier.
+    pub billing: Arc<Notify>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { changes: broadcast::channel(BACKLOG_MAX).0, jobs: Arc::default(), billing: Arc::default() }
+    }
+}
+
+impl Hub {
+    /// Hears of every change from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Listens to PostgreSQL until the task is dropped; a broken connection is opened again.
+    pub async fn listen(self, pool: PgPool) {
+        loop {
+            if let Err(error) = self.listen_once(&pool).await {
+                tracing::warn!(%error, "listening for changes was interrupted");
+            }
+            tokio::time::sleep(Duration::from_secs(RETRY_SECONDS)).await;
+        }
+    }
+
+    async fn listen_once(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(CHANNEL).await?;
+        loop {
+            // Whatever was said before we listened, or while we did not, is looked for now.
+            self.jobs.notify_one();
+            self.billing.notify_one();
+            while let Some(notification) = listener.try_recv().await? {
+                match notification.payload() {
+                    JOBS => self.jobs.notify_one(),
+                    BILLING => self.billing.notify_one(),
+                    payload => {
+                        if let Ok(change) = serde_json::from_str(payload) {
+                            // No receiver is fine: no page is open.
+                            let _ = self.changes.send(change);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const JOBS: &str = "jobs";
+const BILLING: &str = "billing";
+
+/// Announces a change of an organisation's things at commit.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn announce(connection: &mut PgConnection, organisation: Option<OrganisationId>, topic: impl Into<String>) -> Result<(), sqlx::Error> {
+    let change = Change { organisation, topic: topic.into() };
+    notify(connection, &serde_json::to_string(&change).expect("strings and ids always serialise")).await
+}
+
+/// Wakes the workers at commit: there is a job.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn wake_jobs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    notify(connection, JOBS).await
+}
+
+/// Wakes the billing clock at commit: a wallet may be due earlier.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn wake_billing(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    notify(connection, BILLING).await
+}
+
+async fn notify(connection: &mut PgConnection, payload: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_notify($1, $2)", CHANNEL, payload).fetch_one(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! What each machine was, from when to when: intervals that cannot overlap, opened and closed in the transaction that
+//! changes the machine. The times come from what we did or saw on the hypervisor, never from the guest.
+
+mod db;
+
+use std::collections::HashMap;
+
+use billing::{MeterState, Piece};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub use crate::catalog::PowerState;
+use crate::catalog::{PriceBook, PriceMissing};
+pub use db::{BulkCharges, BulkMeters, bulk_charge};
+
+use crate::app::App;
+use crate::error::Result;
+use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, PriceId, VmId};
+use crate::ledger::{self, Wallet};
+
+/// A machine that lives shorter is charged as if it had lived this long.
+pub const LIFE_SECONDS_MIN: i64 = 60;
+
+/// What a machine is to be metered as.
+#[derive(Debug, Clone, Copy)]
+pub struct Metered {
+    /// The machine.
+    pub vm: VmId,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Running or stopped.
+    pub state: PowerState,
+}
+
+/// Meters a machine as `what` from `at` on; what it was before ends there. `wallet` must be locked in this transaction.
+/// Nothing is metered while the wallet has run out: what runs then is ours.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn open(app: &App, connection: &mut PgConnection, wallet: &Wallet, what: Metered, at: DateTime<Utc>) -> Result<()> {
+    let meter = db::ensure_meter(&mut *connection, wallet.organisation, what.vm, billing::Month::of(at, app.settings.time_zone)).await?;
+    // A clock that was set back must not open a time that is already charged.
+    let at = at.max(wallet.charged_through);
+    if let Some(current) = db::select_open(&mut *connection, meter).await? {
+        if current.state == what.state.name() && current.plan == what.plan && wallet.exhausted_at.is_none() {
+            return Ok(());
+        }
+        db::end(&mut *connection, current.id, current.from, at).await?;
+    }
+    if wallet.exhausted_at.is_some() {
+        return Ok(());
+    }
+    if wallet.due_at.is_none() {
+        // Nothing ran up charges until now, so there is nothing to look at before.
+        ledger::set_charged_through(&mut *connection, wallet.organisation, at).await?;
+    }
+    db::insert_interval(connection, meter, what, at).await
+}
+
+/// Ends the metering of a machine at `at`, or a little later if it lived shorter than is charged at least.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn close(connection: &mut PgConnection, wallet: &Wallet, vm: VmId, at: DateTime<Utc>) -> Result<()> {
+    let at = at.max(wallet.charged_through);
+    if let Some(current) = db::select_open_of_vm(&mut *connection, vm).await? {
+        let least = current.first_from + TimeDelta::seconds(LIFE_SECONDS_MIN);
+        let at = if wallet.exhausted_at.is_none() { at.max(least) } else { at };
+        db::end(connection, current.id, current.from, at).await?;
+    }
+    Ok(())
+}
+
+/// Ends all metering of an organisation at `at`, also what was opened or closed after it: from there on nothing is charged.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn close_all(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
+    db::end_all(connection, organisation, at).await
+}
+
+/// Ends the metering of all machines of a cluster that cannot be seen, at the last good look or where charging stands.
+/// Answers with the organisations concerned. Their wallets must be recomputed.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn suspend_cluster(connection: &mut PgConnection, cluster: ClusterId, seen: DateTime<Utc>) -> Result<Vec<OrganisationId>> {
+    db::end_cluster(connection, cluster, seen).await
+}
+
+/// What of one meter is not wholly charged yet.
+#[derive(Debug, Clone)]
+pub struct Unsettled {
+    /// The meter.
+    pub meter: MeterId,
+    /// Its machine.
+    pub vm: VmId,
+    /// Its sums of the month, where charging stands.
+    pub state: MeterState,
+    /// In the order of time.
+    pub spans: Vec<Span>,
+}
+
+/// A time in which a meter was one thing.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// The interval's id.
+    pub id: i64,
+    /// Running or stopped.
+    pub state: PowerState,
+    /// The plan.
+    pub plan: PlanId,
+    /// From here.
+    pub from: DateTime<Utc>,
+    /// Until here; none: it goes on.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// What of some organisations is not wholly charged yet, by organisation.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn unsettled(connection: &mut PgConnection, organisations: &[Uuid]) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+    db::select_unsettled(connection, organisations).await
+}
+
+impl Unsettled {
+    /// The pieces of `[from, to)` at their prices, and the price of each.
+    ///
+    /// # Errors
+    /// When some of the time has no price.
+    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<(Vec<Piece>, Vec<PriceId>), PriceMissing> {
+        let mut pieces = Vec::with_capacity(self.spans.len());
+        let mut prices = Vec::with_capacity(self.spans.len());
+        for span in &self.spans {
+            let until = span.to.map_or(to, |end| end.min(to));
+            book.cut(span.plan, span.state, span.from.max(from), until, &mut pieces, &mut prices)?;
+        }
+        Ok((pieces, prices))
+    }
+
+    /// What goes on at `at`, if anything does.
+    #[must_use]
+    pub fn going_on(&self, at: DateTime<Utc>) -> Option<&Span> {
+        self.spans.iter().find(|span| span.to.is_none_or(|to| to > at))
+    }
+}
+
+/// The charges of one machine in its current billing month.
+#[derive(Debug, Clone, Copy)]
+pub struct MonthOfVm {
+    /// What was charged.
+    pub charged: billing::Money,
+    /// Seconds metered as running.
+    pub running_seconds: i64,
+    /// Seconds metered as stopped.
+    pub stopped_seconds: i64,
+}
+
+/// What a machine has cost since `from`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn month_of_vm(app: &App, organisation: OrganisationId, vm: VmId, from: DateTime<Utc>) -> Result<MonthOfVm> {
+    db::select_month_of_vm(&app.pool, organisation, vm, from, app.clock.now()).await
+}
+
+/// A charge as its payer sees it.
+#[derive(Debug, Clone)]
+pub struct VmCharge {
+    /// The machine.
+    pub vm: VmId,
+    /// Its name.
+    pub vm_name: String,
+    /// Charged from here.
+    pub from: DateTime<Utc>,
+    /// Charged until here.
+    pub to: DateTime<Utc>,
+    /// Running or stopped.
+    pub state: PowerState,
+    /// Per hour.
+    pub rate: billing::Rate,
+    /// How much.
+    pub amount: billing::Money,
+}
+
+/// The latest charges of an organisation, or of one of its machines.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn latest_charges(app: &App, organisation: OrganisationId, vm: Option<VmId>, limit: i64) -> Result<Vec<VmCharge>> {
+    db::select_latest_charges(&app.pool, organisation, vm, limit).await
+}
+
+/// What each machine of an organisation was charged since `from`, highest first.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn charged_by_vm(app: &App, organisation: OrganisationId, from: DateTime<Utc>) -> Result<Vec<(VmId, String, billing::Money)>> {
+    db::select_charged_by_vm(&app.pool, organisation, from).await
+}
+
+/// What all customers were charged for time since `from`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn charged_since(app: &App, from: DateTime<Utc>) -> Result<billing::Money> {
+    db::select_charged_since(&app.pool, from).await
+}
+
+/// The organisations that have something metered on a cluster, in the order in which their wallets are to be locked.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn metered_on(connection: &mut PgConnection, cluster: ClusterId) -> Result<Vec<OrganisationId>> {
+    db::select_metered_on(connection, cluster).await
+}

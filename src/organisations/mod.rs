@@ -1,0 +1,98 @@
+//! Organisations own everything a customer has. Every person gets one at sign-up.
+
+mod db;
+
+use billing::{Money, Rate};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{OrganisationId, UserId};
+
+/// The most organisations one page shows.
+pub const PAGE_MAX: i64 = 50;
+
+/// An organisation.
+#[derive(Debug, Clone)]
+pub struct Organisation {
+    /// Its id.
+    pub id: OrganisationId,
+    /// Its short number, for people.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An organisation as an admin sees it in a list.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CustomerLine {
+    /// Its id.
+    pub id: OrganisationId,
+    /// Its short number.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// The e-mail address of its first owner.
+    pub owner_email: String,
+    /// How many machines it has, and how many of them run.
+    pub vms: i64,
+    /// How many of them run.
+    pub vms_running: i64,
+    /// The wallet's balance.
+    pub balance: Money,
+    /// Burn per hour.
+    pub burn_per_hour: Rate,
+    /// When the credit runs out, if it does.
+    pub runs_out_at: Option<DateTime<Utc>>,
+    /// Since when it has run out.
+    pub exhausted_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Makes an organisation with its owner and its wallet.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn create(connection: &mut PgConnection, name: &str, owner: UserId, now: DateTime<Utc>) -> Result<OrganisationId> {
+    let id = OrganisationId::new();
+    db::insert(&mut *connection, id, name, now).await?;
+    db::insert_member(&mut *connection, id, owner, "owner", now).await?;
+    crate::ledger::open_wallet(connection, id, now).await?;
+    Ok(id)
+}
+
+/// The organisation that a person belongs to; the first one unless `wanted` names another of his.
+///
+/// # Errors
+/// `NotFound` when he belongs to none, or not to the wanted one.
+pub async fn of_member(connection: &mut PgConnection, user: UserId, wanted: Option<OrganisationId>) -> Result<Organisation> {
+    db::select_of_member(connection, user, wanted).await?.ok_or(Error::NotFound("organisation"))
+}
+
+/// An organisation by id, for staff.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn find(app: &App, id: OrganisationId) -> Result<Organisation> {
+    db::select(&app.pool, id).await?.ok_or(Error::NotFound("organisation"))
+}
+
+/// Customers for staff, newest first, by name or e-mail address when `search` is given, before `after`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list(app: &App, search: Option<&str>, after: Option<OrganisationId>, limit: i64) -> Result<Vec<CustomerLine>> {
+    db::select_lines(&app.pool, search, after, limit.clamp(1, PAGE_MAX + 1), None).await
+}
+
+/// One customer's line, for staff.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn line(app: &App, id: OrganisationId) -> Result<CustomerLine> {
+    db::select_lines(&app.pool, None, None, 1, Some(id)).await?.pop().ok_or(Error::NotFound("organisation"))
+}

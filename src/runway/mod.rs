@@ -1,0 +1,135 @@
+//! How long a wallet lasts, written down at each change of burn or balance, so that the engine can sleep until the next
+//! wallet runs out. What happens then is the business of `charging`.
+
+use anyhow::Context;
+use billing::{BurnLine, Money, Rate, RunsOut};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::catalog::{self, PriceBook};
+use crate::error::Result;
+use crate::ids::OrganisationId;
+use crate::ledger::{self, Wallet};
+use crate::metering::{self, Unsettled};
+
+/// The shortest time between two looks at a wallet that is about to run out: rounding may leave it a last micro that lasts
+/// less than any clock can show.
+const RECHECK_SECONDS_MIN: i64 = 1;
+
+/// What is foreseen for a wallet.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook {
+    /// What runs up charges now, per hour.
+    pub burn_per_hour: Rate,
+    /// When the credit runs out, if it does within the horizon.
+    pub runs_out_at: Option<DateTime<Utc>>,
+    /// When to look again; none while nothing runs up charges.
+    pub due_at: Option<DateTime<Utc>>,
+}
+
+/// Where a wallet stands at an instant, and what runs up charges from there on.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    at: DateTime<Utc>,
+    balance: Money,
+    lines: Vec<BurnLine>,
+}
+
+impl Standing {
+    /// Counts what has run up since the last charge, so that a change of burn in the middle of an hour is foreseen exactly.
+    ///
+    /// # Errors
+    /// When a price is missing.
+    pub fn reach(wallet: &Wallet, book: &PriceBook, mut meters: Vec<Unsettled>, now: DateTime<Utc>, zone: Tz) -> Result<Self> {
+        let at = now.max(wallet.charged_through);
+        let mut balance = wallet.balance;
+        for meter in &mut meters {
+            let (pieces, _) = meter.pieces(book, wallet.charged_through, at).context("while looking ahead")?;
+            billing::rate_pieces(&mut meter.state, &pieces, zone, |charge| balance = balance - charge.amount)
+                .context("while looking ahead")?;
+        }
+        Self::after_charging(balance, book, &meters, at)
+    }
+
+    /// A wallet whose meters' sums stand at `at`.
+    ///
+    /// # Errors
+    /// When a price is missing.
+    pub fn after_charging(balance: Money, book: &PriceBook, meters: &[Unsettled], at: DateTime<Utc>) -> Result<Self> {
+        let mut lines = Vec::with_capacity(meters.len() + 1);
+        for meter in meters {
+            if let Some(span) = meter.going_on(at) {
+                let price = book.at(span.plan, span.state, at.max(span.from)).context("while looking ahead")?;
+                lines.push(BurnLine { state: meter.state, rate: price.rate, cap: price.monthly_cap });
+            }
+        }
+        Ok(Self { at, balance, lines })
+    }
+
+    /// The same with one more machine of this rate and cap.
+    fn with(mut self, rate: Rate, cap: Option<Money>, zone: Tz) -> Self {
+        let state = billing::MeterState::new(billing::Month::of(self.at, zone));
+        self.lines.push(BurnLine { state, rate, cap });
+        self
+    }
+
+    /// What is foreseen if everything goes on as it is.
+    #[must_use]
+    pub fn outlook(&self, zone: Tz) -> Outlook {
+        if self.lines.is_empty() {
+            return Outlook { burn_per_hour: Rate::ZERO, runs_out_at: None, due_at: None };
+        }
+        let runs_out_at = match billing::runs_out_at(self.balance, &self.lines, self.at, zone) {
+            RunsOut::At(instant) => Some(instant.max(self.at + TimeDelta::seconds(RECHECK_SECONDS_MIN))),
+            RunsOut::Never | RunsOut::Beyond(_) => None,
+        };
+        let next_hour = billing::hour_floor(self.at) + TimeDelta::hours(1);
+        let due_at = runs_out_at.map_or(next_hour, |instant| instant.min(next_hour));
+        Outlook { burn_per_hour: billing::burn(&self.lines, self.at, zone), runs_out_at, due_at: Some(due_at) }
+    }
+}
+
+/// Computes a wallet's outlook anew and writes it down. The wallet must be locked in this transaction.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn recompute(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<Outlook> {
+    let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
+    let outlook = read_standing(app, &mut *connection, &wallet, now).await?.outlook(app.settings.time_zone);
+    ledger::set_outlook(&mut *connection, organisation, outlook.burn_per_hour, outlook.runs_out_at, outlook.due_at)
+        .await?;
+    crate::live::wake_billing(&mut *connection).await?;
+    crate::live::announce(connection, Some(organisation), "wallet").await?;
+    Ok(outlook)
+}
+
+/// When the credit runs out now, and when it would with one more machine of this rate and cap. Nothing is written.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn before_and_after(
+    app: &App,
+    wallet: &Wallet,
+    rate: Rate,
+    cap: Option<Money>,
+) -> Result<(Outlook, Outlook)> {
+    let zone = app.settings.time_zone;
+    let mut connection = app.pool.acquire().await?;
+    let standing = read_standing(app, &mut connection, wallet, app.clock.now()).await?;
+    let before = standing.outlook(zone);
+    Ok((before, standing.with(rate, cap, zone).outlook(zone)))
+}
+
+async fn read_standing(app: &App, connection: &mut PgConnection, wallet: &Wallet, now: DateTime<Utc>) -> Result<Standing> {
+    let book = catalog::price_book(&mut *connection).await?;
+    let organisation = wallet.organisation;
+    let meters = metering::unsettled(connection, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    Standing::reach(wallet, &book, meters, now, app.settings.time_zone)
+}

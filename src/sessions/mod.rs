@@ -1,0 +1,36 @@
+//! Staying logged in. Browsers hold a cookie with a random token; programs hold a short access token (JWT) and a refresh
+//! token that is used once. Of random tokens only the hash is stored. Lifetimes are of the machinery's time.
+
+mod db;
+mod tokens;
+mod web;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rand::Rng;
+use sha2::{Digest, Sha256};
+
+pub use tokens::{ACCESS_MINUTES, Tokens, issue, refresh, revoke, verify};
+pub use web::{SESSION_DAYS, Session, end, find, start};
+
+use crate::app::App;
+use crate::error::Result;
+
+/// 256 random bits as text.
+fn random_token() -> String {
+    let mut bytes = [0_u8; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// Removes what has expired, and says how many sessions and refresh tokens that were.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn purge(app: &App) -> Result<u64> {
+    db::delete_expired(&app.pool, app.clock.machine_now()).await
+}

@@ -1,0 +1,85 @@
+//! Web sessions: a row per logged-in browser.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::{db, hash, random_token};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::Result;
+use crate::ids::{OrganisationId, SessionId};
+use crate::organisations::Organisation;
+use crate::users::User;
+
+/// How long a browser stays logged in.
+pub const SESSION_DAYS: i64 = 7;
+
+/// A logged-in browser: who, for which organisation.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The session's id.
+    pub id: SessionId,
+    /// Must come back in every form.
+    pub csrf_token: String,
+    /// Who.
+    pub user: User,
+    /// For which organisation.
+    pub organisation: Organisation,
+}
+
+/// Starts a session and answers with the token for the cookie. `user_agent` is kept shortened, for the person's own list.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn start(app: &App, user: &User, mut actor: Actor, user_agent: Option<&str>) -> Result<String> {
+    const USER_AGENT_CHARACTERS_MAX: usize = 200;
+    let token = random_token();
+    let now = app.clock.machine_now();
+    let mut transaction = app.pool.begin().await?;
+    let organisation = crate::organisations::of_member(&mut transaction, user.id, None).await?;
+    let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARACTERS_MAX).collect::<String>());
+    let id = SessionId::new();
+    db::insert_session(
+        &mut transaction,
+        db::NewSession {
+            id,
+            user: user.id,
+            organisation: organisation.id,
+            token_hash: hash(&token),
+            csrf_token: random_token(),
+            address: actor.address.clone(),
+            user_agent,
+            created_at: now,
+            expires_at: now + TimeDelta::days(SESSION_DAYS),
+        },
+    )
+    .await?;
+    actor.user = Some(user.id);
+    actor.name.clone_from(&user.email);
+    let subject = Subject::new("user", user.id, &user.email);
+    audit::record(&mut transaction, app.clock.now(), &actor, Some(organisation.id), Event::UserLoggedIn, subject, json!({})).await?;
+    transaction.commit().await?;
+    Ok(token)
+}
+
+/// The session of a cookie's token, if it is still good.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn find(app: &App, token: &str) -> Result<Option<Session>> {
+    db::select_session(&app.pool, &hash(token), app.clock.machine_now()).await
+}
+
+/// Ends a session.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn end(app: &App, session: &Session, actor: &Actor) -> Result<()> {
+    let mut transaction = app.pool.begin().await?;
+    db::delete_session(&mut transaction, session.id).await?;
+    let subject = Subject::new("user", session.user.id, &session.user.email);
+    let organisation: OrganisationId = session.organisation.id;
+    audit::record(&mut transaction, app.clock.now(), actor, Some(organisation), Event::UserLoggedOut, subject, json!({})).await?;
+    transaction.commit().await?;
+    Ok(())
+}

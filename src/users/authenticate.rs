@@ -1,0 +1,33 @@
+//! Proving who one is by password. Unknown address and wrong password get the same answer after the same work.
+
+use secrecy::SecretString;
+
+use super::{User, db, password};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::{Error, Result};
+
+/// The one answer to every failed login.
+const REFUSED: &str = "The e-mail address or the password is wrong.";
+
+/// The person with this address and password.
+///
+/// # Errors
+/// `Unauthenticated` when there is none.
+pub async fn authenticate(app: &App, email: &str, password: SecretString, mut actor: Actor) -> Result<User> {
+    let mut connection = app.pool.acquire().await?;
+    let known = db::select_by_email(&mut connection, email.trim()).await?;
+    // Nothing is held while the hash is computed.
+    drop(connection);
+    let stored = known.as_ref().map(|known| known.password_hash.clone());
+    if password::verify(password, stored).await? {
+        return known.map(|known| known.user).ok_or(Error::Unauthenticated(REFUSED));
+    }
+    if let Some(known) = known {
+        actor.name.clone_from(&known.user.email);
+        let subject = Subject::new("user", known.user.id, known.user.email);
+        let mut connection = app.pool.acquire().await?;
+        audit::record(&mut connection, app.clock.now(), &actor, None, Event::LoginFailed, subject, serde_json::json!({})).await?;
+    }
+    Err(Error::Unauthenticated(REFUSED))
+}

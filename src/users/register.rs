@@ -1,0 +1,105 @@
+//! Registering: a person, his organisation, its wallet and the credit it starts with, in one transaction.
+
+use billing::Money;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use validator::Validate;
+
+use super::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, PlatformRole, User, db, password};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::{Error, Problem, Result};
+use crate::ids::{OrganisationId, UserId};
+use crate::{ledger, organisations};
+
+/// What somebody types to register.
+#[derive(Debug, Clone, Deserialize, Validate)]
+pub struct NewUser {
+    /// The e-mail address, which is also the login.
+    #[validate(email(message = "This is not an e-mail address."), length(max = 254, message = "At most 254 characters."))]
+    pub email: String,
+    /// The person's name.
+    #[validate(length(min = 1, max = 80, message = "Between 1 and 80 characters."))]
+    pub name: String,
+    /// The name of the organisation; the person's own name when left empty.
+    #[serde(default)]
+    #[validate(length(max = 80, message = "At most 80 characters."))]
+    pub organisation: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+impl NewUser {
+    fn checked(mut self) -> Result<Self> {
+        self.email = self.email.trim().to_owned();
+        self.name = self.name.trim().to_owned();
+        self.organisation = self.organisation.trim().to_owned();
+        if self.organisation.is_empty() {
+            self.organisation.clone_from(&self.name);
+        }
+        let mut problems = problems(self.validate().err());
+        let characters = self.password.expose_secret().chars().count();
+        if characters < PASSWORD_CHARACTERS_MIN {
+            problems.push(Problem::new("password", format!("At least {PASSWORD_CHARACTERS_MIN} characters.")));
+        } else if characters > PASSWORD_CHARACTERS_MAX {
+            problems.push(Problem::new("password", format!("At most {PASSWORD_CHARACTERS_MAX} characters.")));
+        }
+        if problems.is_empty() { Ok(self) } else { Err(Error::Invalid(problems)) }
+    }
+}
+
+/// The validator's findings as problems of fields.
+fn problems(errors: Option<validator::ValidationErrors>) -> Vec<Problem> {
+    const FIELDS: [&str; 3] = ["email", "name", "organisation"];
+    let Some(errors) = errors else { return Vec::new() };
+    let errors = errors.field_errors();
+    FIELDS
+        .into_iter()
+        .filter_map(|field| {
+            let first = errors.get(field)?.first()?;
+            Some(Problem::new(field, first.message.clone().unwrap_or_else(|| "This cannot be accepted.".into())))
+        })
+        .collect()
+}
+
+/// Registers a customer.
+///
+/// # Errors
+/// `Forbidden` when registration is closed, `Invalid` with a problem per field.
+pub async fn register(app: &App, new: NewUser, actor: Actor) -> Result<(User, OrganisationId)> {
+    if !app.settings.registration_open {
+        return Err(Error::Forbidden("Registration is closed. Ask the operator for an account."));
+    }
+    insert(app, new, None, app.settings.sign_up_credit, actor).await
+}
+
+/// Makes an account with the admin role, from the command line or the demo.
+///
+/// # Errors
+/// `Invalid` with a problem per field.
+pub async fn create_admin(app: &App, new: NewUser) -> Result<(User, OrganisationId)> {
+    insert(app, new, Some(PlatformRole::Admin), Money::ZERO, Actor::system()).await
+}
+
+async fn insert(app: &App, new: NewUser, platform_role: Option<PlatformRole>, credit: Money, mut actor: Actor) -> Result<(User, OrganisationId)> {
+    let new = new.checked()?;
+    let hash = password::hash(new.password).await?;
+    let now = app.clock.now();
+    let user = User { id: UserId::new(), number: 0, email: new.email, name: new.name, platform_role };
+    let mut transaction = app.pool.begin().await?;
+    db::insert(&mut transaction, &user, &hash, now).await?;
+    let organisation = organisations::create(&mut transaction, &new.organisation, user.id, now).await?;
+    if actor.user.is_none() && actor.name != "system" {
+        actor.user = Some(user.id);
+        actor.name.clone_from(&user.email);
+    }
+    let subject = Subject::new("user", user.id, &user.email);
+    audit::record(&mut transaction, now, &actor, Some(organisation), Event::UserRegistered, subject, json!({ "organisation": new.organisation })).await?;
+    if credit > Money::ZERO {
+        ledger::sign_up_credit(&mut transaction, organisation, credit, now).await?;
+    }
+    let user = db::select(&mut transaction, user.id).await?.ok_or(Error::NotFound("user"))?;
+    transaction.commit().await?;
+    Ok((user, organisation))
+}

@@ -1,0 +1,195 @@
+//! Ordering a machine: checked, placed, paid for a day, and handed to a job, in one transaction. Nothing is sent to Proxmox
+//! here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+use sha2::{Digest, Sha256};
+
+use super::db::{self, NewRow};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::clusters::placement::{self, Need, NoPlace};
+use crate::error::{Error, Problem, Result};
+use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, SshKeyId, VmId};
+use crate::jobs::{self, Kind, NewJob};
+use crate::ledger;
+use crate::{addresses, catalog, clusters, live, ssh_keys};
+
+/// A label of a host name, RFC 1123.
+const NAME_CHARACTERS_MAX: usize = 63;
+/// The most keys one machine gets.
+const KEYS_MAX: usize = 20;
+
+/// What a customer orders.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct NewVm {
+    /// The name, also the host name in the guest.
+    #[serde(default)]
+    pub name: String,
+    /// Where.
+    pub location: Option<LocationId>,
+    /// From which image.
+    pub image: Option<ImageId>,
+    /// Which size.
+    pub plan: Option<PlanId>,
+    /// Keys of the organisation that it lets in.
+    #[serde(default)]
+    pub ssh_keys: Vec<SshKeyId>,
+    /// A key to add to the organisation's and let in.
+    #[serde(default)]
+    pub new_key: Option<NewKey>,
+}
+
+/// A key that is added with the order.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct NewKey {
+    /// Its name; the key's comment when empty.
+    #[serde(default)]
+    pub name: String,
+    /// The key itself.
+    pub public_key: String,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy)]
+pub struct Ordered {
+    /// The machine.
+    pub vm: VmId,
+    /// The job that makes it; none when the same order was taken before.
+    pub job: Option<JobId>,
+}
+
+/// Orders a machine. The same `order_key` with the same order is the same machine.
+///
+/// # Errors
+/// `Invalid` with a problem per field, `NotEnoughCredit` with what is missing, `Unavailable` when nothing has room,
+/// `Conflict` when the order key was used for another order.
+pub async fn create(app: &App, organisation: OrganisationId, new: &NewVm, order_key: Option<&str>, actor: &Actor) -> Result<Ordered> {
+    let (name, location, image, plan) = checked(app, new).await?;
+    let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
+    let order_hash = Sha256::digest(serde_json::to_vec(new).map_err(anyhow::Error::new)?).to_vec();
+    let now = app.clock.now();
+
+    let mut transaction = app.pool.begin().await?;
+    // The wallet's lock also makes two submits of one order wait for each other.
+    let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
+    if let Some(key) = order_key
+        && let Some((vm, known)) = db::select_by_order(&mut transaction, organisation, key).await?
+    {
+        if known == order_hash {
+            return Ok(Ordered { vm, job: None });
+        }
+        return Err(Error::conflict("This order was sent before with other content. Reload the page and order again."));
+    }
+    let hold = billing::hold_for(plan.running);
+    if hold > wallet.available() {
+        return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
+    }
+    let candidates = clusters::candidates(&mut transaction, location, image).await?;
+    let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib) };
+    let place = placement::choose(&candidates, need).map_err(refusal)?;
+
+    let mut keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
+    if let Some(key) = &new.new_key {
+        keys.push(ssh_keys::insert(app, &mut transaction, organisation, ("new_key_name", &key.name), ("new_key", &key.public_key), actor).await?);
+    }
+    let authorized_keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
+    let id = VmId::new();
+    let row = NewRow {
+        id,
+        organisation,
+        name: &name,
+        plan: plan.id,
+        image,
+        location,
+        cluster: place.cluster,
+        node: &place.node,
+        authorized_keys: &authorized_keys.join("\n"),
+        order_key,
+        order_hash: order_key.map(|_| order_hash),
+    };
+    db::insert(&mut transaction, &row, now).await?;
+    addresses::assign(&mut transaction, location, id, now).await?;
+    ledger::hold(&mut transaction, organisation, id, hold, now).await?;
+    let job = jobs::enqueue(app, &mut transaction, NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user }).await?;
+    let detail = json!({ "plan": plan.slug, "location": location, "image": image, "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
+    audit::record(&mut transaction, now, actor, Some(organisation), Event::VmOrdered, Subject::new("vm", id, &name), detail).await?;
+    live::announce(&mut transaction, Some(organisation), "vms").await?;
+    live::announce(&mut transaction, Some(organisation), "wallet").await?;
+    transaction.commit().await?;
+    Ok(Ordered { vm: id, job: Some(job) })
+}
+
+fn refusal(reason: NoPlace) -> Error {
+    match reason {
+        NoPlace::NotOffered => Error::invalid("image", reason.to_string()),
+        NoPlace::NothingOnline | NoPlace::Full => Error::Unavailable(reason.to_string()),
+    }
+}
+
+/// Checks every field, so that all problems are told at once.
+async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId, catalog::Plan)> {
+    let mut problems = Vec::new();
+    let name = new.name.trim().to_ascii_lowercase();
+    if let Err(problem) = check_name(&name) {
+        problems.push(Problem::new("name", problem));
+    }
+    let location = catalog::locations(app).await?.into_iter().find(|known| Some(known.id) == new.location);
+    if location.is_none() {
+        problems.push(Problem::new("location", "Choose one of the locations."));
+    }
+    let image = catalog::images(app).await?.into_iter().find(|known| Some(known.id) == new.image);
+    if image.is_none() {
+        problems.push(Problem::new("image", "Choose one of the images."));
+    }
+    let plan = catalog::plans(app).await?.into_iter().find(|known| Some(known.id) == new.plan);
+    if plan.is_none() {
+        problems.push(Problem::new("plan", "Choose one of the plans."));
+    }
+    if let (Some(plan), Some(image)) = (&plan, &image)
+        && plan.disk_gib < image.minimum_disk_gib
+    {
+        problems.push(Problem::new("plan", format!("{} needs a disk of at least {} GiB.", image.name, image.minimum_disk_gib)));
+    }
+    let keys = new.ssh_keys.len() + usize::from(new.new_key.is_some());
+    if keys == 0 {
+        problems.push(Problem::new("ssh_keys", "Choose or add an SSH key: it is the only way to log in."));
+    } else if keys > KEYS_MAX {
+        problems.push(Problem::new("ssh_keys", format!("At most {KEYS_MAX} keys.")));
+    }
+    match (location, image, plan) {
+        (Some(location), Some(image), Some(plan)) if problems.is_empty() => Ok((name, location.id, image.id, plan)),
+        _ => Err(Error::Invalid(problems)),
+    }
+}
+
+/// A label of a host name: letters, digits, dashes inside.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("Give it a name.");
+    }
+    if name.len() > NAME_CHARACTERS_MAX {
+        return Err("At most 63 characters.");
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Err("Only letters, digits and dashes: it is also the host name.");
+    }
+    if name.starts_with('-') || name.ends_with('-') {
+        return Err("A dash stands only between letters or digits.");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_label_of_a_host_name() {
+        assert_eq!(check_name("web-1"), Ok(()));
+        assert_eq!(check_name(&"a".repeat(63)), Ok(()));
+        for wrong in ["", "-web", "web-", "web_1", "web.example", "wéb", &"a".repeat(64)] {
+            assert!(check_name(wrong).is_err(), "{wrong:?} must be refused");
+        }
+    }
+}

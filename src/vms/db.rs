@@ -1,0 +1,285 @@
+//! The SQL of machines.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+
+use super::{Made, State, Unknown, Vm};
+use crate::catalog::PowerState;
+use crate::error::{Error, OnConstraint, Result};
+use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
+use crate::ledger::{money, rate};
+
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub organisation: Option<OrganisationId>,
+    pub vm: Option<VmId>,
+    pub after: Option<VmId>,
+}
+
+pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: DateTime<Utc>) -> Result<Vec<Vm>> {
+    let rows = sqlx::query!(
+        r#"select v.id as "id: VmId", v.number, v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.state_since, v.state_reason,
+                  v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
+                  v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, p.disk_gib,
+                  v.image_id as "image: ImageId", i.name as image_name, i.login,
+                  v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
+                  (select host(a.address) from addresses a where a.vm_id = v.id) as address,
+                  coalesce(pr.hourly_rate, 0) as "rate!", pr.monthly_cap as "monthly_cap?", w.exhausted_at
+           from vms v
+           join plans p on p.id = v.plan_id join images i on i.id = v.image_id join locations l on l.id = v.location_id
+           join clusters c on c.id = v.cluster_id join wallets w on w.organisation_id = v.organisation_id
+           left join prices pr on pr.plan_id = v.plan_id and pr.valid @> $5::timestamptz
+                and pr.state = case when v.state = 'stopped' then 'stopped' else 'running' end
+           where v.deleted_at is null and ($1::uuid is null or v.organisation_id = $1) and ($2::uuid is null or v.id = $2)
+             and ($3::uuid is null or v.id < $3)
+           order by v.id desc limit $4"#,
+        filter.organisation.map(OrganisationId::uuid),
+        filter.vm.map(VmId::uuid),
+        filter.after.map(VmId::uuid),
+        limit,
+        now,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let state = State::parse(&row.state).context("a VM has an unknown state")?;
+            let on_cluster = matches!(state, State::Running | State::Stopped);
+            let unknown = match (row.unreachable_since, row.missing_since) {
+                (Some(since), _) if on_cluster => Some(Unknown { since, why: "its location is not answering" }),
+                (None, Some(since)) if on_cluster => Some(Unknown { since, why: "it was not found where it should be; we are looking into it" }),
+                _ => None,
+            };
+            let charged = on_cluster && unknown.is_none() && row.exhausted_at.is_none();
+            Ok(Vm {
+                id: row.id,
+                number: row.number,
+                organisation: row.organisation,
+                name: row.name,
+                state,
+                state_since: row.state_since,
+                state_reason: row.state_reason,
+                unknown,
+                stopped_for_credit_at: row.stopped_for_credit_at,
+                address: row.address,
+                plan: row.plan,
+                plan_name: row.plan_name,
+                vcpu: row.vcpu,
+                memory_mib: row.memory_mib,
+                disk_gib: row.disk_gib,
+                image: row.image,
+                image_name: row.image_name,
+                login: row.login,
+                location: row.location,
+                location_name: row.location_name,
+                cluster: row.cluster,
+                node: row.node,
+                vmid: row.vmid,
+                authorized_keys: row.authorized_keys,
+                created_at: row.created_at,
+                rate: if charged { rate(row.rate)? } else { billing::Rate::ZERO },
+                monthly_cap: row.monthly_cap.map(money).transpose()?,
+                job: None,
+            })
+        })
+        .collect()
+}
+
+pub(super) struct NewRow<'a> {
+    pub id: VmId,
+    pub organisation: OrganisationId,
+    pub name: &'a str,
+    pub plan: PlanId,
+    pub image: ImageId,
+    pub location: LocationId,
+    pub cluster: ClusterId,
+    pub node: &'a str,
+    pub authorized_keys: &'a str,
+    pub order_key: Option<&'a str>,
+    pub order_hash: Option<Vec<u8>>,
+}
+
+pub(super) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "insert into vms (id, organisation_id, name, plan_id, image_id, location_id, cluster_id, node, authorized_keys, state, state_since,
+                          order_key, order_hash, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'provisioning', $10, $11, $12, $10)",
+        new.id.uuid(),
+        new.organisation.uuid(),
+        new.name,
+        new.plan.uuid(),
+        new.image.uuid(),
+        new.location.uuid(),
+        new.cluster.uuid(),
+        new.node,
+        new.authorized_keys,
+        now,
+        new.order_key,
+        new.order_hash,
+    )
+    .execute(connection)
+    .await
+    .on_constraint("vms_name_once", || Error::invalid("name", "You have a VM of this name already."))?;
+    Ok(())
+}
+
+/// The machine of an order, and the hash of what was ordered.
+pub(super) async fn select_by_order(connection: &mut PgConnection, organisation: OrganisationId, order_key: &str) -> Result<Option<(VmId, Vec<u8>)>> {
+    let row = sqlx::query!(
+        r#"select id as "id: VmId", coalesce(order_hash, '') as "order_hash!" from vms where organisation_id = $1 and order_key = $2"#,
+        organisation.uuid(),
+        order_key
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.id, row.order_hash)))
+}
+
+pub(super) async fn select_made(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Vec<Made>> {
+    let rows = sqlx::query!(
+        r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!"
+           from vms v join clusters c on c.id = v.cluster_id
+           where v.organisation_id = $1 and v.state in ('running', 'stopped') and v.missing_since is null and c.unreachable_since is null
+           order by v.number"#,
+        organisation.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Made {
+            id: row.id,
+            plan: row.plan,
+            power_state: if row.state == "running" { PowerState::Running } else { PowerState::Stopped },
+            stopped_for_credit: row.stopped_for_credit,
+        })
+        .collect())
+}
+
+pub(super) async fn select_count_by_state(pool: &PgPool) -> Result<Vec<(State, i64)>> {
+    let rows = sqlx::query!(r#"select state, count(*) as "count!" from vms where deleted_at is null group by state"#).fetch_all(pool).await?;
+    rows.into_iter().map(|row| Ok((State::parse(&row.state).context("a VM has an unknown state")?, row.count))).collect()
+}
+
+/// Moves a machine to another state. A machine that is gone stays gone.
+pub(super) async fn update_state(connection: &mut PgConnection, vm: VmId, state: State, reason: Option<&str>, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end,
+                        missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end
+         where id = $1 and state <> 'deleted'",
+        vm.uuid(),
+        state.name(),
+        reason,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn set_stopped_for_credit(connection: &mut PgConnection, vm: VmId, at: Option<DateTime<Utc>>) -> Result<()> {
+    sqlx::query!("update vms set stopped_for_credit_at = $2 where id = $1", vm.uuid(), at).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn set_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
+    sqlx::query!("update vms set vmid = $2 where id = $1", vm.uuid(), vmid.and_then(|vmid| i32::try_from(vmid).ok())).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn set_node(connection: &mut PgConnection, vm: VmId, node: &str) -> Result<()> {
+    sqlx::query!("update vms set node = $2 where id = $1", vm.uuid(), node).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) struct MachineRow {
+    pub name: String,
+    pub vcpu: i32,
+    pub memory_mib: i32,
+    pub disk_gib: i32,
+    pub image: ImageId,
+    pub login: String,
+    pub cluster: ClusterId,
+    pub node: String,
+    pub vmid: Option<i32>,
+    pub authorized_keys: String,
+    pub storage: String,
+    pub bridge: String,
+}
+
+/// Everything a job needs to know about its machine.
+pub(super) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Option<MachineRow>> {
+    let row = sqlx::query_as!(
+        MachineRow,
+        r#"select v.name, p.vcpu, p.memory_mib, p.disk_gib,
+                  v.image_id as "image: ImageId", i.login, v.cluster_id as "cluster: ClusterId", v.node, v.vmid, v.authorized_keys,
+                  c.storage, c.bridge
+           from vms v join plans p on p.id = v.plan_id join images i on i.id = v.image_id join clusters c on c.id = v.cluster_id where v.id = $1"#,
+        vm.uuid()
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row)
+}
+
+pub(super) struct SeenRow {
+    pub id: VmId,
+    pub organisation: OrganisationId,
+    pub plan: PlanId,
+    pub name: String,
+    pub state: String,
+    pub node: String,
+    pub vmid: i32,
+    pub missing_looks: i32,
+    pub stopped_for_credit: bool,
+    pub metered: bool,
+}
+
+/// The machines that should be on a cluster and that no job is at work on.
+pub(super) async fn select_quiet(pool: &PgPool, cluster: ClusterId) -> Result<Vec<SeenRow>> {
+    let rows = sqlx::query_as!(
+        SeenRow,
+        r#"select v.id as "id: VmId", v.organisation_id as "organisation: OrganisationId", v.plan_id as "plan: PlanId", v.name, v.state, v.node, v.vmid as "vmid!",
+                  v.missing_looks, v.stopped_for_credit_at is not null as "stopped_for_credit!",
+                  (w.exhausted_at is not null or exists (
+                      select 1 from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during) and i.state = v.state
+                      where m.vm_id = v.id)) as "metered!"
+           from vms v join wallets w on w.organisation_id = v.organisation_id
+           where v.cluster_id = $1 and v.state in ('running', 'stopped') and v.vmid is not null
+             and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))"#,
+        cluster.uuid()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}
+
+/// Whether it is still in that state with nothing at work on it, now that its wallet is locked.
+pub(super) async fn is_still_quiet(connection: &mut PgConnection, vm: VmId, state: &str) -> Result<bool> {
+    let quiet = sqlx::query_scalar!(
+        r#"select exists (select 1 from vms v where v.id = $1 and v.state = $2
+                          and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))) as "quiet!""#,
+        vm.uuid(),
+        state
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(quiet)
+}
+
+pub(super) async fn set_missing(connection: &mut PgConnection, vm: VmId, looks: i32, since: Option<DateTime<Utc>>) -> Result<()> {
+    sqlx::query!("update vms set missing_looks = $2, missing_since = coalesce(missing_since, $3) where id = $1", vm.uuid(), looks, since)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn clear_missing(connection: &mut PgConnection, vm: VmId) -> Result<()> {
+    sqlx::query!("update vms set missing_looks = 0, missing_since = null where id = $1", vm.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn select_machine_plan(connection: &mut PgConnection, vm: VmId) -> Result<PlanId> {
+    Ok(sqlx::query_scalar!(r#"select plan_id as "plan: PlanId" from vms where id = $1"#, vm.uuid()).fetch_one(connection).await?)
+}

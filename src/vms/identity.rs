@@ -1,0 +1,45 @@
+//! Whose a guest is. Each guest of ours carries its machine's id as SMBIOS uuid and as a tag; from the clone until they are
+//! set, the description names it. Nothing is destroyed unless it names our machine.
+
+use proxmox_client::VmConfig;
+
+use crate::ids::VmId;
+
+/// Every guest of ours has it, so that an operator can find them.
+pub(super) const TAG: &str = "uni-manager";
+
+/// The tag that names one machine.
+pub(super) fn tag(vm: VmId) -> String {
+    format!("vm-{vm}")
+}
+
+/// The first line of the description, set by the clone itself.
+pub(super) fn description(vm: VmId) -> String {
+    format!("Uni-Manager VM {vm}. Managed: changes made here are seen and may be set back.")
+}
+
+/// Whether a guest is the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// Uuid and tag, or the clone's description before they were set, name it.
+    Ours,
+    /// Being cloned: it cannot say yet.
+    BeingMade,
+    /// It is something else.
+    Foreign,
+}
+
+/// Reads the identity of a guest.
+pub(super) fn of(config: &VmConfig, vm: VmId) -> Identity {
+    let uuid = config.smbios1.as_ref().and_then(|smbios| smbios.uuid()).is_some_and(|uuid| uuid.eq_ignore_ascii_case(&vm.to_string()));
+    if uuid && config.tags.contains(&tag(vm)) {
+        return Identity::Ours;
+    }
+    if config.lock.as_deref() == Some("clone") {
+        return Identity::BeingMade;
+    }
+    // Cloned, not configured yet: the uuid is random and the tags are the template's.
+    let described = config.description.as_deref().is_some_and(|text| text.contains(&description(vm)));
+    let named_otherwise = config.tags.iter().any(|other| other.starts_with("vm-") && other != tag(vm));
+    if described && !named_otherwise { Identity::Ours } else { Identity::Foreign }
+}

@@ -1,0 +1,183 @@
+//! A machine with the way to its cluster, for the steps of jobs: finding its guest, following a Proxmox task across
+//! interruptions.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use proxmox_client::{Client, Error as ProxmoxError, ResourceFilter, TaskEnd, TaskStatus, Upid, VmConfig};
+use serde_json::{Value, json};
+
+use super::db::{self, MachineRow};
+use super::identity::{self, Identity};
+use crate::app::App;
+use crate::clusters::Trouble;
+use crate::error::Error;
+use crate::fault;
+use crate::ids::VmId;
+use crate::jobs::{self, Job};
+
+/// How a step ended, when nothing went wrong.
+#[derive(Debug)]
+pub enum Progress {
+    /// Done: go on with the next.
+    Done,
+    /// Not yet: look again after a pause.
+    Wait(Duration, &'static str),
+}
+
+/// What a step gives back.
+pub type Step = Result<Progress, Trouble>;
+
+/// A machine and the client of its cluster.
+pub(super) struct Machine {
+    pub vm: VmId,
+    pub row: MachineRow,
+    pub client: Client,
+}
+
+/// What is found under a machine's VMID.
+pub(super) enum Guest {
+    /// Nothing.
+    Missing,
+    /// Our guest, on this node.
+    Ours(String, Box<VmConfig>),
+    /// It is still being cloned and cannot say whose it is.
+    BeingMade,
+    /// Another guest.
+    Foreign,
+}
+
+impl Machine {
+    pub async fn load(app: &App, vm: VmId) -> Result<Self, Trouble> {
+        let row = db::select_machine(&app.pool, vm).await?.ok_or(Error::NotFound("VM"))?;
+        let client = app.connections.client(app, row.cluster).await?;
+        Ok(Self { vm, row, client })
+    }
+
+    pub fn vmid(&self) -> Result<u32, Trouble> {
+        let vmid = self.row.vmid.and_then(|vmid| u32::try_from(vmid).ok()).context("the VM has no VMID").map_err(Error::from)?;
+        Ok(vmid)
+    }
+
+    /// Looks for the guest: where it was last, then wherever the cluster lists it, for it may have been moved. That a list
+    /// does not show it proves nothing, for lists are filtered by privilege: `nextid?vmid=` is the test that is not.
+    pub async fn guest(&self, app: &App) -> Result<Guest, Trouble> {
+        let vmid = self.vmid()?;
+        match self.client.vm_config(&self.row.node, vmid).await {
+            Ok(config) => return Ok(self.identify(self.row.node.clone(), config)),
+            Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let listed = self.client.resources(Some(ResourceFilter::Vm)).await?;
+        if let Some(node) = listed.into_iter().find(|guest| guest.vmid == Some(vmid)).and_then(|guest| guest.node) {
+            return match self.client.vm_config(&node, vmid).await {
+                Ok(config) => {
+                    let guest = self.identify(node.clone(), config);
+                    if let Guest::Ours(..) = guest {
+                        let mut connection = app.pool.acquire().await?;
+                        db::set_node(&mut connection, self.vm, &node).await?;
+                    }
+                    Ok(guest)
+                }
+                Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {
+                    Err(Trouble::Busy("the guest is being moved to another node".into()))
+                }
+                Err(error) => Err(error.into()),
+            };
+        }
+        if self.client.vmid_is_free(vmid).await? { Ok(Guest::Missing) } else { Ok(Guest::Foreign) }
+    }
+
+    /// The guest where it must be ours.
+    pub async fn our_guest(&self, app: &App) -> Result<(String, VmConfig), Trouble> {
+        match self.guest(app).await? {
+            Guest::Ours(node, config) => Ok((node, *config)),
+            Guest::Missing => Err(Trouble::Refused("the guest is not on the cluster any more".into())),
+            Guest::BeingMade => Err(Trouble::Busy("the guest is still being cloned".into())),
+            Guest::Foreign => Err(Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into())),
+        }
+    }
+
+    fn identify(&self, node: String, config: VmConfig) -> Guest {
+        match identity::of(&config, self.vm) {
+            Identity::Ours => Guest::Ours(node, Box::new(config)),
+            Identity::BeingMade => Guest::BeingMade,
+            Identity::Foreign => Guest::Foreign,
+        }
+    }
+}
+
+const TASK: &str = "upid";
+const TASK_SINCE: &str = "upid_since";
+
+/// Where a Proxmox task stands that a job has started.
+pub(super) enum Task {
+    /// None was started, or nobody knows it any more: look what is, and start one if it is needed.
+    None,
+    /// It is at work: wait that long.
+    Running(Duration),
+    /// It has ended.
+    Ended(TaskEnd),
+}
+
+/// Writes down the task that a call has started, before anything else is done: whoever goes on after a crash follows it.
+pub(super) async fn remember(app: &App, job: &mut Job, upid: &Upid) -> Result<(), Trouble> {
+    fault::point(&format!("{}.{}.sent", job.kind.name(), job.current().map_or("end", |step| step.name)));
+    job.scratch.insert(TASK.into(), json!(upid));
+    job.scratch.insert(TASK_SINCE.into(), json!(app.clock.machine_now()));
+    if !jobs::save(app, job).await? {
+        return Err(Trouble::Busy("another runner has this job now".into()));
+    }
+    fault::point(&format!("{}.{}.remembered", job.kind.name(), job.current().map_or("end", |step| step.name)));
+    Ok(())
+}
+
+/// Asks for the task that the job remembers. An ended one is forgotten.
+pub(super) async fn follow(app: &App, client: &Client, job: &mut Job) -> Result<Task, Trouble> {
+    let Some(upid) = job.scratch.get(TASK).and_then(Value::as_str).and_then(|text| text.parse::<Upid>().ok()) else {
+        return Ok(Task::None);
+    };
+    match client.task_status(&upid).await {
+        Ok(TaskStatus::Running) => Ok(Task::Running(pause(app, job))),
+        Ok(TaskStatus::Ended(end)) => {
+            forget(job);
+            if let TaskEnd::Failed(error) = &end {
+                jobs::log(app, job, &format!("Proxmox: {}", error.text())).await?;
+            }
+            Ok(Task::Ended(end))
+        }
+        // Just started and not listed yet, or long ago and rotated away.
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_unknown_task() => {
+            if task_age(app, job) < UNKNOWN_TASK_SECONDS_MAX {
+                return Ok(Task::Running(pause(app, job)));
+            }
+            forget(job);
+            Ok(Task::None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How long Proxmox may not know a task that it has just started, in seconds.
+const UNKNOWN_TASK_SECONDS_MAX: i64 = 10;
+
+fn forget(job: &mut Job) {
+    job.scratch.remove(TASK);
+    job.scratch.remove(TASK_SINCE);
+}
+
+fn task_age(app: &App, job: &Job) -> i64 {
+    let since = job.scratch.get(TASK_SINCE).and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok());
+    since.map_or(0, |since| (app.clock.machine_now() - since).num_milliseconds() / 1000)
+}
+
+/// Often at first, when most tasks end; seldom later, for every question occupies a worker of the node.
+fn pause(app: &App, job: &Job) -> Duration {
+    match task_age(app, job) {
+        ..=1 => Duration::from_millis(150),
+        2..=5 => Duration::from_millis(500),
+        6..=30 => Duration::from_secs(1),
+        _ => Duration::from_secs(3),
+    }
+}

@@ -1,0 +1,219 @@
+//! Machines of customers: ordering, provisioning, power, deletion, and what their cluster says about them. Every change is a
+//! job; a request only writes down what is wanted.
+
+mod create;
+mod db;
+mod delete;
+mod estimate;
+mod identity;
+mod machine;
+mod power;
+mod provision;
+mod reconcile;
+mod run;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+pub use create::{NewKey, NewVm, Ordered, create};
+pub use delete::delete;
+pub use estimate::{Estimate, estimate};
+pub use power::{Power, power, shut_down_for_credit, start_after_credit};
+pub use reconcile::{Reconciled, reconcile};
+pub use machine::Progress;
+pub use run::{complete, give_up, run_step, undo_step};
+
+use crate::app::App;
+use crate::catalog::PowerState;
+use crate::error::{Error, Result};
+use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
+use crate::jobs::{self, Job};
+
+/// The most machines one page shows.
+pub const PAGE_MAX: i64 = 100;
+
+/// Where a machine stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Being made.
+    Provisioning,
+    /// Its guest runs.
+    Running,
+    /// Its guest is off.
+    Stopped,
+    /// Could not be made; everything was undone.
+    Failed,
+    /// Being deleted.
+    Deleting,
+    /// Gone.
+    Deleted,
+}
+
+impl State {
+    /// The stored name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Reads the stored name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Provisioning, Self::Running, Self::Stopped, Self::Failed, Self::Deleting, Self::Deleted]
+            .into_iter()
+            .find(|state| state.name() == text)
+    }
+}
+
+/// Why and since when nobody knows how a machine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, as a sentence for the customer.
+    pub why: &'static str,
+}
+
+/// A machine.
+#[derive(Debug, Clone)]
+pub struct Vm {
+    /// Its id, which is also the SMBIOS uuid of its guest.
+    pub id: VmId,
+    /// Its short number.
+    pub number: i64,
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// Its name, which is also the host name.
+    pub name: String,
+    /// Where it stands, as far as we know.
+    pub state: State,
+    /// Since when.
+    pub state_since: DateTime<Utc>,
+    /// Why it failed.
+    pub state_reason: Option<String>,
+    /// Set when nobody can know its power state just now.
+    pub unknown: Option<Unknown>,
+    /// Since when it is off for lack of credit.
+    pub stopped_for_credit_at: Option<DateTime<Utc>>,
+    /// Its address.
+    pub address: Option<String>,
+    /// Its plan.
+    pub plan: PlanId,
+    /// The plan's name.
+    pub plan_name: String,
+    /// Virtual processors.
+    pub vcpu: i32,
+    /// Memory in MiB.
+    pub memory_mib: i32,
+    /// Disk in GiB.
+    pub disk_gib: i32,
+    /// Its image.
+    pub image: ImageId,
+    /// The image's name.
+    pub image_name: String,
+    /// The user that has the SSH keys.
+    pub login: String,
+    /// Its location.
+    pub location: LocationId,
+    /// The location's name.
+    pub location_name: String,
+    /// Its cluster; never shown to customers.
+    pub cluster: ClusterId,
+    /// Its node; never shown to customers.
+    pub node: String,
+    /// Its VMID; never shown to customers.
+    pub vmid: Option<i32>,
+    /// The keys it was made with, one per line.
+    pub authorized_keys: String,
+    /// When it was ordered.
+    pub created_at: DateTime<Utc>,
+    /// Per hour in its present state; zero while nothing is charged.
+    pub rate: billing::Rate,
+    /// The most it costs per month.
+    pub monthly_cap: Option<billing::Money>,
+    /// The job that is at work on it.
+    pub job: Option<Box<Job>>,
+}
+
+impl Vm {
+    /// Whether it can be told to do something now, and if not, why not.
+    ///
+    /// # Errors
+    /// `Conflict` with a sentence.
+    pub fn check_free(&self) -> Result<()> {
+        match &self.job {
+            None => Ok(()),
+            Some(job) => Err(Error::conflict(format!(
+                "{} is busy: “{}” is not finished. Wait until it is.",
+                self.name,
+                job.kind.title()
+            ))),
+        }
+    }
+}
+
+/// The machines of an organisation, newest first.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list(app: &App, organisation: OrganisationId, after: Option<VmId>, limit: i64) -> Result<Vec<Vm>> {
+    let filter = db::Filter { organisation: Some(organisation), vm: None, after };
+    with_jobs(app, db::select(&app.pool, &filter, limit.clamp(1, PAGE_MAX + 1), app.clock.now()).await?).await
+}
+
+/// A machine of an organisation.
+///
+/// # Errors
+/// `NotFound` when there is none, or it is somebody else's, or it is gone.
+pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<Vm> {
+    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
+    let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
+    with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
+}
+
+async fn with_jobs(app: &App, mut vms: Vec<Vm>) -> Result<Vec<Vm>> {
+    let Some(organisation) = vms.first().map(|vm| vm.organisation) else { return Ok(vms) };
+    let unfinished = jobs::unfinished_of_organisation(app, organisation).await?;
+    for vm in &mut vms {
+        // Newest first: the last one found is the one that is at work.
+        vm.job = unfinished.iter().rfind(|job| job.vm == vm.id).cloned().map(Box::new);
+    }
+    Ok(vms)
+}
+
+/// A machine that exists on its cluster, for the books.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// The machine.
+    pub id: VmId,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Running or stopped.
+    pub power_state: PowerState,
+    /// Whether it is off because the credit ran out.
+    pub stopped_for_credit: bool,
+}
+
+/// The machines of an organisation that exist on their clusters, in the order they were made.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn made(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Vec<Made>> {
+    db::select_made(connection, organisation).await
+}
+
+/// How many machines are in which state, on the whole platform.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn count_by_state(app: &App) -> Result<Vec<(State, i64)>> {
+    db::select_count_by_state(&app.pool).await
+}

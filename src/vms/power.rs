@@ -1,0 +1,189 @@
+//! Starting, shutting down, stopping and rebooting: asked for by people, or by the wallet.
+
+use std::time::Duration;
+
+use proxmox_client::{PowerState, TaskEnd};
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use super::machine::{Machine, Progress, Step, Task, follow, remember};
+use super::{State, db, find, made};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::clusters::Trouble;
+use crate::error::{Error, Result};
+use crate::ids::{JobId, OrganisationId, VmId};
+use crate::jobs::{self, Job, Kind, NewJob};
+use crate::{catalog, ledger, live};
+
+/// How long a guest may take to shut down.
+const SHUTDOWN_SECONDS: u32 = 60;
+/// The mark in a job's payload that the wallet asked for it.
+const FOR_CREDIT: &str = "for_credit";
+
+/// What a person can tell a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Turn on.
+    Start,
+    /// Ask the guest to shut down.
+    Shutdown,
+    /// Cut the power.
+    Stop,
+    /// Ask the guest to reboot.
+    Reboot,
+}
+
+impl Power {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Start => Kind::VmStart,
+            Self::Shutdown => Kind::VmShutdown,
+            Self::Stop => Kind::VmStop,
+            Self::Reboot => Kind::VmReboot,
+        }
+    }
+
+    fn event(self) -> Event {
+        match self {
+            Self::Start => Event::VmStart,
+            Self::Shutdown => Event::VmShutdown,
+            Self::Stop => Event::VmStop,
+            Self::Reboot => Event::VmReboot,
+        }
+    }
+}
+
+/// Asks for a change of power.
+///
+/// # Errors
+/// `Conflict` when the machine is busy or in another state, `NotEnoughCredit` to start one with an empty wallet.
+pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Power, actor: &Actor) -> Result<JobId> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    // Whoever else changes this machine takes this lock first, so what is read below stays true until the commit.
+    let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
+    let found = find(app, organisation, vm).await?;
+    if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
+        return Err(Error::conflict(format!("{} is busy: “{}” is not finished. Wait until it is.", found.name, job.kind.title())));
+    }
+    match (power, found.state) {
+        (Power::Start, State::Stopped) => {
+            let price = catalog::price_book(&mut transaction).await?;
+            let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
+            let hour = rate.for_hours(1);
+            if wallet.exhausted_at.is_some() || hour > wallet.available() {
+                return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
+            }
+            db::set_stopped_for_credit(&mut transaction, vm, None).await?;
+        }
+        (Power::Shutdown | Power::Stop | Power::Reboot, State::Running) => {}
+        (Power::Start, State::Running) => return Err(Error::conflict(format!("{} is running already.", found.name))),
+        (Power::Shutdown | Power::Stop | Power::Reboot, State::Stopped) => return Err(Error::conflict(format!("{} is stopped.", found.name))),
+        (_, State::Provisioning | State::Failed | State::Deleting | State::Deleted) => {
+            return Err(Error::conflict(format!("{} is {}: this cannot be done.", found.name, found.state.name())));
+        }
+    }
+    let new = NewJob { kind: power.kind(), organisation, vm, payload: Map::new(), requested_by: actor.user };
+    let job = jobs::enqueue(app, &mut transaction, new).await?;
+    let subject = Subject::new("vm", vm, found.name);
+    audit::record(&mut transaction, now, actor, Some(organisation), power.event(), subject, json!({})).await?;
+    live::announce(&mut transaction, Some(organisation), "vms").await?;
+    transaction.commit().await?;
+    Ok(job)
+}
+
+/// Orders the shutdown of everything that runs, because the credit ran out. Answers how many that are. The wallet is locked.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn shut_down_for_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId) -> Result<usize> {
+    let mut stopped = 0;
+    for vm in made(&mut *connection, organisation).await? {
+        if vm.power_state == catalog::PowerState::Running {
+            stop_for_credit(app, &mut *connection, organisation, vm.id).await?;
+            stopped += 1;
+        }
+    }
+    live::announce(connection, Some(organisation), "vms").await?;
+    Ok(stopped)
+}
+
+/// Orders the shutdown of one machine for lack of credit.
+pub(super) async fn stop_for_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId, vm: VmId) -> Result<()> {
+    db::set_stopped_for_credit(&mut *connection, vm, Some(app.clock.now())).await?;
+    let payload = Map::from_iter([(FOR_CREDIT.to_owned(), Value::Bool(true))]);
+    jobs::enqueue(app, connection, NewJob { kind: Kind::VmShutdown, organisation, vm, payload, requested_by: None }).await?;
+    Ok(())
+}
+
+/// Orders the start of a machine that was shut down for lack of credit. It waits for a shutdown that is still at work.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn start_after_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId, vm: VmId) -> Result<()> {
+    db::set_stopped_for_credit(&mut *connection, vm, None).await?;
+    let payload = Map::from_iter([(FOR_CREDIT.to_owned(), Value::Bool(true))]);
+    jobs::enqueue(app, &mut *connection, NewJob { kind: Kind::VmStart, organisation, vm, payload, requested_by: None }).await?;
+    live::announce(connection, Some(organisation), "vms").await?;
+    Ok(())
+}
+
+/// Whether the wallet asked for this job.
+pub(super) fn is_for_credit(job: &Job) -> bool {
+    job.payload.get(FOR_CREDIT) == Some(&Value::Bool(true))
+}
+
+/// Shuts the guest down gracefully. When the wallet asked for it and the guest does not listen, its power is cut.
+pub(super) async fn shutdown(app: &App, job: &mut Job) -> Step {
+    let force = is_for_credit(job);
+    let machine = Machine::load(app, job.vm).await?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, "the guest shuts down")),
+        Task::Ended(TaskEnd::Failed(error)) if error.is_shutdown_ignored() => {
+            return Err(Trouble::Refused(format!("the guest did not shut down within {SHUTDOWN_SECONDS} s ({})", error.text())));
+        }
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
+    }
+    let (node, _) = machine.our_guest(app).await?;
+    let vmid = machine.vmid()?;
+    if machine.client.vm_status(&node, vmid).await?.status != PowerState::Running {
+        return Ok(Progress::Done);
+    }
+    let upid = machine.client.shutdown(&node, vmid, SHUTDOWN_SECONDS, force).await?;
+    remember(app, job, &upid).await?;
+    Ok(Progress::Wait(Duration::ZERO, "the guest shuts down"))
+}
+
+const REBOOTED: &str = "rebooted";
+
+/// Reboots the guest, once. A reboot cannot be seen afterwards, so what was sent is remembered first and never sent again.
+pub(super) async fn reboot(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, "the guest reboots")),
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) => return Ok(Progress::Done),
+        Task::None => {}
+    }
+    let (node, _) = machine.our_guest(app).await?;
+    if job.scratch.contains_key(REBOOTED) {
+        // Sent, and its answer lost: a second reboot would be worse than none.
+        jobs::log(app, job, "It is not known whether Proxmox received the reboot; it is not sent twice.").await?;
+        return Ok(Progress::Done);
+    }
+    job.scratch.insert(REBOOTED.into(), Value::Bool(true));
+    if !jobs::save(app, job).await? {
+        return Err(Trouble::Busy("another runner has this job now".into()));
+    }
+    match machine.client.reboot(&node, machine.vmid()?).await {
+        Ok(upid) => remember(app, job, &upid).await?,
+        Err(error @ (proxmox_client::Error::NeverSent { .. } | proxmox_client::Error::Refused(_))) => {
+            job.scratch.remove(REBOOTED);
+            return Err(error.into());
+        }
+        Err(error @ proxmox_client::Error::MaybeDone { .. }) => return Err(error.into()),
+    }
+    Ok(Progress::Wait(Duration::ZERO, "the guest reboots"))
+}

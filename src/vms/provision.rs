@@ -1,0 +1,258 @@
+//! Making a machine, step by step. Each step first asks whether it is done already, so it may run twice; its undo stands
+//! beside it, and undoing destroys only what names our machine.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use proxmox_client::{CloneVm, ConfigChange, Error as ProxmoxError, IpConfig, PowerState, TaskEnd, VmConfig};
+use serde_json::{Value, json};
+
+use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
+use super::{db, identity};
+use crate::app::App;
+use crate::clusters::{self, Trouble};
+use crate::error::Error;
+use crate::jobs::{self, Job};
+use crate::{addresses, fault};
+
+/// How long the guest may take to report its address. After that the machine is handed over without waiting longer: the
+/// address is set, only the guest has not said so.
+const ADDRESS_SECONDS_MAX: i64 = 90;
+/// How often the guest is asked.
+const ADDRESS_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait for a clone that somebody started and nobody follows.
+const CLONE_PAUSE: Duration = Duration::from_secs(2);
+/// The disk that a machine starts from, in the order in which templates have one.
+const BOOT_DISKS: [&str; 4] = ["scsi0", "virtio0", "sata0", "ide0"];
+
+/// Leases a VMID. A guest of somebody else that has it already is left alone; the next id is taken.
+pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    let vmid = match machine.row.vmid {
+        Some(vmid) => u32::try_from(vmid).unwrap_or(0),
+        None => {
+            let mut transaction = app.pool.begin().await?;
+            let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
+            db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
+            transaction.commit().await?;
+            vmid
+        }
+    };
+    fault::point("vm.create.lease.leased");
+    if machine.client.vmid_is_free(vmid).await? {
+        return Ok(Progress::Done);
+    }
+    // Nothing of ours was sent for this id yet, so whoever has it is a stranger.
+    another_vmid(app, job, &machine, vmid).await?;
+    Ok(Progress::Wait(Duration::ZERO, "another VMID"))
+}
+
+async fn another_vmid(app: &App, job: &mut Job, machine: &Machine, vmid: u32) -> Result<(), Trouble> {
+    jobs::log(app, job, &format!("VMID {vmid} is in use by a guest that is not ours: taking another")).await?;
+    let mut transaction = app.pool.begin().await?;
+    clusters::abandon_vmid(&mut transaction, machine.row.cluster, vmid).await?;
+    db::set_vmid(&mut transaction, job.vm, None).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn undo_lease(app: &App, job: &Job) -> Step {
+    let mut transaction = app.pool.begin().await?;
+    clusters::release_vmid(&mut transaction, job.vm, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(Progress::Done)
+}
+
+/// Clones the image's template.
+pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    let vmid = machine.vmid()?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox copies the image")),
+        Task::Ended(TaskEnd::Failed(error)) if error.is_already_exists() => {}
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
+    }
+    match machine.guest(app).await? {
+        Guest::Ours(..) => return Ok(Progress::Done),
+        Guest::BeingMade => return Ok(Progress::Wait(CLONE_PAUSE, "Proxmox copies the image")),
+        Guest::Foreign => {
+            // Somebody took the id between our lease and our clone. His guest stays as it is.
+            another_vmid(app, job, &machine, vmid).await?;
+            let mut transaction = app.pool.begin().await?;
+            let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
+            db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
+            transaction.commit().await?;
+            return Ok(Progress::Wait(Duration::ZERO, "another VMID"));
+        }
+        Guest::Missing => {}
+    }
+    let template = clusters::template(app, machine.row.cluster, machine.row.image)
+        .await?
+        .ok_or_else(|| Trouble::Refused("the image has no template on this cluster any more".into()))?;
+    let mut order = CloneVm::new(vmid).name(&machine.row.name).description(&identity::description(job.vm)).full(true).storage(&machine.row.storage);
+    if template.node != machine.row.node {
+        order = order.target(&machine.row.node);
+    }
+    let template_vmid = u32::try_from(template.vmid).unwrap_or(0);
+    let upid = machine.client.clone_vm(&template.node, template_vmid, &order).await?;
+    remember(app, job, &upid).await?;
+    // Small templates are copied before we can ask.
+    Ok(Progress::Wait(Duration::ZERO, "Proxmox copies the image"))
+}
+
+/// Destroys what was cloned, if it is there and ours.
+pub(super) async fn undo_clone(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    if machine.row.vmid.is_none() {
+        return Ok(Progress::Done);
+    }
+    super::delete::destroy_guest(app, job, &machine).await
+}
+
+/// Gives the guest its identity, size, address and keys. Converging: the same values may be set twice.
+pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    let (node, config) = machine.our_guest(app).await?;
+    let mut connection = app.pool.acquire().await?;
+    let address = addresses::of_vm(&mut connection, job.vm).await?;
+    drop(connection);
+    let keys: Vec<&str> = machine.row.authorized_keys.lines().collect();
+    let mut change = ConfigChange::new()
+        .name(&machine.row.name)
+        .sockets(1)
+        .cores(u32::try_from(machine.row.vcpu).unwrap_or(1))
+        .memory_mib(u64::try_from(machine.row.memory_mib).unwrap_or(512))
+        .smbios_uuid(&job.vm.to_string())
+        .tags([identity::TAG.to_owned(), identity::tag(job.vm)])
+        .description(&identity::description(job.vm))
+        .ci_user(&machine.row.login)
+        .ssh_keys(&keys)
+        .agent(true)
+        // A template's own settings must not make machines that nobody can delete or that start by themselves.
+        .on_boot(false)
+        .protection(false);
+    if let Some(address) = address {
+        change = change
+            .ip_config(0, &IpConfig::fixed(address.address, address.prefix, address.gateway))
+            .name_servers(&[IpAddr::V4(address.nameserver)]);
+    }
+    if let Some(net) = bridged(&config, &machine.row.bridge) {
+        change = change.set("net0", net);
+    }
+    if let Some(digest) = &config.digest {
+        change = change.digest(digest);
+    }
+    match machine.client.set_vm_config(&node, machine.vmid()?, &change).await {
+        Ok(()) => Ok(Progress::Done),
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => Err(Trouble::Busy(refusal.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The first network device on our bridge, keeping the address the clone was given; none when it is there already.
+fn bridged(config: &VmConfig, bridge: &str) -> Option<String> {
+    let mac = match config.nets.get(&0) {
+        Some(net) if net.bridge() == Some(bridge) => return None,
+        Some(net) => net.mac().map(str::to_owned),
+        None => None,
+    };
+    Some(mac.map_or_else(|| format!("virtio,bridge={bridge}"), |mac| format!("virtio={mac},bridge={bridge}")))
+}
+
+/// Grows the disk to the plan's size. Disks never shrink, so a template that is larger stays as it is.
+pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox grows the disk")),
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
+    }
+    let (node, config) = machine.our_guest(app).await?;
+    let disk = BOOT_DISKS.into_iter().find(|name| config.disks.get(*name).is_some_and(|disk| !disk.is_cdrom()));
+    let disk = disk.ok_or_else(|| Trouble::Refused("the template has no disk to start from".into()))?;
+    let wanted = u64::try_from(machine.row.disk_gib).unwrap_or(0);
+    let size = config.disks.get(disk).and_then(|disk| disk.size());
+    if size.is_some_and(|size| size.bytes() >= wanted << 30) {
+        return Ok(Progress::Done);
+    }
+    match machine.client.resize_disk(&node, machine.vmid()?, disk, wanted).await? {
+        Some(upid) => remember(app, job, &upid).await?,
+        None => return Ok(Progress::Done),
+    }
+    Ok(Progress::Wait(Duration::ZERO, "Proxmox grows the disk"))
+}
+
+/// Starts the guest.
+pub(super) async fn start(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox starts the VM")),
+        Task::Ended(TaskEnd::Failed(error)) if error.is_already_running() => {}
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
+    }
+    let (node, _) = machine.our_guest(app).await?;
+    let vmid = machine.vmid()?;
+    if machine.client.vm_status(&node, vmid).await?.status == PowerState::Running {
+        return Ok(Progress::Done);
+    }
+    let upid = machine.client.start(&node, vmid).await?;
+    remember(app, job, &upid).await?;
+    Ok(Progress::Wait(Duration::ZERO, "Proxmox starts the VM"))
+}
+
+const SINCE: &str = "address_since";
+
+/// Waits until the guest says that it has its address. What a guest says is hearsay: it decides when to stop waiting, and
+/// nothing else.
+pub(super) async fn address(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    let mut connection = app.pool.acquire().await?;
+    let Some(assigned) = addresses::of_vm(&mut connection, job.vm).await? else { return Ok(Progress::Done) };
+    drop(connection);
+    let now = app.clock.machine_now();
+    let since = job.scratch.get(SINCE).and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok());
+    let since = since.unwrap_or_else(|| {
+        job.scratch.insert(SINCE.into(), json!(now));
+        now
+    });
+    match machine.client.agent_network_interfaces(&machine.row.node, machine.vmid()?).await {
+        Ok(interfaces) if has_address(&interfaces, assigned.address) => {
+            forget_since(job);
+            return Ok(Progress::Done);
+        }
+        Ok(_) => {}
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_ready() => {}
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_configured() => {
+            forget_since(job);
+            return Ok(Progress::Done);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if (now - since).num_seconds() >= ADDRESS_SECONDS_MAX {
+        jobs::log(app, job, "The guest has not reported its address; it is handed over as it is.").await?;
+        forget_since(job);
+        return Ok(Progress::Done);
+    }
+    Ok(Progress::Wait(ADDRESS_PAUSE, "the guest boots"))
+}
+
+fn forget_since(job: &mut Job) {
+    let _: Option<Value> = job.scratch.remove(SINCE);
+}
+
+fn has_address(interfaces: &[proxmox_client::GuestInterface], address: Ipv4Addr) -> bool {
+    interfaces.iter().flat_map(|interface| &interface.addresses).any(|known| known.ip() == Some(IpAddr::V4(address)))
+}
+
+/// The error of a step that was given up, in words for the customer.
+pub(super) fn customer_reason(error: &Trouble) -> String {
+    match error {
+        Trouble::Ours(Error::Unavailable(sentence)) => sentence.clone(),
+        Trouble::Away(_) | Trouble::Busy(_) | Trouble::Refused(_) | Trouble::Ours(_) => {
+            "It could not be made. Nothing was charged, and the operator has been told.".into()
+        }
+    }
+}

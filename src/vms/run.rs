@@ -1,0 +1,133 @@
+//! Which step of which job does what, and what the end of a job means for its machine: in one transaction with the job.
+
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::machine::{Progress, Step};
+use super::{State, db, delete, power, provision};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::catalog::PowerState;
+use crate::clusters::{self, Trouble};
+use crate::error::Result;
+use crate::jobs::{Job, Kind, Status};
+use crate::ledger::{self, Wallet};
+use crate::metering::{self, Metered};
+use crate::{addresses, live, runway};
+
+/// Runs the job's current step.
+///
+/// # Errors
+/// What stands in the way, and whether waiting helps.
+pub async fn run_step(app: &App, job: &mut Job) -> Step {
+    match (job.kind, job.current().map(|step| step.name)) {
+        (Kind::VmCreate, Some("lease")) => provision::lease(app, job).await,
+        (Kind::VmCreate, Some("clone")) => provision::clone(app, job).await,
+        (Kind::VmCreate, Some("configure")) => provision::configure(app, job).await,
+        (Kind::VmCreate, Some("resize")) => provision::resize(app, job).await,
+        (Kind::VmCreate, Some("address")) => provision::address(app, job).await,
+        (Kind::VmCreate | Kind::VmStart, Some("start")) => provision::start(app, job).await,
+        (Kind::VmShutdown, Some("shutdown")) => power::shutdown(app, job).await,
+        (Kind::VmStop | Kind::VmDelete, Some("stop")) => delete::stop(app, job).await,
+        (Kind::VmReboot, Some("reboot")) => power::reboot(app, job).await,
+        (Kind::VmDelete, Some("destroy")) => delete::destroy(app, job).await,
+        (kind, step) => Err(Trouble::Refused(format!("{} has no step {step:?}", kind.name()))),
+    }
+}
+
+/// Undoes the job's current step.
+///
+/// # Errors
+/// What stands in the way, and whether waiting helps.
+pub async fn undo_step(app: &App, job: &mut Job) -> Step {
+    match (job.kind, job.current().map(|step| step.name)) {
+        (Kind::VmCreate, Some("clone")) => provision::undo_clone(app, job).await,
+        (Kind::VmCreate, Some("lease")) => provision::undo_lease(app, job).await,
+        // The rest only changes the guest, which goes with the clone.
+        _ => Ok(Progress::Done),
+    }
+}
+
+/// What a finished job means, in the transaction that finishes it.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Result<()> {
+    let now = app.clock.now();
+    let wallet = ledger::lock_wallet(&mut *connection, job.organisation).await?;
+    let subject = Subject::new("vm", job.vm, &job.vm_name);
+    match job.kind {
+        Kind::VmCreate => {
+            ledger::release_hold(&mut *connection, job.vm).await?;
+            now_is(app, &mut *connection, &wallet, job, State::Running).await?;
+            let system = Actor::system();
+            audit::record(&mut *connection, now, &system, Some(job.organisation), Event::VmProvisioned, subject, json!({})).await?;
+        }
+        Kind::VmStart => now_is(app, &mut *connection, &wallet, job, State::Running).await?,
+        Kind::VmShutdown | Kind::VmStop => now_is(app, &mut *connection, &wallet, job, State::Stopped).await?,
+        Kind::VmReboot => {}
+        Kind::VmDelete => {
+            metering::close(&mut *connection, &wallet, job.vm, now).await?;
+            gone(app, &mut *connection, job, State::Deleted, None).await?;
+            runway::recompute(app, &mut *connection, job.organisation, now).await?;
+            let system = Actor::system();
+            audit::record(&mut *connection, now, &system, Some(job.organisation), Event::VmDeleted, subject, json!({})).await?;
+        }
+    }
+    live::announce(&mut *connection, Some(job.organisation), "vms").await?;
+    live::announce(connection, Some(job.organisation), "wallet").await?;
+    Ok(())
+}
+
+/// The machine runs or is off from now on, and is metered so. One that runs on an empty wallet is shut down again.
+async fn now_is(app: &App, connection: &mut PgConnection, wallet: &Wallet, job: &Job, state: State) -> Result<()> {
+    let now = app.clock.now();
+    let vm = db::select_machine_plan(&mut *connection, job.vm).await?;
+    db::update_state(&mut *connection, job.vm, state, None, now).await?;
+    let power_state = if state == State::Running { PowerState::Running } else { PowerState::Stopped };
+    metering::open(app, &mut *connection, wallet, Metered { vm: job.vm, plan: vm, state: power_state }, now).await?;
+    if state == State::Running && wallet.exhausted_at.is_some() {
+        power::stop_for_credit(app, &mut *connection, job.organisation, job.vm).await?;
+    }
+    runway::recompute(app, connection, job.organisation, now).await?;
+    Ok(())
+}
+
+/// The machine is no more: everything that was set aside for it is given back.
+async fn gone(app: &App, connection: &mut PgConnection, job: &Job, state: State, reason: Option<&str>) -> Result<()> {
+    let now = app.clock.now();
+    ledger::release_hold(&mut *connection, job.vm).await?;
+    db::update_state(&mut *connection, job.vm, state, reason, now).await?;
+    addresses::release(&mut *connection, job.vm, now).await?;
+    clusters::release_vmid(connection, job.vm, now).await
+}
+
+/// What a job that could not be done means, in the transaction that ends it. Answers how the job ends.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job, trouble: Option<&Trouble>) -> Result<Status> {
+    let now = app.clock.now();
+    let status = match job.kind {
+        // Undone to the last step: nothing of it is left.
+        Kind::VmCreate if job.undoing => {
+            ledger::lock_wallet(&mut *connection, job.organisation).await?;
+            let (state, status) = if job.cancel_requested { (State::Deleted, Status::Cancelled) } else { (State::Failed, Status::Failed) };
+            let reason = trouble.map_or_else(|| "It could not be made. Nothing was charged, and the operator has been told.".to_owned(), provision::customer_reason);
+            gone(app, &mut *connection, job, state, (state == State::Failed).then_some(reason.as_str())).await?;
+            let subject = Subject::new("vm", job.vm, &job.vm_name);
+            let system = Actor::system();
+            let event = if state == State::Failed { Event::VmFailed } else { Event::VmDeleted };
+            audit::record(&mut *connection, now, &system, Some(job.organisation), event, subject, json!({ "error": job.error })).await?;
+            status
+        }
+        // What is left on the cluster is not known, or cannot be taken back: a person decides.
+        Kind::VmCreate | Kind::VmDelete => Status::Parked,
+        Kind::VmStart | Kind::VmShutdown | Kind::VmStop | Kind::VmReboot => {
+            if power::is_for_credit(job) { Status::Parked } else { Status::Failed }
+        }
+    };
+    live::announce(&mut *connection, Some(job.organisation), "vms").await?;
+    live::announce(connection, Some(job.organisation), "wallet").await?;
+    Ok(status)
+}

@@ -1,0 +1,79 @@
+//! What happens at regular times: looks at the clusters, and clearing what has expired.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio_cron_scheduler::{Job, JobScheduler};
+
+use crate::app::App;
+use crate::{clusters, sessions, vms};
+
+/// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
+const LOOK: &str = "*/10 * * * * *";
+/// Expired sessions are refused whether they are cleared or not.
+const PURGE: &str = "0 17 * * * *";
+
+/// Runs until the task is dropped.
+///
+/// # Errors
+/// When the scheduler does not start.
+pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
+    let scheduler = JobScheduler::new().await.context("while making the scheduler")?;
+    let looking = Arc::new(tokio::sync::Mutex::new(()));
+    let looker = Arc::clone(&app);
+    let look = Job::new_async(LOOK, move |_, _| {
+        let (app, looking) = (Arc::clone(&looker), Arc::clone(&looking));
+        Box::pin(async move {
+            // A slow look is not overtaken by the next one.
+            if let Ok(_turn) = looking.try_lock() {
+                look_at_clusters(&app).await;
+            }
+        })
+    })?;
+    let purge = Job::new_async(PURGE, move |_, _| {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            match sessions::purge(&app).await {
+                Ok(removed) => tracing::info!(removed, "expired sessions were cleared"),
+                Err(error) => tracing::error!(?error, "clearing expired sessions failed"),
+            }
+        })
+    })?;
+    scheduler.add(look).await?;
+    scheduler.add(purge).await?;
+    scheduler.start().await.context("while starting the scheduler")?;
+    // Stops the scheduler when this task is dropped.
+    let _guard = StopOnDrop(Some(scheduler));
+    std::future::pending::<()>().await;
+    Ok(())
+}
+
+struct StopOnDrop(Option<JobScheduler>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let (Some(mut scheduler), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = scheduler.shutdown().await;
+            });
+        }
+    }
+}
+
+/// Looks at every cluster once, one after the other.
+pub async fn look_at_clusters(app: &App) {
+    let known = match clusters::list(app).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::error!(?error, "the clusters could not be listed");
+            return;
+        }
+    };
+    for cluster in known {
+        match vms::reconcile(app, cluster.id).await {
+            Ok(done) if done.changed > 0 => tracing::info!(cluster = cluster.name, changed = done.changed, "VMs were not as believed"),
+            Ok(_) => {}
+            Err(trouble) => tracing::warn!(cluster = cluster.name, %trouble, "the cluster did not answer"),
+        }
+    }
+}
