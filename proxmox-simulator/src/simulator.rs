@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -40,6 +41,7 @@ pub struct Simulator {
     token: String,
     orders: mpsc::UnboundedSender<Order>,
     runtime: Option<Runtime>,
+    away: AtomicBool,
 }
 
 impl Simulator {
@@ -81,7 +83,16 @@ impl Simulator {
             .build()?;
         let (orders, received) = mpsc::unbounded_channel();
         runtime.spawn(transport::listen(listener, acceptor, Arc::clone(&shared), received));
-        Ok(Self { shared, address, identity, fingerprint, token, orders, runtime: Some(runtime) })
+        Ok(Self {
+            shared,
+            address,
+            identity,
+            fingerprint,
+            token,
+            orders,
+            runtime: Some(runtime),
+            away: AtomicBool::new(false),
+        })
     }
 
     /// `https://127.0.0.1:port`.
@@ -207,6 +218,9 @@ impl Simulator {
     /// # Panics
     /// When the port was taken by somebody else meanwhile.
     pub fn set_away(&self, away: bool) {
+        if self.away.swap(away, Ordering::SeqCst) == away {
+            return;
+        }
         if away {
             let (done, is_done) = std::sync::mpsc::sync_channel(1);
             if self.orders.send(Order::Leave(done)).is_ok() {
@@ -227,7 +241,7 @@ impl Simulator {
         panic!("the simulator's port {} is taken", self.address);
     }
 
-    /// Ends it, as dropping does.
+    /// Ends it, as dropping does; the address is free again afterwards.
     pub fn shutdown(self) {
         drop(self);
     }
@@ -241,6 +255,8 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
+        // The port is free again when this returns.
+        self.set_away(true);
         if let Some(runtime) = self.runtime.take() {
             // Dropping a runtime inside another one is not allowed; this is, and it ends all connections.
             runtime.shutdown_background();

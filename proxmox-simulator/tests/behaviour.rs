@@ -93,7 +93,7 @@ async fn instant_timing_is_done_when_it_answers_and_quick() {
 
 #[tokio::test]
 async fn a_guest_lives_from_clone_to_delete_and_leaves_nothing() {
-    let (simulator, client) = start(Timing::realistic().scaled(0.05));
+    let (simulator, client) = start(Timing::realistic().scaled(0.3));
     let before = simulator.inspect(|cluster| cluster.volumes("shared", "pve1").len());
     let upid = client
         .post(
@@ -233,7 +233,7 @@ async fn locks_refuse_as_recorded() {
 
 #[tokio::test]
 async fn the_agent_answers_once_the_guest_has_booted() {
-    let timing = Timing { guest_boot: Duration::from_millis(400), ..Timing::instant() };
+    let timing = Timing { guest_boot: Duration::from_millis(1000), ..Timing::instant() };
     let (simulator, client) = start(timing);
     client.post("/nodes/pve1/qemu/9000/clone", &[("newid", "300")]).await.upid();
     let ask = "/nodes/pve1/qemu/300/agent/network-get-interfaces";
@@ -241,7 +241,7 @@ async fn the_agent_answers_once_the_guest_has_booted() {
     client.send("PUT", "/nodes/pve1/qemu/300/config", &[("ipconfig0", "ip=10.9.8.7/24,gw=10.9.8.1")]).await;
     client.post("/nodes/pve1/qemu/300/status/start", &[]).await.upid();
     assert_eq!(client.get(ask).await.reason, "QEMU guest agent is not running");
-    tokio::time::sleep(Duration::from_millis(450)).await;
+    tokio::time::sleep(Duration::from_millis(1050)).await;
     assert_eq!(client.post("/nodes/pve1/qemu/300/agent/ping", &[]).await.data(), &json!({ "result": {} }));
     let answer = client.get(ask).await;
     let interfaces = answer.data()["result"].as_array().unwrap();

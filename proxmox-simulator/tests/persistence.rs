@@ -120,7 +120,13 @@ async fn a_cluster_that_is_away_refuses_and_comes_back() {
     let error = client.try_send("GET", "/version", &[]).await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
     simulator.set_away(false);
+    simulator.set_away(false);
     assert_eq!(client.get("/version").await.status, 200);
+    // Its address is free as soon as it is gone.
+    let listen = simulator.address();
+    simulator.shutdown();
+    let again = Simulator::start(Options { listen, ..Options::default() }).unwrap();
+    assert_eq!(again.address(), listen);
 }
 
 #[tokio::test]
@@ -160,4 +166,43 @@ fn the_fingerprint_is_that_of_the_certificate_on_the_wire() {
         <sha2::Sha256 as sha2::Digest>::digest(leaf).iter().map(|octet| format!("{octet:02X}")).collect();
     assert_eq!(simulator.fingerprint(), octets.join(":"));
     assert_eq!(simulator.fingerprint().len(), 32 * 3 - 1);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio_rustls::rustls;
+    let keep_alive = Duration::from_millis(300);
+    let simulator = Simulator::start(Options { keep_alive, ..Options::default() }).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let certificate = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(
+        simulator.certificate_pem().as_bytes(),
+    );
+    roots.add(certificate.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let socket = tokio::net::TcpStream::connect(simulator.address()).await.unwrap();
+    let mut stream = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    let request = format!(
+        "GET /api2/json/version HTTP/1.1\r\nHost: x\r\nAuthorization: PVEAPIToken={}\r\n\r\n",
+        simulator.token()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut received = Vec::new();
+    // The end may come without TLS's own farewell.
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut received)).await;
+    assert!(ended.is_ok(), "the connection stayed open");
+    assert!(begun.elapsed() >= Duration::from_millis(250), "closed after {:?}", begun.elapsed());
+    assert!(
+        received.starts_with(b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\n"),
+        "{}",
+        String::from_utf8_lossy(&received)
+    );
 }

@@ -223,3 +223,8 @@ pub(super) async fn release_vmid(connection: &mut PgConnection, vm: VmId, now: D
     sqlx::query!("update vmid_leases set released_at = $2 where vm_id = $1 and released_at is null", vm.uuid(), now).execute(connection).await?;
     Ok(())
 }
+
+pub(super) async fn update_endpoint(pool: &PgPool, id: ClusterId, endpoint: &str, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update clusters set endpoint = $2, updated_at = $3 where id = $1 and endpoint <> $2", id.uuid(), endpoint, now).execute(pool).await?;
+    Ok(())
+}

@@ -163,3 +163,11 @@ pub async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmi
 pub async fn release_vmid(connection: &mut PgConnection, vm: VmId, now: DateTime<Utc>) -> Result<()> {
     db::release_vmid(connection, vm, now).await
 }
+
+/// Follows a cluster to another address of its API.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn set_endpoint(app: &App, id: ClusterId, endpoint: &str) -> Result<()> {
+    db::update_endpoint(&app.pool, id, endpoint, app.clock.machine_now()).await
+}

@@ -7,7 +7,7 @@ use anyhow::Context;
 use billing::{Account, Money, Posting, Rate};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 pub use db::{BulkTransfers, BulkWallets, bulk_post};
 
@@ -211,6 +211,6 @@ pub async fn transfers(app: &App, organisation: OrganisationId, after: Option<Tr
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn first_difference(app: &App) -> Result<Option<String>> {
-    db::select_first_difference(&app.pool).await
+pub async fn first_difference(pool: &PgPool) -> Result<Option<String>> {
+    db::select_first_difference(pool).await
 }

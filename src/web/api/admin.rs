@@ -1,0 +1,112 @@
+//! `/admin/organisations`, `/admin/clusters`, `/admin/jobs`, `/admin/audit-events`: for operators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::jobs::JobView;
+use super::wallet::WalletView;
+use super::{ApiJson, List, Page};
+use crate::app::App;
+use crate::audit::{self, AuditEvent};
+use crate::charging::{self, NewCredit};
+use crate::clusters::{self, Cluster, NewCluster, TestReport};
+use crate::ids::{ClusterId, JobId, OrganisationId};
+use crate::jobs;
+use crate::organisations::{self, CustomerLine};
+use crate::web::error::ApiError;
+use crate::web::session::ApiStaff;
+
+/// How many audit events one page shows.
+const AUDIT_EVENTS_MAX: i64 = 200;
+
+/// What customers are looked for by.
+#[derive(Debug, Deserialize)]
+pub struct Search {
+    search: Option<String>,
+}
+
+/// `GET /admin/organisations`
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Query(search): Query<Search>,
+    Query(page): Query<Page>,
+) -> Result<Json<List<CustomerLine>>, ApiError> {
+    let limit = page.limit(organisations::PAGE_MAX);
+    let found = organisations::list(&app, search.search.as_deref(), page.after(), limit + 1).await?;
+    Ok(Json(List::of(found, limit, |line| line.id.uuid(), |line| line)))
+}
+
+/// `POST /admin/organisations/{id}/credits`
+pub async fn add_credit(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    headers: HeaderMap,
+    ApiJson(mut new): ApiJson<NewCredit>,
+) -> Result<(StatusCode, Json<WalletView>), ApiError> {
+    if let Some(key) = headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
+        new.order = Some(key.to_owned());
+    }
+    charging::add_credit(&app, id, &new, &staff.actor).await?;
+    let wallet = crate::ledger::wallet(&app, id).await?;
+    Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
+}
+
+/// `GET /admin/clusters`
+pub async fn clusters(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<Cluster>>, ApiError> {
+    Ok(Json(List { items: clusters::list(&app).await?, next: None }))
+}
+
+/// `POST /admin/clusters`
+pub async fn add_cluster(State(app): State<Arc<App>>, staff: ApiStaff, ApiJson(new): ApiJson<NewCluster>) -> Result<(StatusCode, Json<Cluster>), ApiError> {
+    let id = clusters::add(&app, &new, &staff.actor).await?;
+    Ok((StatusCode::CREATED, Json(clusters::find(&app, id).await?)))
+}
+
+/// `POST /admin/clusters/{id}/test`
+pub async fn test_cluster(State(app): State<Arc<App>>, _staff: ApiStaff, Path(id): Path<ClusterId>) -> Result<Json<TestReport>, ApiError> {
+    Ok(Json(clusters::test_again(&app, id).await?))
+}
+
+/// A job with what only operators see.
+#[derive(Debug, Serialize)]
+pub struct AdminJob {
+    #[serde(flatten)]
+    job: JobView,
+    organisation: OrganisationId,
+    attempts: i32,
+    /// Proxmox's own words.
+    words: Option<String>,
+}
+
+/// `GET /admin/jobs`
+pub async fn list_jobs(State(app): State<Arc<App>>, _staff: ApiStaff, Query(page): Query<Page>) -> Result<Json<List<AdminJob>>, ApiError> {
+    let limit = page.limit(jobs::PAGE_MAX);
+    let filter = jobs::Filter { after: page.after(), ..jobs::Filter::default() };
+    let found = jobs::list(&app, &filter, limit + 1).await?;
+    Ok(Json(List::of(
+        found,
+        limit,
+        |job| job.id.uuid(),
+        |job| AdminJob { organisation: job.organisation, attempts: job.attempts, words: job.error.clone(), job: job.into() },
+    )))
+}
+
+/// `POST /admin/jobs/{id}/retry`
+pub async fn retry_job(State(app): State<Arc<App>>, staff: ApiStaff, Path(id): Path<JobId>) -> Result<StatusCode, ApiError> {
+    jobs::retry(&app, id, &staff.actor).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// `GET /admin/audit-events`
+pub async fn audit_events(State(app): State<Arc<App>>, _staff: ApiStaff, Query(page): Query<Page>) -> Result<Json<List<AuditEvent>>, ApiError> {
+    let limit = page.limit(AUDIT_EVENTS_MAX);
+    let filter = audit::Filter { after: page.after(), ..audit::Filter::default() };
+    let found = audit::list(&app, &filter, limit + 1).await?;
+    Ok(Json(List::of(found, limit, |event| event.id.uuid(), |event| event)))
+}

@@ -1,0 +1,64 @@
+//! JSON for programs, under `/api/v1`. Each handler reads the request, calls one operation and shows the result.
+
+pub mod admin;
+pub mod auth;
+pub mod catalog;
+
+pub mod jobs;
+pub mod ssh_keys;
+pub mod vms;
+pub mod wallet;
+
+mod body;
+
+pub use body::ApiJson;
+
+use serde::Deserialize;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// How many items a list shows when nothing is said.
+const LIMIT: i64 = 50;
+
+/// What every list understands.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    limit: Option<i64>,
+    after: Option<Uuid>,
+}
+
+impl Page {
+    /// How many to show, at most `most`.
+    fn limit(&self, most: i64) -> i64 {
+        self.limit.unwrap_or(LIMIT).clamp(1, most)
+    }
+
+    /// The cursor of the page before.
+    fn after<T: From<Uuid>>(&self) -> Option<T> {
+        self.after.map(T::from)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    items: Vec<T>,
+    /// Goes into `after` for the next page; null on the last.
+    next: Option<Uuid>,
+}
+
+impl<T> List<T> {
+    /// A page of at most `limit` items, from one more than that if there are more.
+    fn of<S>(mut found: Vec<S>, limit: i64, id: impl Fn(&S) -> Uuid, show: impl Fn(S) -> T) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(1);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = if more { found.last().map(id) } else { None };
+        Self { items: found.into_iter().map(show).collect(), next }
+    }
+}
+
+/// There is no such path in the API.
+pub async fn not_found() -> crate::web::error::ApiError {
+    crate::error::Error::NotFound("path").into()
+}

@@ -1,0 +1,209 @@
+//! `/vms`: ordering machines and driving them. Every change answers 202 with the machine and the job at work on it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use billing::{Money, Rate};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::jobs::JobView;
+use super::{ApiJson, List, Page};
+use crate::app::App;
+use crate::error::Error;
+use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
+use crate::jobs;
+use crate::vms::{self, NewVm, Power, Vm};
+use crate::web::error::ApiError;
+use crate::web::session::ApiCaller;
+
+/// A machine as programs see it.
+#[derive(Debug, Serialize)]
+pub struct VmView {
+    id: VmId,
+    number: i64,
+    name: String,
+    /// `provisioning running stopped failed deleting`, or `unknown` while nobody can tell.
+    state: &'static str,
+    state_since: DateTime<Utc>,
+    state_reason: Option<String>,
+    stopped_for_credit: bool,
+    address: Option<String>,
+    plan: PlanId,
+    plan_name: String,
+    vcpu: i32,
+    memory_mib: i32,
+    disk_gib: i32,
+    image: ImageId,
+    location: LocationId,
+    /// What it costs per hour now.
+    price_per_hour: Rate,
+    monthly_cap: Option<Money>,
+    created_at: DateTime<Utc>,
+    /// The job that is at work on it.
+    job: Option<JobView>,
+}
+
+impl From<Vm> for VmView {
+    fn from(vm: Vm) -> Self {
+        let (state, state_since, state_reason) = match vm.unknown {
+            Some(unknown) => ("unknown", unknown.since, Some(unknown.why.to_owned())),
+            None => (vm.state.name(), vm.state_since, vm.state_reason),
+        };
+        Self {
+            id: vm.id,
+            number: vm.number,
+            name: vm.name,
+            state,
+            state_since,
+            state_reason,
+            stopped_for_credit: vm.stopped_for_credit_at.is_some(),
+            address: vm.address,
+            plan: vm.plan,
+            plan_name: vm.plan_name,
+            vcpu: vm.vcpu,
+            memory_mib: vm.memory_mib,
+            disk_gib: vm.disk_gib,
+            image: vm.image,
+            location: vm.location,
+            price_per_hour: vm.rate,
+            monthly_cap: vm.monthly_cap,
+            created_at: vm.created_at,
+            job: vm.job.map(|job| JobView::from(*job)),
+        }
+    }
+}
+
+/// What would happen.
+#[derive(Debug, Serialize)]
+pub struct EstimateView {
+    price_running_per_hour: Rate,
+    price_stopped_per_hour: Rate,
+    monthly_cap: Option<Money>,
+    reserved: Money,
+    available: Money,
+    short_by: Money,
+    runs_out_before: Option<DateTime<Utc>>,
+    runs_out_after: Option<DateTime<Utc>>,
+}
+
+impl From<vms::Estimate> for EstimateView {
+    fn from(estimate: vms::Estimate) -> Self {
+        Self {
+            price_running_per_hour: estimate.running,
+            price_stopped_per_hour: estimate.stopped,
+            monthly_cap: estimate.monthly_cap,
+            reserved: estimate.reserved,
+            available: estimate.available,
+            short_by: estimate.short_by,
+            runs_out_before: estimate.runs_out_before,
+            runs_out_after: estimate.runs_out_after,
+        }
+    }
+}
+
+/// A machine and the job that was started.
+#[derive(Debug, Serialize)]
+pub struct Accepted {
+    vm: Option<VmView>,
+    job: Option<JobView>,
+}
+
+/// What every costing change understands.
+#[derive(Debug, Deserialize)]
+pub struct DryRun {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What to estimate.
+#[derive(Debug, Deserialize)]
+pub struct EstimateRequest {
+    plan: PlanId,
+}
+
+/// `GET /vms`
+pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Query<Page>) -> Result<Json<List<VmView>>, ApiError> {
+    let limit = page.limit(vms::PAGE_MAX);
+    let found = vms::list(&app, caller.organisation.id, page.after(), limit + 1).await?;
+    Ok(Json(List::of(found, limit, |vm| vm.id.uuid(), VmView::from)))
+}
+
+/// `GET /vms/{id}`
+pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Json<VmView>, ApiError> {
+    Ok(Json(vms::find(&app, caller.organisation.id, id).await?.into()))
+}
+
+/// `POST /vms`
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(query): Query<DryRun>,
+    headers: HeaderMap,
+    ApiJson(new): ApiJson<NewVm>,
+) -> Result<Response, ApiError> {
+    let organisation = caller.organisation.id;
+    if query.dry_run {
+        let plan = new.plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
+        return Ok(Json(EstimateView::from(vms::estimate(&app, organisation, plan).await?)).into_response());
+    }
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let ordered = vms::create(&app, organisation, &new, key, &caller.actor).await?;
+    accepted(&app, organisation, ordered.vm, ordered.job).await
+}
+
+/// `POST /estimate`
+pub async fn estimate(State(app): State<Arc<App>>, caller: ApiCaller, ApiJson(request): ApiJson<EstimateRequest>) -> Result<Json<EstimateView>, ApiError> {
+    Ok(Json(vms::estimate(&app, caller.organisation.id, request.plan).await?.into()))
+}
+
+/// `DELETE /vms/{id}`
+pub async fn delete(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    let organisation = caller.organisation.id;
+    match vms::delete(&app, organisation, id, &caller.actor).await? {
+        Some(job) => accepted(&app, organisation, id, Some(job)).await,
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// `POST /vms/{id}/start`
+pub async fn start(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Start).await
+}
+
+/// `POST /vms/{id}/shutdown`
+pub async fn shutdown(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Shutdown).await
+}
+
+/// `POST /vms/{id}/stop`
+pub async fn stop(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Stop).await
+}
+
+/// `POST /vms/{id}/reboot`
+pub async fn reboot(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Reboot).await
+}
+
+async fn power(app: &App, caller: &ApiCaller, id: VmId, power: Power) -> Result<Response, ApiError> {
+    let job = vms::power(app, caller.organisation.id, id, power, &caller.actor).await?;
+    accepted(app, caller.organisation.id, id, Some(job)).await
+}
+
+async fn accepted(app: &App, organisation: OrganisationId, vm: VmId, job: Option<JobId>) -> Result<Response, ApiError> {
+    let job = match job {
+        Some(id) => Some(jobs::find(app, Some(organisation), id).await?.into()),
+        None => None,
+    };
+    // A machine whose making is undone may be gone by now.
+    let vm = match vms::find(app, organisation, vm).await {
+        Ok(vm) => Some(vm.into()),
+        Err(Error::NotFound(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok((StatusCode::ACCEPTED, Json(Accepted { vm, job })).into_response())
+}

@@ -1,0 +1,129 @@
+//! Errors as answers: a page for people, problem+json (RFC 9457) for programs. One table of statuses for both.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde_json::json;
+
+use super::{pages, request};
+use crate::error::{Error, Problem};
+
+/// Which status an error has.
+pub(super) fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::Conflict(_) => StatusCode::CONFLICT,
+        Error::NotEnoughCredit { .. } => StatusCode::PAYMENT_REQUIRED,
+        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(cause) => match cause.downcast_ref::<sqlx::Error>() {
+            // More is asked of the database than it can give just now: not a bug.
+            Some(sqlx::Error::PoolTimedOut) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+    }
+}
+
+/// Logged once, here, where it is handled. What the caller did wrong is not an error of ours.
+fn log(error: &Error) {
+    if let Error::Internal(cause) = error {
+        tracing::error!(request_id = request::current_id(), error = ?cause, "a request failed");
+    }
+}
+
+/// An error of the API.
+#[derive(Debug)]
+pub struct ApiError(Error);
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        log(&self.0);
+        let status = status(&self.0);
+        let title = status.canonical_reason().unwrap_or("Error");
+        let mut body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.0.to_string() });
+        match &self.0 {
+            Error::Invalid(problems) => body["errors"] = json!(problems),
+            Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
+            Error::NotFound(_) | Error::Unauthenticated(_) | Error::Forbidden(_) | Error::Conflict(_) | Error::Unavailable(_) | Error::Internal(_) => {}
+        }
+        problem(status, body)
+    }
+}
+
+pub(super) fn problem(status: StatusCode, mut body: serde_json::Value) -> Response {
+    body["request_id"] = json!(request::current_id());
+    let mut response = (status, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(axum::http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// An error of a page.
+#[derive(Debug)]
+pub enum PageError {
+    /// An operation was not done.
+    Operation(Error),
+    /// The request itself was not acceptable: a status with a sentence.
+    Request(StatusCode, String),
+    /// Somebody must log in first, and comes back to this path afterwards.
+    LoginFirst(String),
+    /// A part of an open page was asked for by somebody who is not logged in any more.
+    LoggedOut,
+}
+
+impl From<Error> for PageError {
+    fn from(error: Error) -> Self {
+        Self::Operation(error)
+    }
+}
+
+impl From<sqlx::Error> for PageError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Operation(error.into())
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Operation(error) => {
+                log(&error);
+                let sentence = match &error {
+                    Error::Invalid(problems) => {
+                        problems.iter().map(|Problem { problem, .. }| problem.as_str()).collect::<Vec<_>>().join(" ")
+                    }
+                    Error::NotFound(what) => format!("There is no such {what}, or it is not yours."),
+                    other => other.to_string(),
+                };
+                pages::errors::page(status(&error), Some(sentence))
+            }
+            Self::Request(status, sentence) => pages::errors::page(status, Some(sentence)),
+            Self::LoginFirst(next) => {
+                let login = format!("/login?next={}", percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC));
+                Redirect::to(&login).into_response()
+            }
+            Self::LoggedOut => StatusCode::UNAUTHORIZED.into_response(),
+        }
+    }
+}

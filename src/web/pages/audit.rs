@@ -1,0 +1,5 @@
+//! Being written.
+#![allow(missing_docs)]
+use axum::http::StatusCode;
+pub async fn list() -> StatusCode { StatusCode::NOT_IMPLEMENTED }
+pub async fn list_all() -> StatusCode { StatusCode::NOT_IMPLEMENTED }

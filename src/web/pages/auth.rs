@@ -1,0 +1,174 @@
+//! Coming in and going out: login, registration, logout.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rand::Rng;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
+use crate::app::App;
+use crate::sessions;
+use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, User};
+use crate::web::error::PageError;
+use crate::web::forms::{ANONYMOUS_CSRF, CsrfForm, Nothing};
+use crate::web::request::Origin;
+use crate::web::session::{Customer, cookie, cookie_name, session_cookie, session_of};
+use crate::web::views::auth::{LoginPage, RegisterPage};
+use crate::web::views::form::FormErrors;
+
+/// What a login form holds.
+#[derive(Debug, Deserialize)]
+pub struct Login {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: SecretString,
+    #[serde(default)]
+    next: String,
+}
+
+/// Where to go after the login.
+#[derive(Debug, Deserialize)]
+pub struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /`
+pub async fn home(State(app): State<Arc<App>>, parts: Parts) -> Result<Response, PageError> {
+    let known = session_of(&parts, &app).await?.is_some();
+    Ok(Redirect::to(if known { "/vms" } else { "/login" }).into_response())
+}
+
+/// `GET /login`
+pub async fn show_login(State(app): State<Arc<App>>, notice: Notice, Query(query): Query<Next>, parts: Parts) -> Result<Response, PageError> {
+    if session_of(&parts, &app).await?.is_some() {
+        return Ok(Redirect::to(own_path(&query.next)).into_response());
+    }
+    Ok(login_page(&app, &notice, &parts, String::new(), query.next, FormErrors::none()))
+}
+
+fn login_page(app: &Arc<App>, notice: &Notice, parts: &Parts, email: String, next: String, errors: FormErrors) -> Response {
+    let (csrf, new) = anonymous_csrf(app, parts);
+    let frame = bare(app, "Log in", notice);
+    let page = LoginPage { frame, csrf: csrf.clone(), email, next, errors, may_register: app.settings.registration_open };
+    with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
+}
+
+/// `POST /login`
+pub async fn login(State(app): State<Arc<App>>, origin: Origin, parts: Parts, CsrfForm(form): CsrfForm<Login>) -> Result<Response, PageError> {
+    match users::authenticate(&app, &form.email, form.password, origin.stranger()).await {
+        Ok(user) => enter(&app, &user, &origin, own_path(&form.next)).await,
+        Err(error) => {
+            let status = crate::web::error::status(&error);
+            let errors = form_errors(error)?;
+            Ok((status, login_page(&app, &Notice::default(), &parts, form.email, form.next, errors)).into_response())
+        }
+    }
+}
+
+/// `GET /register`
+pub async fn show_register(State(app): State<Arc<App>>, notice: Notice, parts: Parts) -> Result<Response, PageError> {
+    if session_of(&parts, &app).await?.is_some() {
+        return Ok(Redirect::to("/vms").into_response());
+    }
+    if !app.settings.registration_open {
+        return Err(PageError::Request(StatusCode::FORBIDDEN, "Registration is closed. Ask the operator for an account.".into()));
+    }
+    Ok(register_page(&app, &notice, &parts, (String::new(), String::new(), String::new()), FormErrors::none()))
+}
+
+type Typed = (String, String, String);
+
+fn register_page(app: &Arc<App>, notice: &Notice, parts: &Parts, (name, email, organisation): Typed, errors: FormErrors) -> Response {
+    let (csrf, new) = anonymous_csrf(app, parts);
+    let page = RegisterPage {
+        frame: bare(app, "Register", notice),
+        csrf: csrf.clone(),
+        name,
+        email,
+        organisation,
+        password_length_min: PASSWORD_CHARACTERS_MIN,
+        sign_up_credit: app.settings.sign_up_credit.to_decimal(),
+        currency: app.settings.currency.clone(),
+        errors,
+    };
+    with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
+}
+
+/// `POST /register`
+pub async fn register(State(app): State<Arc<App>>, origin: Origin, parts: Parts, CsrfForm(form): CsrfForm<NewUser>) -> Result<Response, PageError> {
+    let typed = (form.name.clone(), form.email.clone(), form.organisation.clone());
+    match users::register(&app, form, origin.stranger()).await {
+        Ok((user, _)) => enter(&app, &user, &origin, "/vms").await,
+        Err(error) => {
+            let status = crate::web::error::status(&error);
+            let errors = form_errors(error)?;
+            Ok((status, register_page(&app, &Notice::default(), &parts, typed, errors)).into_response())
+        }
+    }
+}
+
+/// `POST /logout`
+pub async fn logout(State(app): State<Arc<App>>, customer: Customer, _form: CsrfForm<Nothing>) -> Result<Response, PageError> {
+    sessions::end(&app, &customer.session, &customer.actor).await?;
+    let mut response = Redirect::to("/login").into_response();
+    let mut gone = cookie(&app, "session", String::new());
+    gone.make_removal();
+    add_cookie(&mut response, &gone);
+    Ok(response)
+}
+
+async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
+    let token = sessions::start(app, user, origin.stranger(), origin.user_agent.as_deref()).await?;
+    let mut response = Redirect::to(to).into_response();
+    add_cookie(&mut response, &session_cookie(app, token));
+    Ok(response)
+}
+
+/// A path of our own; anything that could lead elsewhere becomes the start.
+fn own_path(next: &str) -> &str {
+    let own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    if own && next != "/" { next } else { "/vms" }
+}
+
+/// The token that stands in for a session's before there is one, and whether it is new.
+fn anonymous_csrf(app: &App, parts: &Parts) -> (String, bool) {
+    let jar = CookieJar::from_headers(&parts.headers);
+    match jar.get(&cookie_name(app, ANONYMOUS_CSRF)) {
+        Some(known) if known.value().len() >= 32 => (known.value().to_owned(), false),
+        _ => {
+            let mut bytes = [0_u8; 32];
+            rand::rng().fill_bytes(&mut bytes);
+            (BASE64_URL_SAFE_NO_PAD.encode(bytes), true)
+        }
+    }
+}
+
+fn with_anonymous_csrf(app: &App, mut response: Response, csrf: String, new: bool) -> Response {
+    if new {
+        add_cookie(&mut response, &cookie(app, ANONYMOUS_CSRF, csrf));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_nowhere_else() {
+        assert_eq!(own_path("/wallet?after=1"), "/wallet?after=1");
+        for elsewhere in ["", "/", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"] {
+            assert_eq!(own_path(elsewhere), "/vms", "{elsewhere}");
+        }
+    }
+}

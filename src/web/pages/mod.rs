@@ -1,0 +1,13 @@
+//! HTML for people. Each handler reads the request, calls one operation of a noun and shows the result.
+
+pub mod audit;
+pub mod auth;
+pub mod clusters;
+pub mod customers;
+pub mod errors;
+pub mod exceptions;
+mod frames;
+pub mod jobs;
+pub mod ssh_keys;
+pub mod vms;
+pub mod wallet;

@@ -1,0 +1,170 @@
+//! Every URL of the house on one page, with what surrounds it: limits of size and time, headers, identity of the request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use super::{api, assets, live, pages, request};
+use crate::app::App;
+
+/// The largest body of any request: forms and JSON are far smaller.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection.
+const ANSWER_SECONDS_MAX: u64 = 60;
+/// The smallest answer that is worth compressing, in bytes.
+const COMPRESSED_BYTES_MIN: u64 = 1024;
+
+/// Only what we serve ourselves; no inline scripts or styles, no frames.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// All URLs.
+pub fn router(app: Arc<App>) -> Router {
+    let timed = Router::new()
+        .merge(portal())
+        .merge(admin())
+        .nest("/api/v1", api_v1())
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(ANSWER_SECONDS_MAX)));
+    let not_for_streams = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::new("text/event-stream"));
+    Router::new()
+        .merge(timed)
+        .route("/live", get(live::changes))
+        .route("/assets/{*name}", get(assets::serve))
+        .fallback(pages::errors::not_found)
+        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new().compress_when(not_for_streams))
+        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(header(header::REFERRER_POLICY, "same-origin"))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+        .layer(middleware::from_fn(request::identify))
+        .with_state(app)
+}
+
+fn portal() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(pages::auth::home))
+        .route("/login", get(pages::auth::show_login).post(pages::auth::login))
+        .route("/register", get(pages::auth::show_register).post(pages::auth::register))
+        .route("/logout", post(pages::auth::logout))
+        .route("/vms", get(pages::vms::list).post(pages::vms::create))
+        .route("/vms/new", get(pages::vms::new))
+        .route("/vms/new/cost", get(pages::vms::cost))
+        .route("/vms/summary", get(pages::vms::summary))
+        .route("/vms/{id}", get(pages::vms::show))
+        .route("/vms/{id}/row", get(pages::vms::row))
+        .route("/vms/{id}/status", get(pages::vms::status))
+        .route("/vms/{id}/panel", get(pages::vms::panel))
+        .route("/vms/{id}/start", post(pages::vms::start))
+        .route("/vms/{id}/shutdown", post(pages::vms::shutdown))
+        .route("/vms/{id}/stop", post(pages::vms::stop))
+        .route("/vms/{id}/reboot", post(pages::vms::reboot))
+        .route("/vms/{id}/delete", get(pages::vms::confirm_delete).post(pages::vms::delete))
+        .route("/ssh-keys", get(pages::ssh_keys::list).post(pages::ssh_keys::add))
+        .route("/ssh-keys/{id}/delete", post(pages::ssh_keys::remove))
+        .route("/wallet", get(pages::wallet::show))
+        .route("/wallet/header", get(pages::wallet::header))
+        .route("/audit", get(pages::audit::list))
+}
+
+fn admin() -> Router<Arc<App>> {
+    Router::new()
+        .route("/admin", get(pages::exceptions::home))
+        .route("/admin/exceptions/list", get(pages::exceptions::list))
+        .route("/admin/customers", get(pages::customers::list))
+        .route("/admin/customers/{id}", get(pages::customers::show))
+        .route("/admin/customers/{id}/credits", post(pages::customers::add_credit))
+        .route("/admin/clusters", get(pages::clusters::list).post(pages::clusters::add))
+        .route("/admin/clusters/new", get(pages::clusters::new))
+        .route("/admin/clusters/test", post(pages::clusters::test))
+        .route("/admin/clusters/{id}", get(pages::clusters::show))
+        .route("/admin/clusters/{id}/test", post(pages::clusters::test_again))
+        .route("/admin/clusters/{id}/templates", post(pages::clusters::set_templates))
+        .route("/admin/jobs", get(pages::jobs::list))
+        .route("/admin/jobs/rows", get(pages::jobs::rows))
+        .route("/admin/jobs/{id}", get(pages::jobs::show))
+        .route("/admin/jobs/{id}/retry", post(pages::jobs::retry))
+        .route("/admin/jobs/{id}/undo", post(pages::jobs::undo))
+        .route("/admin/audit", get(pages::audit::list_all))
+}
+
+fn api_v1() -> Router<Arc<App>> {
+    Router::new()
+        .route("/auth/register", post(api::auth::register))
+        .route("/auth/login", post(api::auth::login))
+        .route("/auth/refresh", post(api::auth::refresh))
+        .route("/auth/logout", post(api::auth::logout))
+        .route("/auth/me", get(api::auth::me))
+        .route("/locations", get(api::catalog::locations))
+        .route("/plans", get(api::catalog::plans))
+        .route("/images", get(api::catalog::images))
+        .route("/estimate", post(api::vms::estimate))
+        .route("/vms", get(api::vms::list).post(api::vms::create))
+        .route("/vms/{id}", get(api::vms::show).delete(api::vms::delete))
+        .route("/vms/{id}/start", post(api::vms::start))
+        .route("/vms/{id}/shutdown", post(api::vms::shutdown))
+        .route("/vms/{id}/stop", post(api::vms::stop))
+        .route("/vms/{id}/reboot", post(api::vms::reboot))
+        .route("/ssh-keys", get(api::ssh_keys::list).post(api::ssh_keys::add))
+        .route("/ssh-keys/{id}", delete(api::ssh_keys::remove))
+        .route("/jobs", get(api::jobs::list))
+        .route("/jobs/{id}", get(api::jobs::show).delete(api::jobs::cancel))
+        .route("/jobs/{id}/log", get(api::jobs::log))
+        .route("/wallet", get(api::wallet::show))
+        .route("/transfers", get(api::wallet::transfers))
+        .route("/charges", get(api::wallet::charges))
+        .route("/admin/organisations", get(api::admin::list))
+        .route("/admin/organisations/{id}/credits", post(api::admin::add_credit))
+        .route("/admin/clusters", get(api::admin::clusters).post(api::admin::add_cluster))
+        .route("/admin/clusters/{id}/test", post(api::admin::test_cluster))
+        .route("/admin/jobs", get(api::admin::list_jobs))
+        .route("/admin/jobs/{id}/retry", post(api::admin::retry_job))
+        .route("/admin/audit-events", get(api::admin::audit_events))
+        .fallback(api::not_found)
+}
+
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// A change that another site's page asks for is refused before anything looks at it. Programs send no such header.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if changes && site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return (StatusCode::FORBIDDEN, "This was sent from another site.\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// The process is alive.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// It can do its work: the database answers and has the migrations of this binary.
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    match crate::database::check_migrations(&app.pool).await {
+        Ok(()) => "ok\n".into_response(),
+        Err(error) => {
+            tracing::warn!(error = ?error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the database is not ready\n").into_response()
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Who is asking. An extractor in a handler's signature says who may enter.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+
+use super::error::{ApiError, PageError};
+use super::request::Origin;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::error::Error;
+use crate::ids::OrganisationId;
+use crate::organisations::{self, Organisation};
+use crate::sessions::{self, SESSION_DAYS, Session};
+use crate::users::{PlatformRole, User};
+
+/// Over HTTPS the prefix makes the browser insist on it; over plain HTTP (a demo on loopback) it would refuse the cookie.
+pub(super) fn cookie_name(app: &App, name: &str) -> String {
+    if app.settings.is_https() { format!("__Host-{name}") } else { name.to_owned() }
+}
+
+/// A cookie that scripts cannot read and other sites cannot send along.
+pub(super) fn cookie(app: &App, name: &str, value: String) -> Cookie<'static> {
+    Cookie::build((cookie_name(app, name), value))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(app.settings.is_https())
+        .build()
+}
+
+/// The cookie of a web session.
+pub(super) fn session_cookie(app: &App, token: String) -> Cookie<'static> {
+    let mut cookie = cookie(app, "session", token);
+    cookie.set_max_age(time::Duration::days(SESSION_DAYS));
+    cookie
+}
+
+pub(super) async fn session_of(parts: &Parts, app: &App) -> Result<Option<Session>, Error> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    match jar.get(&cookie_name(app, "session")) {
+        Some(cookie) => sessions::find(app, cookie.value()).await,
+        None => Ok(None),
+    }
+}
+
+/// The token that forms of this session must send back; left in the request for [`super::forms::CsrfForm`].
+#[derive(Debug, Clone)]
+pub(super) struct ExpectedCsrf(pub String);
+
+/// A logged-in browser.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Its session: person, organisation.
+    pub session: Session,
+    /// The person as the audit log has him.
+    pub actor: Actor,
+}
+
+impl Customer {
+    /// The organisation that everything is filtered by.
+    pub fn organisation(&self) -> OrganisationId {
+        self.session.organisation.id
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Customer {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let Some(session) = session_of(parts, app).await? else { return Err(not_logged_in(parts)) };
+        parts.extensions.insert(ExpectedCsrf(session.csrf_token.clone()));
+        let actor = Origin::of(parts).actor(&session.user);
+        Ok(Self { session, actor })
+    }
+}
+
+/// A page leads to the login and back; a part of an open page only says that nobody is logged in.
+fn not_logged_in(parts: &Parts) -> PageError {
+    if parts.headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty") {
+        return PageError::LoggedOut;
+    }
+    let is_get = parts.method == axum::http::Method::GET;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    PageError::LoginFirst(if is_get { path } else { "/" }.to_owned())
+}
+
+/// A logged-in browser of an admin.
+#[derive(Debug, Clone)]
+pub struct Staff {
+    /// Its session.
+    pub session: Session,
+    /// The person as the audit log has him.
+    pub actor: Actor,
+}
+
+impl FromRequestParts<Arc<App>> for Staff {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let Customer { session, actor } = Customer::from_request_parts(parts, app).await?;
+        if session.user.platform_role != Some(PlatformRole::Admin) {
+            return Err(Error::Forbidden("This page is for the operators of the platform.").into());
+        }
+        Ok(Self { session, actor })
+    }
+}
+
+/// A program with an access token.
+#[derive(Debug, Clone)]
+pub struct ApiCaller {
+    /// The person it acts for.
+    pub user: User,
+    /// For which organisation.
+    pub organisation: Organisation,
+    /// The person as the audit log has him.
+    pub actor: Actor,
+}
+
+async fn user_of_token(parts: &Parts, app: &App) -> Result<User, Error> {
+    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    match token {
+        Some(token) => sessions::verify(app, token).await,
+        None => Err(Error::Unauthenticated("Send an access token: Authorization: Bearer …")),
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ApiCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let user = user_of_token(parts, app).await?;
+        let wanted = match parts.headers.get("x-organisation").map(|value| value.to_str().unwrap_or_default().parse()) {
+            Some(Ok(id)) => Some(id),
+            Some(Err(_)) => return Err(Error::invalid("X-Organisation", "The id of an organisation.").into()),
+            None => None,
+        };
+        let mut connection = app.pool.acquire().await.map_err(Error::from)?;
+        let organisation = organisations::of_member(&mut connection, user.id, wanted).await?;
+        let actor = Origin::of(parts).actor(&user);
+        Ok(Self { user, organisation, actor })
+    }
+}
+
+/// A program with an access token of an admin.
+#[derive(Debug, Clone)]
+pub struct ApiStaff {
+    /// The person as the audit log has him.
+    pub actor: Actor,
+}
+
+impl FromRequestParts<Arc<App>> for ApiStaff {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let user = user_of_token(parts, app).await?;
+        if user.platform_role != Some(PlatformRole::Admin) {
+            return Err(Error::Forbidden("This is for the operators of the platform.").into());
+        }
+        Ok(Self { actor: Origin::of(parts).actor(&user) })
+    }
+}

@@ -1,0 +1,52 @@
+//! The pages through which a person comes in: sign in and register.
+//! Passwords never come back to a page, whatever went wrong.
+
+use askama::Template;
+use rust_decimal::Decimal;
+
+use super::form::FormErrors;
+use super::frame::BareFrame;
+use super::markup;
+use crate::web::format;
+
+/// `GET /login`, and `POST /login` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/login.html")]
+pub struct LoginPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// What was typed.
+    pub email: String,
+    /// Where to go after; a path of this server, or empty.
+    pub next: String,
+    /// Fields: `email`, `password`; empty name for the whole form.
+    pub errors: FormErrors,
+    /// Is registering open?
+    pub may_register: bool,
+}
+
+/// `GET /register`, and `POST /register` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/register.html")]
+pub struct RegisterPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// What was typed.
+    pub name: String,
+    /// What was typed.
+    pub email: String,
+    /// What was typed.
+    pub organisation: String,
+    /// Shortest password taken, in characters.
+    pub password_length_min: usize,
+    /// Credit given at sign-up; shown when above zero.
+    pub sign_up_credit: Decimal,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Fields: `name`, `email`, `password`, `organisation`.
+    pub errors: FormErrors,
+}

@@ -1,0 +1,134 @@
+//! Organisations as the staff sees them: a list, and one with its wallet, machines and log.
+//! Credit is given here with a reason; it is never taken here.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::audit::AuditTable;
+use super::form::FormErrors;
+use super::frame::{AdminFrame, WalletLevel};
+use super::markup;
+use super::vms::VmStatus;
+use super::wallet::TransferTable;
+use crate::web::format::{self, Lasts};
+
+/// An organisation in the list.
+#[derive(Clone, Debug)]
+pub struct CustomerRow {
+    /// Id in URLs.
+    pub id: String,
+    /// Name of the organisation.
+    pub organisation: String,
+    /// Its owner.
+    pub owner_email: String,
+    /// All its machines.
+    pub machines: u64,
+    /// Those that run.
+    pub running: u64,
+    /// What the ledger says.
+    pub balance: Decimal,
+    /// What everything costs per hour.
+    pub burn_per_hour: Decimal,
+    /// How long the credit lasts.
+    pub lasts: Lasts,
+    /// How near the end is.
+    pub level: WalletLevel,
+}
+
+/// `GET /admin/customers?search=`.
+#[derive(Debug, Template)]
+#[template(path = "customers/list.html")]
+pub struct CustomersPage {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// What was searched for, or empty.
+    pub search: String,
+    /// Newest first.
+    pub rows: Vec<CustomerRow>,
+    /// Where older ones are.
+    pub older_url: Option<String>,
+}
+
+/// A machine as the staff sees it.
+#[derive(Clone, Debug)]
+pub struct CustomerVm {
+    /// The short number.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// State, step, reason.
+    pub status: VmStatus,
+    /// Name of the plan.
+    pub plan: String,
+    /// Name of the location.
+    pub location: String,
+    /// Cluster, node and VMID: `falkenstein-1 · pve-1 · 10004`; empty before the clone.
+    pub place: String,
+    /// IPv4, once known.
+    pub address: Option<String>,
+    /// What it costs per hour now.
+    pub cost_per_hour: Decimal,
+}
+
+/// What was typed to give credit. Fields: `amount`, `reason`.
+#[derive(Clone, Debug, Default)]
+pub struct CreditForm {
+    /// The amount.
+    pub amount: String,
+    /// Why.
+    pub reason: String,
+    /// Makes a second press of the button harmless.
+    pub order: String,
+    /// What is wrong with it.
+    pub errors: FormErrors,
+}
+
+/// Facts of an organisation.
+#[derive(Clone, Debug)]
+pub struct CustomerFacts {
+    /// Id in URLs.
+    pub id: String,
+    /// The short number.
+    pub number: i64,
+    /// Its name.
+    pub organisation: String,
+    /// Its owner.
+    pub owner_name: String,
+    /// Its owner.
+    pub owner_email: String,
+    /// When it registered.
+    pub created_at: DateTime<Utc>,
+    /// What the ledger says.
+    pub balance: Decimal,
+    /// Held for machines being made.
+    pub reserved: Decimal,
+    /// Balance less what is reserved.
+    pub available: Decimal,
+    /// What everything costs per hour.
+    pub burn_per_hour: Decimal,
+    /// How long the credit lasts.
+    pub lasts: Lasts,
+    /// When it runs out, if it does.
+    pub runs_out_at: Option<DateTime<Utc>>,
+    /// How near the end is.
+    pub level: WalletLevel,
+}
+
+/// `GET /admin/customers/{id}`, and `POST …/credits` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "customers/show.html")]
+pub struct CustomerPage {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// The organisation.
+    pub customer: CustomerFacts,
+    /// The form that gives credit.
+    pub credit: CreditForm,
+    /// Its machines.
+    pub vms: Vec<CustomerVm>,
+    /// Its ledger.
+    pub transfers: TransferTable,
+    /// Its log.
+    pub audit: AuditTable,
+}

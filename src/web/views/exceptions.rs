@@ -1,0 +1,159 @@
+//! The admin's home: what needs a person, each with its buttons, and four figures after.
+//! What counts as an exception is decided elsewhere; this shows it.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::frame::AdminFrame;
+use super::markup::{self, Markup};
+use crate::web::format;
+
+/// What kind of thing needs a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExceptionKind {
+    /// A job that failed and was undone, or could not be.
+    JobFailed,
+    /// A job that was given up until somebody decides.
+    JobParked,
+    /// A cluster that does not answer.
+    ClusterAway,
+    /// Wallets near their end.
+    WalletsRunningOut,
+    /// Wallets at zero.
+    WalletsEmpty,
+}
+
+impl ExceptionKind {
+    fn class(self) -> &'static str {
+        match self {
+            Self::JobFailed => "mark-bad",
+            Self::JobParked => "mark-warning",
+            Self::ClusterAway => "mark-bad",
+            Self::WalletsRunningOut => "mark-warning",
+            Self::WalletsEmpty => "mark-quiet",
+        }
+    }
+
+    fn icon(self) -> Markup {
+        match self {
+            Self::JobFailed => markup::icon("alert-triangle"),
+            Self::JobParked => markup::icon("player-stop"),
+            Self::ClusterAway => markup::icon("server-off"),
+            Self::WalletsRunningOut => markup::icon("hourglass"),
+            Self::WalletsEmpty => markup::icon("wallet"),
+        }
+    }
+}
+
+/// Where a button leads.
+#[derive(Clone, Debug)]
+pub enum ButtonTarget {
+    /// A page.
+    Open(String),
+    /// A form sent to this path.
+    Post(String),
+}
+
+/// How a button looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ButtonLook {
+    /// The one thing to do.
+    Primary,
+    /// One of several.
+    Plain,
+    /// It takes something away.
+    Danger,
+}
+
+impl ButtonLook {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Primary => "btn-primary",
+            Self::Plain => "",
+            Self::Danger => "btn-outline-danger",
+        }
+    }
+}
+
+/// A button of an exception.
+#[derive(Clone, Debug)]
+pub struct ExceptionButton {
+    /// Its word.
+    pub text: String,
+    /// Where it leads.
+    pub target: ButtonTarget,
+    /// How it looks.
+    pub look: ButtonLook,
+    /// A question asked before, where a script can.
+    pub confirm: Option<String>,
+}
+
+/// Something that needs a person.
+#[derive(Clone, Debug)]
+pub struct Exception {
+    /// What kind.
+    pub kind: ExceptionKind,
+    /// What it is.
+    pub title: String,
+    /// What it means.
+    pub text: String,
+    /// Proxmox's own words.
+    pub proxmox_words: Option<String>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+    /// What can be done.
+    pub buttons: Vec<ExceptionButton>,
+}
+
+/// How many machines are in a state.
+#[derive(Clone, Debug)]
+pub struct StateCount {
+    /// The state's word.
+    pub word: String,
+    /// How many.
+    pub machines: u64,
+}
+
+/// The four figures.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Charged since midnight UTC.
+    pub charged_today: Decimal,
+    /// All burn per hour.
+    pub burn_per_hour: Decimal,
+    /// Machines that run.
+    pub running: u64,
+    /// All machines.
+    pub machines: u64,
+    /// By state, without empty ones.
+    pub by_state: Vec<StateCount>,
+    /// Clusters that answer.
+    pub clusters_answering: u64,
+    /// All clusters.
+    pub clusters: u64,
+}
+
+/// The exceptions and the figures; also the answer to `GET /admin/exceptions/list`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "exceptions/list.html")]
+pub struct ExceptionList {
+    /// Worst first.
+    pub items: Vec<Exception>,
+    /// The figures.
+    pub figures: Figures,
+    /// Token for the forms.
+    pub csrf: String,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// `GET /admin`.
+#[derive(Debug, Template)]
+#[template(path = "exceptions/home.html")]
+pub struct ExceptionsPage {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// Exceptions and figures.
+    pub list: ExceptionList,
+}

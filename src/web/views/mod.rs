@@ -1,0 +1,16 @@
+//! What the pages show: one file per noun with the template structs and the plain values in them.
+//! They know nothing of the database, the session or the nouns' own types; a handler fills them.
+
+pub mod audit;
+pub mod auth;
+pub mod clusters;
+pub mod customers;
+pub mod errors;
+pub mod exceptions;
+pub mod form;
+pub mod frame;
+pub mod jobs;
+pub mod markup;
+pub mod ssh_keys;
+pub mod vms;
+pub mod wallet;

@@ -1,0 +1,309 @@
+//! Virtual machines as a customer sees them: state, row, list and what can be done with one.
+//! No node, no VMID, no cluster: a customer never sees those.
+
+pub mod new;
+pub mod show;
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::frame::PortalFrame;
+use super::markup;
+use crate::web::format;
+
+/// What a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmState {
+    /// Being made.
+    Provisioning,
+    /// On.
+    Running,
+    /// Off, because its owner wanted it.
+    Stopped,
+    /// Off, because the credit ran out.
+    StoppedForCredit,
+    /// Could not be made.
+    Failed,
+    /// Being removed.
+    Deleting,
+    /// The cluster cannot be asked.
+    Unknown,
+}
+
+impl VmState {
+    /// The word on the pill.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provisioning => "Provisioning",
+            Self::Running => "Running",
+            Self::Stopped => "Stopped",
+            Self::StoppedForCredit => "Stopped: no credit",
+            Self::Failed => "Failed",
+            Self::Deleting => "Deleting",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// The colour of the pill.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Provisioning => "pill-work",
+            Self::Running => "pill-good",
+            Self::Stopped => "pill-quiet",
+            Self::StoppedForCredit | Self::Unknown => "pill-warning",
+            Self::Failed => "pill-bad",
+            Self::Deleting => "pill-work",
+        }
+    }
+}
+
+/// Work under way on a machine that runs or is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PendingPower {
+    /// Being switched on.
+    Starting,
+    /// Asked to shut itself down.
+    ShuttingDown,
+    /// Being switched off hard.
+    Stopping,
+    /// Being rebooted.
+    Rebooting,
+}
+
+impl PendingPower {
+    /// The word beside the pill.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "Starting…",
+            Self::ShuttingDown => "Shutting down…",
+            Self::Stopping => "Stopping…",
+            Self::Rebooting => "Rebooting…",
+        }
+    }
+}
+
+/// How far work has come.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The step it is at, from 1.
+    pub step: u32,
+    /// How many there are.
+    pub steps: u32,
+    /// What the step does, in words.
+    pub name: String,
+    /// Of the whole, 0 to 100.
+    pub percent: u8,
+}
+
+/// State pill with step, bar and reason; also the answer to `GET /vms/{id}/status`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "vms/status.html")]
+pub struct VmStatus {
+    /// Id in URLs.
+    pub id: String,
+    /// What the machine is.
+    pub state: VmState,
+    /// Step and bar while provisioning or deleting.
+    pub progress: Option<Progress>,
+    /// Work under way on a running or stopped machine.
+    pub pending: Option<PendingPower>,
+    /// Why: for failed, unknown, stopped for lack of credit, or a job that waits.
+    pub reason: Option<String>,
+    /// Since when, for unknown.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Whether something can be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Yes.
+    Offered,
+    /// Not now, and why.
+    Refused(String),
+    /// It makes no sense in this state.
+    Hidden,
+}
+
+impl Offer {
+    /// May it be pressed?
+    pub fn is_offered(&self) -> bool {
+        *self == Self::Offered
+    }
+
+    /// Is it on the page?
+    pub fn is_shown(&self) -> bool {
+        *self != Self::Hidden
+    }
+
+    /// Why not, when it is shown but refused.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Refused(reason) => reason,
+            Self::Offered | Self::Hidden => "",
+        }
+    }
+}
+
+/// What can be done with a machine.
+#[derive(Clone, Debug)]
+pub struct VmOffers {
+    /// Switch on.
+    pub start: Offer,
+    /// Ask the guest to shut down.
+    pub shutdown: Offer,
+    /// Reboot the guest.
+    pub reboot: Offer,
+    /// Switch off hard.
+    pub stop: Offer,
+    /// Remove with its disk.
+    pub delete: Offer,
+    /// What is saved per hour while it is stopped.
+    pub saves_per_hour: Option<Decimal>,
+}
+
+impl VmOffers {
+    /// What a machine in this state offers; work under way refuses the rest with its name.
+    pub fn of(status: &VmStatus, saves_per_hour: Option<Decimal>) -> Self {
+        use Offer::{Hidden, Offered, Refused};
+        let busy = status.pending.map(|work| Refused(format!("Wait until this is done: {}", work.word())));
+        let free = |offer: Offer| busy.clone().unwrap_or(offer);
+        let (start, on, delete) = match status.state {
+            VmState::Running => (Hidden, free(Offered), free(Offered)),
+            VmState::Stopped => (free(Offered), Hidden, free(Offered)),
+            VmState::StoppedForCredit => {
+                (Refused("It starts by itself as soon as there is credit".into()), Hidden, free(Offered))
+            }
+            VmState::Provisioning => (Hidden, Hidden, Refused("It is still being made".into())),
+            VmState::Failed => (Hidden, Hidden, free(Offered)),
+            VmState::Deleting => (Hidden, Hidden, Hidden),
+            VmState::Unknown => {
+                let away = Refused("The location is not answering; try again when it does".into());
+                (Hidden, away.clone(), away)
+            }
+        };
+        // A shutdown that hangs must not keep its owner from pulling the plug.
+        let stop = match status.pending {
+            Some(PendingPower::ShuttingDown | PendingPower::Rebooting) if on.is_shown() => Offered,
+            _ => on.clone(),
+        };
+        Self { start, shutdown: on.clone(), reboot: on, stop, delete, saves_per_hour }
+    }
+}
+
+/// Where the buttons of a machine stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionsPlace {
+    /// In a row of the list: one small menu.
+    Row,
+    /// In the header of its page: buttons, and a menu for the rest.
+    Header,
+}
+
+/// The buttons of a machine.
+#[derive(Clone, Debug, Template)]
+#[template(path = "vms/actions.html")]
+pub struct VmActions {
+    /// Id in URLs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What can be done.
+    pub offers: VmOffers,
+    /// Where they stand.
+    pub place: ActionsPlace,
+    /// Token for the forms.
+    pub csrf: String,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// A machine in the list; also the answer to `GET /vms/{id}/row`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "vms/row.html")]
+pub struct VmRow {
+    /// Id in URLs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// State, step, reason.
+    pub status: VmStatus,
+    /// Name of the location.
+    pub location: String,
+    /// IPv4, once known.
+    pub address: Option<String>,
+    /// Name of the plan.
+    pub plan: String,
+    /// `2 vCPU · 4 GiB`
+    pub plan_detail: String,
+    /// What it costs per hour as it is now.
+    pub cost_per_hour: Decimal,
+    /// What can be done.
+    pub actions: VmActions,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// The line above the list; also the answer to `GET /vms/summary`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "vms/summary.html")]
+pub struct VmSummary {
+    /// All machines.
+    pub machines: u64,
+    /// Those that run.
+    pub running: u64,
+    /// What all of them cost per hour now.
+    pub cost_per_hour: Decimal,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// `GET /vms`.
+#[derive(Debug, Template)]
+#[template(path = "vms/list.html")]
+pub struct VmListPage {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// The line above the list.
+    pub summary: VmSummary,
+    /// Newest first.
+    pub rows: Vec<VmRow>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: VmState, pending: Option<PendingPower>) -> VmStatus {
+        VmStatus { id: "1".into(), state, progress: None, pending, reason: None, since: None }
+    }
+
+    #[test]
+    fn a_running_machine_can_be_stopped_and_not_started() {
+        let offers = VmOffers::of(&status(VmState::Running, None), None);
+        assert!(offers.shutdown.is_offered() && offers.reboot.is_offered() && offers.delete.is_offered());
+        assert!(!offers.start.is_shown());
+    }
+
+    #[test]
+    fn a_hanging_shutdown_can_still_be_stopped_hard() {
+        let offers = VmOffers::of(&status(VmState::Running, Some(PendingPower::ShuttingDown)), None);
+        assert!(offers.stop.is_offered());
+        assert!(offers.reboot.reason().contains("Shutting down"));
+        assert!(offers.delete.reason().contains("Shutting down"));
+    }
+
+    #[test]
+    fn without_credit_a_start_is_refused_with_its_reason() {
+        let offers = VmOffers::of(&status(VmState::StoppedForCredit, None), None);
+        assert!(offers.start.reason().contains("credit"));
+    }
+
+    #[test]
+    fn a_machine_being_removed_offers_nothing() {
+        let offers = VmOffers::of(&status(VmState::Deleting, None), None);
+        for offer in [&offers.start, &offers.shutdown, &offers.reboot, &offers.stop, &offers.delete] {
+            assert!(!offer.is_shown());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The organisation's money: what there is, how long it lasts, where it went.
+//! It shows what the ledger says; it computes nothing but shares for bars.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::frame::{PortalFrame, WalletLevel};
+use super::markup;
+use super::vms::VmState;
+use crate::web::format::{self, Lasts};
+
+/// `GET /wallet`.
+#[derive(Debug, Template)]
+#[template(path = "wallet/show.html")]
+pub struct WalletPage {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// The figures at the top.
+    pub wallet: WalletDetail,
+    /// What each machine costs per hour now, dearest first.
+    pub burns: Vec<BurnRow>,
+    /// Name of the month that `charges` is about: `November 2026`.
+    pub month: String,
+    /// What each machine was charged this month, dearest first.
+    pub charges: Vec<ChargeRow>,
+    /// All charges of the month.
+    pub charged_this_month: Decimal,
+    /// The ledger.
+    pub transfers: TransferTable,
+}
+
+/// The figures at the top of the wallet's page.
+#[derive(Clone, Debug)]
+pub struct WalletDetail {
+    /// What the ledger says.
+    pub balance: Decimal,
+    /// Balance less what is reserved.
+    pub available: Decimal,
+    /// Held for machines being made.
+    pub reserved: Decimal,
+    /// What everything costs per hour now.
+    pub burn_per_hour: Decimal,
+    /// How long it lasts.
+    pub lasts: Lasts,
+    /// When it runs out, if it does.
+    pub runs_out_at: Option<DateTime<Utc>>,
+    /// What happens then, in one sentence.
+    pub consequence: String,
+    /// How near the end is.
+    pub level: WalletLevel,
+    /// What the running out did, while it lasts.
+    pub ran_out: Option<RanOut>,
+    /// How to get credit, in the operator's words.
+    pub how_to_get_credit: String,
+}
+
+/// What running out did.
+#[derive(Clone, Debug)]
+pub struct RanOut {
+    /// How many machines were shut down.
+    pub machines: u64,
+    /// When the credit was used up.
+    pub at: DateTime<Utc>,
+}
+
+/// A machine's share of the burn.
+#[derive(Clone, Debug)]
+pub struct BurnRow {
+    /// Id in URLs.
+    pub vm_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: VmState,
+    /// Name of the plan.
+    pub plan: String,
+    /// What it costs per hour now; zero once its cap is reached.
+    pub per_hour: Decimal,
+    /// Nothing more is charged this month.
+    pub cap_reached: bool,
+}
+
+/// What a machine was charged in a month.
+#[derive(Clone, Debug)]
+pub struct ChargeRow {
+    /// Id in URLs; none once it is deleted.
+    pub vm_id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Whole hours running.
+    pub hours_running: u64,
+    /// Whole hours stopped.
+    pub hours_stopped: u64,
+    /// What was charged.
+    pub charged: Decimal,
+    /// The most it can be.
+    pub cap: Decimal,
+}
+
+/// What a transfer was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferKind {
+    /// An hour of resources.
+    Charge,
+    /// Credit by an operator.
+    Credit,
+    /// Credit at sign-up.
+    Promotion,
+    /// Anything else.
+    Other,
+}
+
+impl TransferKind {
+    fn icon(self) -> markup::Markup {
+        match self {
+            Self::Charge => markup::icon("coin"),
+            Self::Credit => markup::icon("cash-plus"),
+            Self::Promotion => markup::icon("gift"),
+            Self::Other => markup::icon("arrows-exchange"),
+        }
+    }
+}
+
+/// A line of the ledger.
+#[derive(Clone, Debug)]
+pub struct TransferRow {
+    /// When it was posted.
+    pub at: DateTime<Utc>,
+    /// What for.
+    pub kind: TransferKind,
+    /// What for, in words.
+    pub text: String,
+    /// Into the wallet above zero, out of it below.
+    pub amount: Decimal,
+    /// The balance it left.
+    pub balance_after: Decimal,
+}
+
+/// Lines of the ledger, newest first; in the wallet and on a customer's page.
+#[derive(Clone, Debug, Template)]
+#[template(path = "wallet/transfers.html")]
+pub struct TransferTable {
+    /// Newest first.
+    pub rows: Vec<TransferRow>,
+    /// Where older lines are.
+    pub older_url: Option<String>,
+    /// Back to the newest, when this is not them.
+    pub newest_url: Option<String>,
+    /// ISO 4217 code.
+    pub currency: String,
+}
