@@ -40,10 +40,13 @@ impl Clock {
 
     /// The time of the books, in whole microseconds (what PostgreSQL keeps).
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
     pub fn now(&self) -> DateTime<Utc> {
         let now = match self {
             Self::System => Utc::now(),
-            Self::Scaled(scaled) => scaled.origin + elapsed(scaled.started) * i32::try_from(scaled.speed).unwrap_or(i32::MAX),
+            Self::Scaled(scaled) => {
+                scaled.origin + elapsed(scaled.started) * i32::try_from(scaled.speed).unwrap_or(i32::MAX)
+            }
             Self::Set(time) => *time.lock().unwrap_or_else(PoisonError::into_inner),
         };
         now.trunc_subsecs(6)
@@ -51,6 +54,7 @@ impl Clock {
 
     /// The time of the machinery: leases, retries, sessions, tokens. Never for money.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
     pub fn machine_now(&self) -> DateTime<Utc> {
         match self {
             Self::System | Self::Scaled(_) => Utc::now().trunc_subsecs(6),

@@ -68,7 +68,11 @@ impl Vault {
             .map(str::trim)
             .filter(|key| !key.is_empty())
             .enumerate()
-            .map(|(index, key)| Fernet::new(key).with_context(|| format!("secret key {} is not a Fernet key (32 bytes in URL-safe base64)", index + 1)))
+            .map(|(index, key)| {
+                Fernet::new(key).with_context(|| {
+                    format!("secret key {} is not a Fernet key (32 bytes in URL-safe base64)", index + 1)
+                })
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         if keys.is_empty() {
             bail!("no secret key is set");
@@ -93,7 +97,11 @@ impl Vault {
     /// # Errors
     /// When no key fits, or the text was tampered with.
     pub fn decrypt(&self, text: &str) -> anyhow::Result<SecretString> {
-        let bytes = self.0.decrypt(text).ok().context("a stored secret cannot be decrypted with the secret keys that are set")?;
+        let bytes = self
+            .0
+            .decrypt(text)
+            .ok()
+            .context("a stored secret cannot be decrypted with the secret keys that are set")?;
         Ok(SecretString::from(String::from_utf8(bytes).context("a stored secret is not text")?))
     }
 }

@@ -1,6 +1,8 @@
 //! What can go wrong in an operation, free of HTTP. Where a caller branches there is a variant; the rest is `Internal`,
 //! whose cause an operator reads in the log and a customer never sees.
 
+use std::borrow::Cow;
+
 use billing::Money;
 
 /// The outcome of an operation.
@@ -42,15 +44,15 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The field's name as the form and the API call it.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong with it, as a sentence for the person who typed it.
     pub problem: String,
 }
 
 impl Problem {
     /// A problem with `field`.
-    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
+    pub fn new(field: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
     }
 }
 

@@ -12,36 +12,38 @@ pub mod ids;
 /// The pool, the migrations, and the private PostgreSQL of demo and tests.
 pub mod database;
 
-/// Who did what to what, appended with the change itself.
-pub mod audit;
-/// What customers own everything through, and who belongs to it.
-pub mod organisations;
-/// People: registering, and proving who they are.
-pub mod users;
-/// Staying logged in: web sessions, access and refresh tokens.
-pub mod sessions;
-/// Accounts, transfers, wallets and holds.
-pub mod ledger;
-/// Locations, plans, prices and images.
-pub mod catalog;
-/// Proxmox clusters: connections, health, capacity, placement.
-pub mod clusters;
 /// Pools of addresses, and who has which.
 pub mod addresses;
-/// Public keys that new machines let in.
-pub mod ssh_keys;
-/// Durable work: enqueue, claim, log, retry, park.
-pub mod jobs;
-/// What ran from when to when, and the charge for it.
-pub mod metering;
-/// When a wallet runs out, and what happens then.
-pub mod runway;
+/// Who did what to what, appended with the change itself.
+pub mod audit;
+/// Locations, plans, prices and images.
+pub mod catalog;
 /// The charge of every hour, and what happens at zero.
 pub mod charging;
-/// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.
-pub mod vms;
+/// Proxmox clusters: connections, health, capacity, placement.
+pub mod clusters;
+/// What needs a person of the operator.
+pub mod exceptions;
+/// Durable work: enqueue, claim, log, retry, park.
+pub mod jobs;
+/// Accounts, transfers, wallets and holds.
+pub mod ledger;
 /// What changed, told to open pages.
 pub mod live;
+/// What ran from when to when, and the charge for it.
+pub mod metering;
+/// What customers own everything through, and who belongs to it.
+pub mod organisations;
+/// When a wallet runs out, and what happens then.
+pub mod runway;
+/// Staying logged in: web sessions, access and refresh tokens.
+pub mod sessions;
+/// Public keys that new machines let in.
+pub mod ssh_keys;
+/// People: registering, and proving who they are.
+pub mod users;
+/// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.
+pub mod vms;
 
 /// The door for requests.
 pub mod web;

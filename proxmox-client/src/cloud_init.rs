@@ -150,7 +150,6 @@ impl fmt::Display for IpConfig {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::proptest;

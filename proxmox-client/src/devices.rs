@@ -253,7 +253,6 @@ impl Smbios1 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use super::{AgentOption, Disk, DiskSize, NetworkDevice, Smbios1};
 

@@ -70,7 +70,6 @@ impl fmt::Debug for Fingerprint {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use super::Fingerprint;
 

@@ -135,7 +135,6 @@ impl fmt::Debug for PropertyString {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use proptest::collection::btree_map;
     use proptest::prelude::proptest;

@@ -196,7 +196,6 @@ pub enum SettingsError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use super::{ApiToken, Settings, Trust, parse_endpoint};
 

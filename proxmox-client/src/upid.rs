@@ -140,7 +140,6 @@ impl<'de> serde::Deserialize<'de> for Upid {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use super::Upid;
 

@@ -183,7 +183,6 @@ impl Client {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 mod tests {
     use serde_json::json;
 

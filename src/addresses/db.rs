@@ -8,7 +8,13 @@ use super::{Assigned, NewPool};
 use crate::error::Result;
 use crate::ids::{AddressPoolId, LocationId, VmId};
 
-pub(super) async fn insert_pool(connection: &mut PgConnection, id: AddressPoolId, new: &NewPool<'_>, usable: &[String], now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn insert_pool(
+    connection: &mut PgConnection,
+    id: AddressPoolId,
+    new: &NewPool<'_>,
+    usable: &[String],
+    now: DateTime<Utc>,
+) -> Result<()> {
     let inserted = sqlx::query!(
         "insert into address_pools (id, location_id, name, network, gateway, nameserver, created_at)
          values ($1, $2, $3, $4::text::cidr, $5::text::inet, $6::text::inet, $7) on conflict (name) do nothing",
@@ -24,9 +30,13 @@ pub(super) async fn insert_pool(connection: &mut PgConnection, id: AddressPoolId
     .await?
     .rows_affected();
     if inserted == 1 {
-        sqlx::query!("insert into addresses (address, pool_id) select a::inet, $2 from unnest($1::text[]) as a", usable, id.uuid())
-            .execute(connection)
-            .await?;
+        sqlx::query!(
+            "insert into addresses (address, pool_id) select a::inet, $2 from unnest($1::text[]) as a",
+            usable,
+            id.uuid()
+        )
+        .execute(connection)
+        .await?;
     }
     Ok(())
 }
@@ -49,7 +59,12 @@ pub(super) async fn select_of_vm(connection: &mut PgConnection, vm: VmId) -> Res
 }
 
 /// Takes the lowest free address that nobody else is taking.
-pub(super) async fn assign(connection: &mut PgConnection, location: LocationId, vm: VmId, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn assign(
+    connection: &mut PgConnection,
+    location: LocationId,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let assigned = sqlx::query!(
         "update addresses set vm_id = $2, assigned_at = $3, resting_until = null
          where address = (select a.address from addresses a join address_pools p on p.id = a.pool_id
@@ -65,8 +80,12 @@ pub(super) async fn assign(connection: &mut PgConnection, location: LocationId, 
 }
 
 pub(super) async fn release(connection: &mut PgConnection, vm: VmId, resting_until: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update addresses set vm_id = null, assigned_at = null, resting_until = $2 where vm_id = $1", vm.uuid(), resting_until)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update addresses set vm_id = null, assigned_at = null, resting_until = $2 where vm_id = $1",
+        vm.uuid(),
+        resting_until
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -63,8 +63,10 @@ pub async fn ensure_pool(connection: &mut PgConnection, new: &NewPool<'_>, now: 
     if first != u32::from(new.network) || gateway <= first || gateway >= first + size - 1 {
         bail!("the network must begin at its first address and hold the gateway");
     }
-    let usable: Vec<String> =
-        (first + 1..first + size - 1).filter(|address| *address != gateway).map(|address| Ipv4Addr::from(address).to_string()).collect();
+    let usable: Vec<String> = (first + 1..first + size - 1)
+        .filter(|address| *address != gateway)
+        .map(|address| Ipv4Addr::from(address).to_string())
+        .collect();
     db::insert_pool(connection, AddressPoolId::new(), new, &usable, now).await?;
     Ok(())
 }
@@ -77,7 +79,9 @@ pub async fn assign(connection: &mut PgConnection, location: LocationId, vm: VmI
     if db::select_of_vm(&mut *connection, vm).await?.is_some() || db::assign(connection, location, vm, now).await? {
         return Ok(());
     }
-    Err(Error::Unavailable("All addresses of this location are in use. Choose another location, or ask the operator for more.".into()))
+    Err(Error::Unavailable(
+        "All addresses of this location are in use. Choose another location, or ask the operator for more.".into(),
+    ))
 }
 
 /// The address of a machine.

@@ -42,17 +42,19 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64) -> Result
     let events = sqlx::query_as!(
         AuditEvent,
         r#"select e.id as "id: AuditEventId", e.at, e.organisation_id as "organisation_id: OrganisationId", o.name as "organisation_name?",
-                  e.actor, e.event, e.subject_kind, e.subject_id, e.subject_name, e.detail, e.address
-           from audit_events e left join organisations o on o.id = e.organisation_id
+                  e.actor, u.platform_role is not null as "by_staff!", e.event, e.subject_kind, e.subject_id, e.subject_name, e.detail, e.address
+           from audit_events e left join organisations o on o.id = e.organisation_id left join users u on u.id = e.actor_user_id
            where ($1::uuid is null or e.organisation_id = $1)
              and ($2::text is null or e.event = $2)
              and ($3::text is null or e.subject_id = $3)
              and ($4::uuid is null or e.id < $4)
-           order by e.id desc limit $5"#,
+             and ($5::text is null or position(lower($5) in lower(o.name)) > 0)
+           order by e.id desc limit $6"#,
         filter.organisation.map(OrganisationId::uuid),
         filter.event,
         filter.subject,
         filter.after.map(AuditEventId::uuid),
+        filter.organisation_name,
         limit,
     )
     .fetch_all(pool)

@@ -209,6 +209,8 @@ pub struct AuditEvent {
     pub organisation_name: Option<String>,
     /// Who acted, by the name of that time.
     pub actor: String,
+    /// Whether that is a person of the operator.
+    pub by_staff: bool,
     /// The stored name of the event.
     pub event: String,
     /// The noun acted on.
@@ -228,6 +230,8 @@ pub struct AuditEvent {
 pub struct Filter {
     /// Only those of one organisation.
     pub organisation: Option<OrganisationId>,
+    /// Only those of organisations whose name contains this, whatever its case.
+    pub organisation_name: Option<String>,
     /// Only those with this name.
     pub event: Option<String>,
     /// Only those about this subject.

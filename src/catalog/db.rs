@@ -76,14 +76,25 @@ pub(super) async fn select_prices(connection: &mut PgConnection) -> Result<Price
     let mut book = PriceBook::default();
     for row in rows {
         let state = PowerState::parse(&row.state).context("a price has an unknown state")?;
-        let price =
-            Price { id: row.id, from: row.from, to: row.to, rate: rate(row.hourly_rate)?, monthly_cap: row.monthly_cap.map(money).transpose()? };
+        let price = Price {
+            id: row.id,
+            from: row.from,
+            to: row.to,
+            rate: rate(row.hourly_rate)?,
+            monthly_cap: row.monthly_cap.map(money).transpose()?,
+        };
         book.add(row.plan_id, state, price);
     }
     Ok(book)
 }
 
-pub(super) async fn upsert_location(connection: &mut PgConnection, slug: &str, name: &str, country: &str, position: i32) -> Result<LocationId> {
+pub(super) async fn upsert_location(
+    connection: &mut PgConnection,
+    slug: &str,
+    name: &str,
+    country: &str,
+    position: i32,
+) -> Result<LocationId> {
     let id = sqlx::query_scalar!(
         r#"insert into locations (id, slug, name, country, position) values ($1, $2, $3, $4, $5)
            on conflict (slug) do update set slug = excluded.slug returning id as "id: LocationId""#,
@@ -122,7 +133,11 @@ pub(super) async fn upsert_image(
 }
 
 /// The plan's id, and whether it is new.
-pub(super) async fn upsert_plan(connection: &mut PgConnection, new: &NewPlan<'_>, position: i32) -> Result<(PlanId, bool)> {
+pub(super) async fn upsert_plan(
+    connection: &mut PgConnection,
+    new: &NewPlan<'_>,
+    position: i32,
+) -> Result<(PlanId, bool)> {
     let row = sqlx::query!(
         r#"insert into plans (id, slug, name, vcpu, memory_mib, disk_gib, position) values ($1, $2, $3, $4, $5, $6, $7)
            on conflict (slug) do update set slug = excluded.slug returning id as "id: PlanId", (xmax = 0) as "inserted!""#,

@@ -125,7 +125,13 @@ pub struct NewPlan<'a> {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn ensure_location(connection: &mut PgConnection, slug: &str, name: &str, country: &str, position: i32) -> Result<LocationId> {
+pub async fn ensure_location(
+    connection: &mut PgConnection,
+    slug: &str,
+    name: &str,
+    country: &str,
+    position: i32,
+) -> Result<LocationId> {
     db::upsert_location(connection, slug, name, country, position).await
 }
 
@@ -133,7 +139,14 @@ pub async fn ensure_location(connection: &mut PgConnection, slug: &str, name: &s
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn ensure_image(connection: &mut PgConnection, slug: &str, name: &str, login: &str, minimum_disk_gib: i32, position: i32) -> Result<ImageId> {
+pub async fn ensure_image(
+    connection: &mut PgConnection,
+    slug: &str,
+    name: &str,
+    login: &str,
+    minimum_disk_gib: i32,
+    position: i32,
+) -> Result<ImageId> {
     db::upsert_image(connection, slug, name, login, minimum_disk_gib, position).await
 }
 
@@ -141,7 +154,12 @@ pub async fn ensure_image(connection: &mut PgConnection, slug: &str, name: &str,
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn ensure_plan(connection: &mut PgConnection, new: &NewPlan<'_>, position: i32, valid_from: DateTime<Utc>) -> Result<PlanId> {
+pub async fn ensure_plan(
+    connection: &mut PgConnection,
+    new: &NewPlan<'_>,
+    position: i32,
+    valid_from: DateTime<Utc>,
+) -> Result<PlanId> {
     let (id, inserted) = db::upsert_plan(&mut *connection, new, position).await?;
     if inserted {
         for (state, rate) in [(PowerState::Running, new.running), (PowerState::Stopped, new.stopped)] {

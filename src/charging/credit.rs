@@ -30,11 +30,22 @@ pub struct NewCredit {
     pub order: Option<String>,
 }
 
+/// What a credit did.
+#[derive(Debug, Clone, Copy)]
+pub struct Credited {
+    /// How much was added.
+    pub amount: Money,
+    /// How many machines are being started again.
+    pub started: usize,
+    /// The same order was sent before: it was that one that did it.
+    pub repeated: bool,
+}
+
 /// Adds credit to a wallet and resumes what it carries. The same order adds once.
 ///
 /// # Errors
 /// `Invalid` for an amount that is not above zero or a missing reason, `NotFound` without such an organisation.
-pub async fn add_credit(app: &App, organisation: OrganisationId, new: &NewCredit, actor: &Actor) -> Result<()> {
+pub async fn add_credit(app: &App, organisation: OrganisationId, new: &NewCredit, actor: &Actor) -> Result<Credited> {
     let mut problems = Vec::new();
     let amount = match new.amount.trim().parse::<Money>() {
         Ok(amount) if !amount.is_positive() => Err("More than zero."),
@@ -62,13 +73,13 @@ pub async fn add_credit(app: &App, organisation: OrganisationId, new: &NewCredit
     let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user };
     if !ledger::post(&mut transaction, &posting, &cause).await? {
         // The same form was sent twice; the first one did it.
-        return Ok(());
+        return Ok(Credited { amount, started: 0, repeated: true });
     }
     let subject = Subject::new("wallet", organisation, "Wallet");
     let detail = json!({ "amount": amount, "reason": reason });
     audit::record(&mut transaction, now, actor, Some(organisation), Event::CreditAdded, subject, detail).await?;
-    resume::credited(app, &mut transaction, organisation, now).await?;
+    let started = resume::credited(app, &mut transaction, organisation, now).await?;
     live::announce(&mut transaction, Some(organisation), "wallet").await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Credited { amount, started, repeated: false })
 }

@@ -41,10 +41,20 @@ pub(super) async fn claim_due(connection: &mut PgConnection, now: DateTime<Utc>,
         .collect()
 }
 
-pub(super) async fn postpone(connection: &mut PgConnection, organisation: OrganisationId, until: DateTime<Utc>, error: &str) -> Result<()> {
-    sqlx::query!("update wallets set due_at = $2, charging_error = $3 where organisation_id = $1", organisation.uuid(), until, error)
-        .execute(connection)
-        .await?;
+pub(super) async fn postpone(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: DateTime<Utc>,
+    error: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "update wallets set due_at = $2, charging_error = $3 where organisation_id = $1",
+        organisation.uuid(),
+        until,
+        error
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

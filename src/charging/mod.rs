@@ -7,5 +7,5 @@ mod pass;
 mod resume;
 mod zero;
 
-pub use credit::{NewCredit, add_credit};
+pub use credit::{Credited, NewCredit, add_credit};
 pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};

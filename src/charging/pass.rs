@@ -108,7 +108,13 @@ async fn run_batch(app: &App) -> Result<Pass> {
             Err(error) => {
                 // One wallet's trouble stays its own: the others are charged, this one is shown to an operator.
                 tracing::error!(%organisation, error = ?error, "a wallet could not be charged");
-                db::postpone(&mut transaction, organisation, now + TimeDelta::minutes(RETRY_MINUTES), &format!("{error:?}")).await?;
+                db::postpone(
+                    &mut transaction,
+                    organisation,
+                    now + TimeDelta::minutes(RETRY_MINUTES),
+                    &format!("{error:?}"),
+                )
+                .await?;
                 pass.failed += 1;
             }
         }
@@ -128,14 +134,22 @@ async fn run_batch(app: &App) -> Result<Pass> {
 }
 
 /// Rates what a wallet has run up, and cuts it at the instant the balance ended.
-fn charge(wallet: DueWallet, mut meters: Vec<Unsettled>, book: &PriceBook, now: DateTime<Utc>, zone: Tz) -> Result<Charged> {
+fn charge(
+    wallet: DueWallet,
+    mut meters: Vec<Unsettled>,
+    book: &PriceBook,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<Charged> {
     let from = wallet.charged_through;
     let running_out = wallet.runs_out_at.is_some_and(|at| at <= now);
     let mut through = if running_out { now } else { billing::hour_floor(now) }.max(from);
 
     let mut cut = pieces(&meters, book, from, through)?;
-    let views: Vec<_> = meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
-    let end = billing::run_out_instant(&views, wallet.balance, from, through, zone).context("while looking for the run-out")?;
+    let views: Vec<_> =
+        meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
+    let end = billing::run_out_instant(&views, wallet.balance, from, through, zone)
+        .context("while looking for the run-out")?;
     if let Some(end) = end {
         through = end;
         cut = pieces(&meters, book, from, through)?;
@@ -143,8 +157,10 @@ fn charge(wallet: DueWallet, mut meters: Vec<Unsettled>, book: &PriceBook, now: 
 
     let mut charges = Vec::with_capacity(meters.len());
     for (index, (meter, (pieces, prices))) in meters.iter_mut().zip(&cut).enumerate() {
-        billing::rate_pieces(&mut meter.state, pieces, zone, |charge| charges.push((index, prices[charge.piece], charge)))
-            .context("while rating")?;
+        billing::rate_pieces(&mut meter.state, pieces, zone, |charge| {
+            charges.push((index, prices[charge.piece], charge))
+        })
+        .context("while rating")?;
     }
     Ok(Charged { wallet, through, ran_out: end.is_some(), meters, charges })
 }
@@ -178,7 +194,8 @@ impl Columns {
         let total: Money = charges.iter().map(|(_, _, charge)| charge.amount).sum();
         let balance = wallet.balance - total;
         let outlook = Standing::after_charging(balance, book, &meters, through)?.outlook(zone);
-        let accrued: std::result::Result<Vec<_>, _> = meters.iter().map(|meter| meter.state.accrued.to_decimal()).collect();
+        let accrued: std::result::Result<Vec<_>, _> =
+            meters.iter().map(|meter| meter.state.accrued.to_decimal()).collect();
         let accrued = accrued.context("a meter's sum does not fit its column")?;
 
         let organisation = wallet.organisation.uuid();
@@ -201,7 +218,11 @@ impl Columns {
             self.transfers.ids.push(TransferId::new().uuid());
             self.transfers.accounts.push(wallet.account.uuid());
             self.transfers.amounts.push(amount.to_decimal());
-            self.transfers.sources.push(format!("charge:{}:{}", wallet.organisation, from.to_rfc3339_opts(SecondsFormat::AutoSi, true)));
+            self.transfers.sources.push(format!(
+                "charge:{}:{}",
+                wallet.organisation,
+                from.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+            ));
             self.transfers.at.push(to);
             self.transfers.memos.push(format!("VMs, {}–{} UTC", from.format("%-d %b %H:%M"), to.format("%H:%M")));
         }
@@ -210,7 +231,9 @@ impl Columns {
             self.meters.months.push(meter.state.month.first_day());
             self.meters.accrued.push(accrued);
             self.meters.caps.push(meter.state.cap.map(Money::to_decimal));
-            self.meters.settled.extend(meter.spans.iter().filter(|span| span.to.is_some_and(|to| to <= through)).map(|span| span.id));
+            self.meters
+                .settled
+                .extend(meter.spans.iter().filter(|span| span.to.is_some_and(|to| to <= through)).map(|span| span.id));
         }
         self.wallets.organisations.push(organisation);
         self.wallets.balances.push(balance.to_decimal());

@@ -13,27 +13,38 @@ use crate::ids::OrganisationId;
 use crate::metering::Metered;
 use crate::{ledger, metering, runway, vms};
 
-/// Recomputes a wallet after a credit, and resumes what it carries. The wallet is locked in this transaction.
-pub(super) async fn credited(app: &App, connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+/// Recomputes a wallet after a credit, and resumes what it carries; answers how many machines that are. The wallet is locked
+/// in this transaction.
+pub(super) async fn credited(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<usize> {
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
     if wallet.exhausted_at.is_some() && wallet.balance.is_positive() {
         ledger::set_exhausted(&mut *connection, organisation, None).await?;
         // Nothing was charged since the run-out; the books begin again here.
         ledger::set_charged_through(&mut *connection, organisation, now).await?;
         let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
-        for vm in vms::made(&mut *connection, organisation).await? {
+        for vm in vms::made(&mut *connection, organisation).await?.into_iter().filter(|vm| vm.seen) {
             // What is to be started again is off until it has started.
             let state = if vm.stopped_for_credit { PowerState::Stopped } else { vm.power_state };
             metering::open(app, &mut *connection, &wallet, Metered { vm: vm.id, plan: vm.plan, state }, now).await?;
         }
     }
-    start_again(app, &mut *connection, organisation, now).await?;
+    let started = start_again(app, &mut *connection, organisation, now).await?;
     runway::recompute(app, connection, organisation, now).await?;
-    Ok(())
+    Ok(started)
 }
 
 /// Starts what was shut down for lack of credit, as far as the available credit carries a day of it.
-async fn start_again(app: &App, connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+async fn start_again(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<usize> {
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
     let book = catalog::price_book(&mut *connection).await?;
     let mut candidates = Vec::new();
@@ -45,12 +56,13 @@ async fn start_again(app: &App, connection: &mut PgConnection, organisation: Org
     }
     let resumed = billing::resumable(wallet.available(), &candidates);
     if wallet.exhausted_at.is_some() || resumed.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     for vm in &resumed {
         vms::start_after_credit(app, &mut *connection, organisation, *vm).await?;
     }
     let subject = Subject::new("wallet", organisation, "Wallet");
     let detail = json!({ "vms": resumed.len(), "left_off": candidates.len() - resumed.len() });
-    audit::record(connection, now, &Actor::system(), Some(organisation), Event::CreditResumed, subject, detail).await
+    audit::record(connection, now, &Actor::system(), Some(organisation), Event::CreditResumed, subject, detail).await?;
+    Ok(resumed.len())
 }

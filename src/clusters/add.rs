@@ -69,7 +69,8 @@ impl NewCluster {
             value
         };
         let name = text("name", &self.name, 64, "Give the cluster a name.");
-        let endpoint = text("endpoint", &self.endpoint, 200, "The URL of the API, such as https://pve1.example.org:8006.");
+        let endpoint =
+            text("endpoint", &self.endpoint, 200, "The URL of the API, such as https://pve1.example.org:8006.");
         let token_id = text("token_id", &self.token_id, 200, "The id of an API token, such as uni-manager@pve!panel.");
         let storage = text("storage", &self.storage, 100, "The storage on which disks are made.");
         let bridge = text("bridge", &self.bridge, 15, "The bridge that machines are connected to, such as vmbr0.");
@@ -85,7 +86,10 @@ impl NewCluster {
         }
         let fingerprint = Some(self.fingerprint.trim().to_owned()).filter(|text| !text.is_empty());
         if fingerprint.as_ref().is_some_and(|text| text.parse::<Fingerprint>().is_err()) {
-            problems.push(Problem::new("fingerprint", "64 hexadecimal digits, such as AA:BB:…; Proxmox shows it under Certificates."));
+            problems.push(Problem::new(
+                "fingerprint",
+                "64 hexadecimal digits, such as AA:BB:…; Proxmox shows it under Certificates.",
+            ));
         }
         let mut number = |field: &'static str, value: &str| {
             let number = value.trim().parse().ok().filter(|number| (VMID_MIN..=VMID_MAX).contains(number));
@@ -129,12 +133,18 @@ pub async fn add(app: &App, new: &NewCluster, actor: &Actor) -> Result<ClusterId
     let checked = new.checked()?;
     let report = test(app, new).await?;
     if let Some(failure) = report.failure {
-        return Err(Error::invalid("endpoint", failure));
+        return Err(match report.fingerprint_seen {
+            Some(seen) => Error::invalid(
+                "fingerprint",
+                format!("{failure} It shows {seen}: compare it with what Proxmox has under Certificates."),
+            ),
+            None => Error::invalid("endpoint", failure),
+        });
     }
-    let Some(storage_shared) = report.storages.iter().find(|storage| storage.name == checked.storage).map(|storage| storage.shared) else {
-        let known: Vec<_> = report.storages.iter().map(|storage| storage.name.as_str()).collect();
-        return Err(Error::invalid("storage", format!("There is no storage for disks of this name. There are: {}.", known.join(", "))));
-    };
+    if let Some(problem) = report.storage_problem(&checked.storage) {
+        return Err(Error::invalid("storage", problem));
+    }
+    let storage_shared = report.storages.iter().any(|storage| storage.name == checked.storage && storage.shared);
     let id = ClusterId::new();
     let now = app.clock.now();
     let secret = app.settings.vault.encrypt(&checked.token_secret);
@@ -156,8 +166,13 @@ pub async fn add(app: &App, new: &NewCluster, actor: &Actor) -> Result<ClusterId
 /// the cluster, which also says on which node it is.
 ///
 /// # Errors
-/// `Invalid` when there is no such template.
-pub async fn set_templates(app: &App, cluster: ClusterId, wanted: &[(ImageId, Option<u32>)], actor: &Actor) -> Result<()> {
+/// `Invalid` when there is no such template; the field is `template_` and the id of the image.
+pub async fn set_templates(
+    app: &App,
+    cluster: ClusterId,
+    wanted: &[(ImageId, Option<u32>)],
+    actor: &Actor,
+) -> Result<()> {
     let name = super::find(app, cluster).await?.name;
     let client = app.connections.client(app, cluster).await?;
     let guests = client
@@ -165,29 +180,35 @@ pub async fn set_templates(app: &App, cluster: ClusterId, wanted: &[(ImageId, Op
         .await
         .map_err(|error| Error::Unavailable(format!("The cluster could not be asked for its templates: {error}")))?;
     let mut found = Vec::new();
-    for (image, vmid) in wanted {
-        let node = match vmid {
-            None => None,
-            Some(vmid) => Some(
-                guests
-                    .iter()
-                    .find(|guest| guest.vmid == Some(*vmid) && guest.template)
-                    .and_then(|guest| guest.node.clone())
-                    .ok_or_else(|| Error::invalid("vmid", format!("There is no template with VMID {vmid} on this cluster.")))?,
-            ),
-        };
-        found.push((*image, *vmid, node));
+    let mut problems = Vec::new();
+    for (image, wanted) in wanted {
+        let template = wanted.and_then(|vmid| guests.iter().find(|guest| guest.vmid == Some(vmid) && guest.template));
+        let node = template.and_then(|guest| guest.node.clone());
+        if let (Some(vmid), None) = (wanted, &node) {
+            problems.push(Problem::new(
+                format!("template_{image}"),
+                format!("There is no template with VMID {vmid} on this cluster."),
+            ));
+        }
+        found.push((*image, *wanted, node));
+    }
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
     }
     let mut transaction = app.pool.begin().await?;
     for (image, vmid, node) in &found {
         match (vmid, node) {
-            (Some(vmid), Some(node)) => db::upsert_template(&mut transaction, cluster, *image, node, i32::try_from(*vmid).unwrap_or(VMID_MAX)).await?,
+            (Some(vmid), Some(node)) => {
+                db::upsert_template(&mut transaction, cluster, *image, node, i32::try_from(*vmid).unwrap_or(VMID_MAX))
+                    .await?
+            }
             _ => db::delete_template(&mut transaction, cluster, *image).await?,
         }
     }
     let detail = json!({ "templates": found.iter().map(|(image, vmid, _)| json!({ "image": image, "vmid": vmid })).collect::<Vec<_>>() });
     let subject = Subject::new("cluster", cluster, name);
-    audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterTemplatesChanged, subject, detail).await?;
+    audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterTemplatesChanged, subject, detail)
+        .await?;
     live::announce(&mut transaction, None, "clusters").await?;
     transaction.commit().await?;
     Ok(())

@@ -17,7 +17,8 @@ pub(super) async fn select(pool: &PgPool, only: Option<ClusterId>) -> Result<Vec
         Cluster,
         r#"select c.id as "id: ClusterId", c.name, c.location_id as "location_id: LocationId", l.name as location_name, c.endpoint, c.token_id, c.fingerprint,
                   c.storage, c.storage_shared, c.bridge, c.vmid_from, c.vmid_to, c.maintenance, c.version, c.last_seen_at, c.unreachable_since, c.last_error,
-                  (select count(*) from vms v where v.cluster_id = c.id and v.deleted_at is null) as "vms!"
+                  (select count(*) from vms v where v.cluster_id = c.id and v.deleted_at is null and v.state <> 'failed') as "vms!",
+                  (select count(*) from nodes n where n.cluster_id = c.id) as "nodes!"
            from clusters c join locations l on l.id = c.location_id where $1::uuid is null or c.id = $1 order by c.name"#,
         only.map(ClusterId::uuid),
     )
@@ -94,7 +95,12 @@ pub(super) async fn select_nodes(pool: &PgPool, cluster: ClusterId) -> Result<Ve
     Ok(nodes)
 }
 
-pub(super) async fn upsert_node(connection: &mut PgConnection, cluster: ClusterId, node: &Node, at: DateTime<Utc>) -> Result<()> {
+pub(super) async fn upsert_node(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    node: &Node,
+    at: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "insert into nodes (cluster_id, name, online, cpu_count, memory_bytes, memory_used_bytes, seen_at) values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (cluster_id, name) do update set online = excluded.online, cpu_count = excluded.cpu_count, memory_bytes = excluded.memory_bytes,
@@ -127,7 +133,12 @@ pub(super) async fn mark_seen(connection: &mut PgConnection, cluster: ClusterId,
 }
 
 /// Answers whether it was reachable until now.
-pub(super) async fn mark_unreachable(connection: &mut PgConnection, cluster: ClusterId, at: DateTime<Utc>, error: &str) -> Result<bool> {
+pub(super) async fn mark_unreachable(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    at: DateTime<Utc>,
+    error: &str,
+) -> Result<bool> {
     let went_away = sqlx::query_scalar!(
         r#"with before as (select id, unreachable_since from clusters where id = $1 for update)
            update clusters c set unreachable_since = coalesce(c.unreachable_since, c.last_seen_at, $2), last_error = $3 from before where c.id = before.id
@@ -142,14 +153,23 @@ pub(super) async fn mark_unreachable(connection: &mut PgConnection, cluster: Clu
 }
 
 pub(super) async fn select_templates(pool: &PgPool, cluster: ClusterId) -> Result<Vec<Template>> {
-    let templates =
-        sqlx::query_as!(Template, r#"select image_id as "image: ImageId", node, vmid from image_templates where cluster_id = $1"#, cluster.uuid())
-            .fetch_all(pool)
-            .await?;
+    let templates = sqlx::query_as!(
+        Template,
+        r#"select image_id as "image: ImageId", node, vmid from image_templates where cluster_id = $1"#,
+        cluster.uuid()
+    )
+    .fetch_all(pool)
+    .await?;
     Ok(templates)
 }
 
-pub(super) async fn upsert_template(connection: &mut PgConnection, cluster: ClusterId, image: ImageId, node: &str, vmid: i32) -> Result<()> {
+pub(super) async fn upsert_template(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    image: ImageId,
+    node: &str,
+    vmid: i32,
+) -> Result<()> {
     sqlx::query!(
         "insert into image_templates (image_id, cluster_id, node, vmid) values ($1, $2, $3, $4)
          on conflict (image_id, cluster_id) do update set node = excluded.node, vmid = excluded.vmid",
@@ -164,12 +184,18 @@ pub(super) async fn upsert_template(connection: &mut PgConnection, cluster: Clus
 }
 
 pub(super) async fn delete_template(connection: &mut PgConnection, cluster: ClusterId, image: ImageId) -> Result<()> {
-    sqlx::query!("delete from image_templates where cluster_id = $1 and image_id = $2", cluster.uuid(), image.uuid()).execute(connection).await?;
+    sqlx::query!("delete from image_templates where cluster_id = $1 and image_id = $2", cluster.uuid(), image.uuid())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// With a storage that only its own node sees, a template can only be cloned on that node.
-pub(super) async fn select_candidates(connection: &mut PgConnection, location: LocationId, image: ImageId) -> Result<Vec<Candidate>> {
+pub(super) async fn select_candidates(
+    connection: &mut PgConnection,
+    location: LocationId,
+    image: ImageId,
+) -> Result<Vec<Candidate>> {
     let candidates = sqlx::query_as!(
         Candidate,
         r#"select c.id as "cluster: ClusterId", n.name as node, (n.online and c.unreachable_since is null) as "online!", n.cpu_count, n.memory_bytes / 1048576 as "memory_mib!",
@@ -187,7 +213,12 @@ pub(super) async fn select_candidates(connection: &mut PgConnection, location: L
 }
 
 /// The counter is moved under the cluster's row lock, so two leases never meet; ids that were ever leased are passed over.
-pub(super) async fn lease_vmid(connection: &mut PgConnection, cluster: ClusterId, vm: VmId, now: DateTime<Utc>) -> Result<Option<i32>> {
+pub(super) async fn lease_vmid(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<Option<i32>> {
     for _ in 0..VMID_TRIES_MAX {
         let next = sqlx::query_scalar!(
             "update clusters set vmid_next = vmid_next + 1 where id = $1 and vmid_next <= vmid_to returning vmid_next - 1",
@@ -215,16 +246,27 @@ pub(super) async fn lease_vmid(connection: &mut PgConnection, cluster: ClusterId
 }
 
 pub(super) async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmid: i32) -> Result<()> {
-    sqlx::query!("update vmid_leases set vm_id = null where cluster_id = $1 and vmid = $2", cluster.uuid(), vmid).execute(connection).await?;
+    sqlx::query!("update vmid_leases set vm_id = null where cluster_id = $1 and vmid = $2", cluster.uuid(), vmid)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 pub(super) async fn release_vmid(connection: &mut PgConnection, vm: VmId, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update vmid_leases set released_at = $2 where vm_id = $1 and released_at is null", vm.uuid(), now).execute(connection).await?;
+    sqlx::query!("update vmid_leases set released_at = $2 where vm_id = $1 and released_at is null", vm.uuid(), now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 pub(super) async fn update_endpoint(pool: &PgPool, id: ClusterId, endpoint: &str, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update clusters set endpoint = $2, updated_at = $3 where id = $1 and endpoint <> $2", id.uuid(), endpoint, now).execute(pool).await?;
+    sqlx::query!(
+        "update clusters set endpoint = $2, updated_at = $3 where id = $1 and endpoint <> $2",
+        id.uuid(),
+        endpoint,
+        now
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }

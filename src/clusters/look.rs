@@ -75,7 +75,10 @@ fn bytes(value: Option<u64>) -> i64 {
 }
 
 /// A count of processors, which Proxmox answers as a float.
-#[expect(clippy::cast_possible_truncation, reason = "a count of processors is far below the limit, and a float beyond it saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a count of processors is far below the limit, and a float beyond it saturates"
+)]
 fn whole(value: f64) -> i32 {
     value as i32
 }

@@ -15,7 +15,9 @@ use sqlx::PgConnection;
 pub use add::{NewCluster, add, set_templates};
 pub use connections::Connections;
 pub use look::{Look, look};
-pub use test::{MissingPrivilege, TestReport, TestedNode, TestedTemplate, fingerprint_of, test, test_again};
+pub use test::{
+    MissingPrivilege, TestReport, TestedNode, TestedStorage, TestedTemplate, fingerprint_of, test, test_again,
+};
 pub use trouble::Trouble;
 
 use crate::app::App;
@@ -61,6 +63,8 @@ pub struct Cluster {
     pub last_error: Option<String>,
     /// How many machines of ours are on it.
     pub vms: i64,
+    /// How many nodes the last look saw.
+    pub nodes: i64,
 }
 
 /// A node as the last look saw it.
@@ -135,7 +139,11 @@ pub async fn template(app: &App, cluster: ClusterId, image: ImageId) -> Result<O
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn candidates(connection: &mut PgConnection, location: LocationId, image: ImageId) -> Result<Vec<placement::Candidate>> {
+pub async fn candidates(
+    connection: &mut PgConnection,
+    location: LocationId,
+    image: ImageId,
+) -> Result<Vec<placement::Candidate>> {
     db::select_candidates(connection, location, image).await
 }
 
@@ -143,9 +151,15 @@ pub async fn candidates(connection: &mut PgConnection, location: LocationId, ima
 ///
 /// # Errors
 /// `Unavailable` when the range is used up.
-pub async fn lease_vmid(connection: &mut PgConnection, cluster: ClusterId, vm: VmId, now: DateTime<Utc>) -> Result<u32> {
+pub async fn lease_vmid(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<u32> {
     let vmid = db::lease_vmid(connection, cluster, vm, now).await?;
-    vmid.and_then(|vmid| u32::try_from(vmid).ok()).ok_or_else(|| Error::Unavailable("The range of VMIDs of this cluster is used up.".into()))
+    vmid.and_then(|vmid| u32::try_from(vmid).ok())
+        .ok_or_else(|| Error::Unavailable("The range of VMIDs of this cluster is used up.".into()))
 }
 
 /// Gives up a lease for good because a guest that is not ours has the VMID.

@@ -59,7 +59,12 @@ pub fn choose(candidates: &[Candidate], need: Need) -> Result<&Candidate, NoPlac
     let free = |candidate: &Candidate| candidate.memory_mib - candidate.memory_sold_mib;
     online
         .filter(|candidate| free(candidate) >= need.memory_mib && candidate.cpu_count >= need.vcpu)
-        .min_by(|one, other| free(other).cmp(&free(one)).then_with(|| one.node.cmp(&other.node)).then_with(|| one.cluster.cmp(&other.cluster)))
+        .min_by(|one, other| {
+            free(other)
+                .cmp(&free(one))
+                .then_with(|| one.node.cmp(&other.node))
+                .then_with(|| one.cluster.cmp(&other.cluster))
+        })
         .ok_or(NoPlace::Full)
 }
 
@@ -70,7 +75,14 @@ mod tests {
     use super::*;
 
     fn candidate(node: &str, memory_mib: i64, memory_sold_mib: i64) -> Candidate {
-        Candidate { cluster: uuid::Uuid::nil().into(), node: node.into(), online: true, cpu_count: 8, memory_mib, memory_sold_mib }
+        Candidate {
+            cluster: uuid::Uuid::nil().into(),
+            node: node.into(),
+            online: true,
+            cpu_count: 8,
+            memory_mib,
+            memory_sold_mib,
+        }
     }
 
     const SMALL: Need = Need { vcpu: 2, memory_mib: 1024 };

@@ -14,6 +14,8 @@ use crate::ids::ClusterId;
 pub struct TestReport {
     /// Why the cluster cannot be used at all, as a sentence for the operator.
     pub failure: Option<String>,
+    /// The SHA-256 fingerprint of the certificate that the server shows, when that is why, for an operator to compare.
+    pub fingerprint_seen: Option<String>,
     /// Its version, such as `9.2.11`.
     pub version: Option<String>,
     /// Its nodes.
@@ -24,6 +26,21 @@ pub struct TestReport {
     pub templates: Vec<TestedTemplate>,
     /// What our token lacks.
     pub missing: Vec<MissingPrivilege>,
+}
+
+impl TestReport {
+    /// What is wrong with a storage of this name, as a sentence; nothing when it is there.
+    #[must_use]
+    pub fn storage_problem(&self, name: &str) -> Option<String> {
+        if self.storages.iter().any(|storage| storage.name == name) {
+            return None;
+        }
+        let known: Vec<_> = self.storages.iter().map(|storage| storage.name.as_str()).collect();
+        Some(match known.is_empty() {
+            true => "The cluster has no storage for disks, or the token may not see it.".into(),
+            false => format!("There is no storage for disks of this name. There are: {}.", known.join(", ")),
+        })
+    }
 }
 
 /// A node that was found.
@@ -105,7 +122,8 @@ pub async fn test(_app: &App, new: &NewCluster) -> Result<TestReport> {
         Ok(client) => client,
         Err(error) => return Ok(failed(format!("{error:#}"))),
     };
-    Ok(examine(&client, &checked.token_id, &checked.storage).await)
+    let place = Place { endpoint: &checked.endpoint, is_pinned: checked.fingerprint.is_some() };
+    Ok(examine(&client, &place, &checked.token_id, &checked.storage).await)
 }
 
 /// Tests the connection of a cluster that was added before.
@@ -115,7 +133,8 @@ pub async fn test(_app: &App, new: &NewCluster) -> Result<TestReport> {
 pub async fn test_again(app: &App, id: ClusterId) -> Result<TestReport> {
     let cluster = super::find(app, id).await?;
     let client = app.connections.client(app, id).await?;
-    Ok(examine(&client, &cluster.token_id, &cluster.storage).await)
+    let place = Place { endpoint: &cluster.endpoint, is_pinned: cluster.fingerprint.is_some() };
+    Ok(examine(&client, &place, &cluster.token_id, &cluster.storage).await)
 }
 
 /// The fingerprint of the certificate that an endpoint shows, for an operator to compare.
@@ -123,7 +142,8 @@ pub async fn test_again(app: &App, id: ClusterId) -> Result<TestReport> {
 /// # Errors
 /// When there is no TLS server at that address.
 pub async fn fingerprint_of(endpoint: &str) -> anyhow::Result<String> {
-    let fingerprint = proxmox_client::fetch_fingerprint(endpoint.trim()).await.context("while reading the certificate")?;
+    let fingerprint =
+        proxmox_client::fetch_fingerprint(endpoint.trim()).await.context("while reading the certificate")?;
     Ok(fingerprint.to_string())
 }
 
@@ -131,10 +151,21 @@ fn failed(failure: String) -> TestReport {
     TestReport { failure: Some(failure), ..TestReport::default() }
 }
 
-async fn examine(client: &Client, token_id: &str, storage: &str) -> TestReport {
+/// What a client was told to connect to.
+struct Place<'a> {
+    endpoint: &'a str,
+    is_pinned: bool,
+}
+
+async fn examine(client: &Client, place: &Place<'_>, token_id: &str, storage: &str) -> TestReport {
     match try_examine(client, token_id, storage).await {
         Ok(report) => report,
-        Err(error) => failed(sentence(&error)),
+        Err(error) => {
+            let is_certificate = matches!(error, ProxmoxError::NeverSent { cause: NeverSentCause::Tls, .. });
+            // Without TLS at that address there is no certificate to show.
+            let fingerprint_seen = if is_certificate { fingerprint_of(place.endpoint).await.ok() } else { None };
+            TestReport { fingerprint_seen, ..failed(sentence(&error, place.is_pinned)) }
+        }
     }
 }
 
@@ -158,17 +189,24 @@ async fn try_examine(client: &Client, token_id: &str, storage: &str) -> std::res
     }
     report.nodes = nodes
         .into_iter()
-        .map(|node| TestedNode { name: node.node, cpu_count: node.maxcpu.unwrap_or(0), memory_bytes: node.maxmem.unwrap_or(0) })
+        .map(|node| TestedNode {
+            name: node.node,
+            cpu_count: node.maxcpu.unwrap_or(0),
+            memory_bytes: node.maxmem.unwrap_or(0),
+        })
         .collect();
     report.nodes.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(report)
 }
 
 /// What a failed call means, in words that say what to do.
-fn sentence(error: &ProxmoxError) -> String {
+fn sentence(error: &ProxmoxError, is_pinned: bool) -> String {
     match error {
+        ProxmoxError::NeverSent { cause: NeverSentCause::Tls, .. } if is_pinned => {
+            "The server shows another certificate than the one with this fingerprint.".into()
+        }
         ProxmoxError::NeverSent { cause: NeverSentCause::Tls, detail, .. } => {
-            format!("The certificate is not the expected one: {detail}. Compare the fingerprint with the one Proxmox shows under Certificates.")
+            format!("The certificate was not accepted: {detail}.")
         }
         ProxmoxError::NeverSent { detail, .. } => format!("The cluster cannot be reached: {detail}."),
         ProxmoxError::MaybeDone { detail, .. } => format!("What answered is not a Proxmox VE: {detail}."),
@@ -199,10 +237,19 @@ fn missing(granted: &Permissions, token_id: &str, storage: &str) -> Vec<MissingP
             (!alternatives.iter().any(has)).then(|| MissingPrivilege {
                 privilege: privilege.to_owned(),
                 path: path.to_owned(),
-                grant: format!("pveum role add UniManager-{0} --privs {privilege}; pveum acl modify {path} --tokens '{token_id}' --roles UniManager-{0}", privilege.replace('.', "")),
+                grant: grant(privilege, path, token_id),
             })
         })
         .collect()
+}
+
+/// A token may do what its user may, and with privilege separation only what both may: so both are granted it.
+fn grant(privilege: &str, path: &str, token_id: &str) -> String {
+    let user = token_id.split_once('!').map_or(token_id, |(user, _)| user);
+    let role = format!("UniManager-{}", privilege.replace('.', ""));
+    format!(
+        "pveum role add {role} --privs {privilege}; pveum acl modify {path} --users '{user}' --tokens '{token_id}' --roles {role}"
+    )
 }
 
 #[cfg(test)]
@@ -237,6 +284,9 @@ mod tests {
         let missing = missing(&granted, "a@pve!b", "fast");
 
         assert_eq!(missing.len(), 1);
-        assert_eq!((missing[0].path.as_str(), missing[0].privilege.as_str()), ("/storage/fast", "Datastore.AllocateSpace"));
+        assert_eq!(
+            (missing[0].path.as_str(), missing[0].privilege.as_str()),
+            ("/storage/fast", "Datastore.AllocateSpace")
+        );
     }
 }

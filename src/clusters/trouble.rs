@@ -35,7 +35,11 @@ fn of_refusal(refusal: &Refusal) -> Trouble {
     if refusal.is_unauthenticated() || refusal.is_forbidden() {
         return Trouble::Away(refusal.to_string());
     }
-    if refusal.is_busy() || refusal.is_locked().is_some() { Trouble::Busy(refusal.to_string()) } else { Trouble::Refused(refusal.to_string()) }
+    if refusal.is_busy() || refusal.is_locked().is_some() {
+        Trouble::Busy(refusal.to_string())
+    } else {
+        Trouble::Refused(refusal.to_string())
+    }
 }
 
 impl From<TaskError> for Trouble {

@@ -10,9 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::settings::PlatformArguments;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::database;
 use crate::error::Error;
 use crate::users::{self, NewUser};
-use crate::database;
 
 /// Arguments of `create-admin`.
 #[derive(Debug, Args)]
@@ -50,7 +50,12 @@ impl CreateAdmin {
         let given = self.password.or_else(|| std::env::var(PASSWORD_VARIABLE).ok().map(SecretString::from));
         let made_up = given.is_none();
         let password = given.unwrap_or_else(generate_password);
-        let new = NewUser { email: self.email, name: self.name, organisation: "Operators".into(), password: password.clone() };
+        let new = NewUser {
+            email: self.email,
+            name: self.name,
+            organisation: "Operators".into(),
+            password: password.clone(),
+        };
         match users::create_admin(&app, new).await {
             Ok((user, _)) => {
                 println!("Made the admin {}.", user.email);
@@ -60,7 +65,8 @@ impl CreateAdmin {
                 Ok(())
             }
             Err(Error::Invalid(problems)) => {
-                let problems: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.problem)).collect();
+                let problems: Vec<_> =
+                    problems.iter().map(|problem| format!("{}: {}", problem.field, problem.problem)).collect();
                 anyhow::bail!("{}", problems.join("; "))
             }
             Err(error) => Err(error.into()),

@@ -70,7 +70,10 @@ async fn stop_signal() {
 }
 
 /// Runs a server until it ends or the signal to stop came; then what is under way gets a moment to finish.
-async fn until_stopped(server: impl Future<Output = anyhow::Result<()>>, stopping: tokio::sync::watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn until_stopped(
+    server: impl Future<Output = anyhow::Result<()>>,
+    stopping: tokio::sync::watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let mut stopping = stopping;
     let too_long = async move {
         let _ = stopping.wait_for(|stop| *stop).await;

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 
 use crate::addresses::{self, NewPool};
 use crate::catalog::{self, NewPlan};
+use crate::clock::Clock;
 use crate::database;
 use crate::ids::{ImageId, LocationId};
 
@@ -32,9 +33,11 @@ impl Seed {
         let pool = database::connect(self.database_url.expose_secret(), 2).await?;
         database::check_migrations(&pool).await?;
         let mut transaction = pool.begin().await?;
-        sell_examples(&mut transaction, Utc::now()).await?;
+        sell_examples(&mut transaction, Clock::System.now()).await?;
         transaction.commit().await?;
-        println!("The catalogue has a location, four plans and three images. Add a cluster in the admin panel to sell them.");
+        println!(
+            "The catalogue has a location, four plans and three images. Add a cluster in the admin panel to sell them."
+        );
         Ok(())
     }
 }
@@ -76,12 +79,17 @@ pub async fn sell_examples(connection: &mut PgConnection, valid_from: DateTime<U
         catalog::ensure_plan(&mut *connection, &plan, i32::try_from(position).unwrap_or(0), valid_from).await?;
     }
     let mut images = Vec::new();
-    for (position, (slug, name, login, vmid)) in
-        [("debian-12", "Debian 12", "debian", 9000), ("ubuntu-24.04", "Ubuntu 24.04", "ubuntu", 9001), ("rocky-9", "Rocky Linux 9", "rocky", 9002)]
-            .into_iter()
-            .enumerate()
+    for (position, (slug, name, login, vmid)) in [
+        ("debian-12", "Debian 12", "debian", 9000),
+        ("ubuntu-24.04", "Ubuntu 24.04", "ubuntu", 9001),
+        ("rocky-9", "Rocky Linux 9", "rocky", 9002),
+    ]
+    .into_iter()
+    .enumerate()
     {
-        let image = catalog::ensure_image(&mut *connection, slug, name, login, 10, i32::try_from(position).unwrap_or(0)).await?;
+        let image =
+            catalog::ensure_image(&mut *connection, slug, name, login, 10, i32::try_from(position).unwrap_or(0))
+                .await?;
         images.push((image, vmid));
     }
     let pool = NewPool {

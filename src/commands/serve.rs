@@ -70,7 +70,12 @@ impl Serve {
 ///
 /// # Errors
 /// When one of them breaks.
-pub(super) async fn run(app: Arc<App>, listener: Option<TcpListener>, work: bool, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub(super) async fn run(
+    app: Arc<App>,
+    listener: Option<TcpListener>,
+    work: bool,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let hub = tokio::spawn(app.hub.clone().listen(app.pool.clone()));
     let worker = work.then(|| tokio::spawn(worker::run(Arc::clone(&app))));
     let mut stop = stopping.clone();
@@ -95,7 +100,8 @@ pub(super) async fn run(app: Arc<App>, listener: Option<TcpListener>, work: bool
 /// JSON lines for machines, plain lines for a person at a terminal.
 fn log_to_standard_error() {
     use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();

@@ -49,7 +49,8 @@ impl PlatformArguments {
         if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
             bail!("UNI_MANAGER_CURRENCY must be an ISO 4217 code such as EUR");
         }
-        let sign_up_credit: Money = self.sign_up_credit.parse().context("UNI_MANAGER_SIGN_UP_CREDIT must be an amount such as 5 or 2.50")?;
+        let sign_up_credit: Money =
+            self.sign_up_credit.parse().context("UNI_MANAGER_SIGN_UP_CREDIT must be an amount such as 5 or 2.50")?;
         if sign_up_credit.is_negative() {
             bail!("UNI_MANAGER_SIGN_UP_CREDIT must not be negative");
         }
@@ -61,7 +62,11 @@ impl PlatformArguments {
         Ok(Settings {
             public_url,
             currency: self.currency,
-            time_zone: self.time_zone.parse().ok().context("UNI_MANAGER_TIME_ZONE must be a name such as Europe/Paris")?,
+            time_zone: self
+                .time_zone
+                .parse()
+                .ok()
+                .context("UNI_MANAGER_TIME_ZONE must be a name such as Europe/Paris")?,
             sign_up_credit,
             registration_open,
             credit_contact: self.credit_contact,

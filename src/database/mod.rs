@@ -59,6 +59,7 @@ pub async fn check_migrations(pool: &PgPool) -> anyhow::Result<()> {
 async fn applied(pool: &PgPool) -> anyhow::Result<Vec<i64>> {
     let mut connection = pool.acquire().await.context("while connecting to PostgreSQL")?;
     connection.ensure_migrations_table(&MIGRATOR.table_name).await.context("while looking for applied migrations")?;
-    let applied = connection.list_applied_migrations(&MIGRATOR.table_name).await.context("while listing applied migrations")?;
+    let applied =
+        connection.list_applied_migrations(&MIGRATOR.table_name).await.context("while listing applied migrations")?;
     Ok(applied.into_iter().map(|migration| migration.version).collect())
 }

@@ -92,7 +92,13 @@ impl Drop for PrivateServer {
 }
 
 /// Spawns the server, says when it is ready, waits to be told to stop, and stops it.
-fn keep(command: &mut Command, socket: &Path, log: &Path, ready: &mpsc::Sender<anyhow::Result<()>>, stopped: &mpsc::Receiver<()>) {
+fn keep(
+    command: &mut Command,
+    socket: &Path,
+    log: &Path,
+    ready: &mpsc::Sender<anyhow::Result<()>>,
+    stopped: &mpsc::Receiver<()>,
+) {
     let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
     let mut child = loop {
         match spawn_and_wait(command, socket, log, deadline) {
@@ -123,7 +129,7 @@ fn spawn_and_wait(command: &mut Command, socket: &Path, log: &Path, deadline: In
             std::fs::File::open(log)?.read_to_string(&mut words)?;
             bail!("PostgreSQL ended at once ({status}): {}", words.trim());
         }
-        if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+        if is_ready(socket) {
             return Ok(child);
         }
         if Instant::now() > deadline {
@@ -132,6 +138,14 @@ fn spawn_and_wait(command: &mut Command, socket: &Path, log: &Path, deadline: In
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether the server takes queries. It listens earlier, and answers then that it is starting up; its lock file says in the
+/// eighth line how far it is, and the file of a run that was killed is still there when nobody listens.
+fn is_ready(socket: &Path) -> bool {
+    let lock = std::fs::read_to_string(socket.with_file_name("data").join("postmaster.pid")).unwrap_or_default();
+    lock.lines().nth(7).is_some_and(|status| status.trim() == "ready")
+        && std::os::unix::net::UnixStream::connect(socket).is_ok()
 }
 
 /// Asks for a fast shutdown, and insists when that takes too long.
@@ -161,7 +175,11 @@ fn find_programs() -> anyhow::Result<Programs> {
         .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
         .unwrap_or_default();
     // The newest first; the folders are named by number.
-    versions.sort_by_key(|path| std::cmp::Reverse(path.parent().and_then(Path::file_name).and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok())));
+    versions.sort_by_key(|path| {
+        std::cmp::Reverse(
+            path.parent().and_then(Path::file_name).and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok()),
+        )
+    });
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(versions)
@@ -200,7 +218,9 @@ impl Runner {
         use std::os::unix::fs::MetadataExt;
         folder.metadata().is_ok_and(|metadata| {
             let mode = metadata.mode();
-            mode & 0o001 != 0 || (metadata.uid() == self.uid && mode & 0o100 != 0) || (metadata.gid() == self.gid && mode & 0o010 != 0)
+            mode & 0o001 != 0
+                || (metadata.uid() == self.uid && mode & 0o100 != 0)
+                || (metadata.gid() == self.gid && mode & 0o010 != 0)
         })
     }
 }
@@ -217,9 +237,14 @@ fn home(directory: &Path, runner: Option<&Runner>) -> anyhow::Result<PathBuf> {
         return Ok(home);
     };
     if home.is_symlink() {
-        return home.canonicalize().with_context(|| format!("{} points nowhere: remove it to begin anew", home.display()));
+        return home
+            .canonicalize()
+            .with_context(|| format!("{} points nowhere: remove it to begin anew", home.display()));
     }
-    if !home.exists() && !runner.passes(&directory) && directory.parent().is_none_or(|parent| parent.ancestors().all(|folder| runner.passes(folder))) {
+    if !home.exists()
+        && !runner.passes(&directory)
+        && directory.parent().is_none_or(|parent| parent.ancestors().all(|folder| runner.passes(folder)))
+    {
         // Ours and only too private: what is secret in it has permissions of its own.
         let mode = std::fs::metadata(&directory)?.permissions().mode();
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(mode | 0o011))?;
@@ -232,21 +257,32 @@ fn home(directory: &Path, runner: Option<&Runner>) -> anyhow::Result<PathBuf> {
     let digest = Sha256::digest(directory.as_os_str().as_encoded_bytes());
     let name: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let elsewhere = Path::new("/var/lib/uni-manager-demo").join(name);
-    std::fs::create_dir_all(&elsewhere).with_context(|| format!("while making {}, as PostgreSQL's user cannot reach {}", elsewhere.display(), directory.display()))?;
+    std::fs::create_dir_all(&elsewhere).with_context(|| {
+        format!("while making {}, as PostgreSQL's user cannot reach {}", elsewhere.display(), directory.display())
+    })?;
     give(&elsewhere, runner)?;
     std::os::unix::fs::symlink(&elsewhere, &home)?;
     Ok(elsewhere)
 }
 
 fn give(folder: &Path, runner: &Runner) -> anyhow::Result<()> {
-    chown(folder, Some(runner.uid), Some(runner.gid)).with_context(|| format!("while giving {} to PostgreSQL's user", folder.display()))?;
+    chown(folder, Some(runner.uid), Some(runner.gid))
+        .with_context(|| format!("while giving {} to PostgreSQL's user", folder.display()))?;
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700))?;
     Ok(())
 }
 
 fn initialise(programs: &Programs, runner: Option<&Runner>, data: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(&programs.initdb);
-    command.arg("--pgdata").arg(data).args(["--username", ROLE, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]);
+    command.arg("--pgdata").arg(data).args([
+        "--username",
+        ROLE,
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+    ]);
     if let Some(runner) = runner {
         command.uid(runner.uid).gid(runner.gid);
     }
@@ -259,7 +295,13 @@ fn initialise(programs: &Programs, runner: Option<&Runner>, data: &Path) -> anyh
     Ok(())
 }
 
-fn server_command(programs: &Programs, runner: Option<&Runner>, data: &Path, socket_directory: &Path, options: &Options) -> Command {
+fn server_command(
+    programs: &Programs,
+    runner: Option<&Runner>,
+    data: &Path,
+    socket_directory: &Path,
+    options: &Options,
+) -> Command {
     let mut command = Command::new("setpriv");
     command.arg("--pdeathsig=INT");
     if let Some(runner) = runner {
@@ -286,5 +328,9 @@ fn server_command(programs: &Programs, runner: Option<&Runner>, data: &Path, soc
 }
 
 fn percent_encoded(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
 }

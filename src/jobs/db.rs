@@ -1,5 +1,7 @@
 //! The SQL of jobs and their logs. Every write of a runner names its lease.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -21,6 +23,8 @@ pub struct Filter {
     pub vm: Option<VmId>,
     /// Only those that stand here.
     pub statuses: Option<Vec<Status>>,
+    /// Only those that were over at this instant or later.
+    pub finished_since: Option<DateTime<Utc>>,
     /// Only those before this one.
     pub after: Option<JobId>,
 }
@@ -40,7 +44,13 @@ pub struct Counts {
     pub all: i64,
 }
 
-pub(super) async fn insert(connection: &mut PgConnection, id: JobId, new: &NewJob, now: DateTime<Utc>, run_at: DateTime<Utc>) -> Result<()> {
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    id: JobId,
+    new: &NewJob,
+    now: DateTime<Utc>,
+    run_at: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "insert into jobs (id, kind, organisation_id, vm_id, status, payload, requested_by, created_at, run_at)
          values ($1, $2, $3, $4, 'pending', $5, $6, $7, $8)",
@@ -115,7 +125,12 @@ impl TryFrom<JobRow> for Job {
 }
 
 /// Claims what is due and not leased. Of one machine only the job that comes first, so that they run one after the other.
-pub(super) async fn claim(pool: &PgPool, now: DateTime<Utc>, leased_until: DateTime<Utc>, limit: i64) -> Result<Vec<Job>> {
+pub(super) async fn claim(
+    pool: &PgPool,
+    now: DateTime<Utc>,
+    leased_until: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Job>> {
     let rows = sqlx::query_as!(
         JobRow,
         r#"with due as (
@@ -140,17 +155,28 @@ pub(super) async fn claim(pool: &PgPool, now: DateTime<Utc>, leased_until: DateT
 }
 
 pub(super) async fn select_next_due(pool: &PgPool) -> Result<Option<DateTime<Utc>>> {
-    Ok(sqlx::query_scalar!("select min(greatest(run_at, leased_until)) from jobs where status in ('pending', 'running')").fetch_one(pool).await?)
+    Ok(sqlx::query_scalar!(
+        "select min(greatest(run_at, leased_until)) from jobs where status in ('pending', 'running')"
+    )
+    .fetch_one(pool)
+    .await?)
 }
 
 pub(super) async fn select_unfinished(connection: &mut PgConnection, vm: VmId) -> Result<Option<Job>> {
-    let filter = Filter { vm: Some(vm), statuses: Some(vec![Status::Pending, Status::Running, Status::Parked]), ..Filter::default() };
+    let filter = Filter {
+        vm: Some(vm),
+        statuses: Some(vec![Status::Pending, Status::Running, Status::Parked]),
+        ..Filter::default()
+    };
     // Newest first: the last of the list is the one that comes first.
     Ok(select(connection, &filter, 100).await?.pop())
 }
 
 pub(super) async fn select(executor: impl sqlx::PgExecutor<'_>, filter: &Filter, limit: i64) -> Result<Vec<Job>> {
-    let statuses = filter.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.name().to_owned()).collect::<Vec<_>>());
+    let statuses = filter
+        .statuses
+        .as_ref()
+        .map(|statuses| statuses.iter().map(|status| status.name().to_owned()).collect::<Vec<_>>());
     let rows = sqlx::query_as!(
         JobRow,
         r#"select j.id as "id: JobId", j.number, j.kind, j.organisation_id as "organisation!: OrganisationId", o.name as organisation_name,
@@ -159,6 +185,7 @@ pub(super) async fn select(executor: impl sqlx::PgExecutor<'_>, filter: &Filter,
            from jobs j join organisations o on o.id = j.organisation_id join vms v on v.id = j.vm_id
            where ($1::uuid is null or j.id = $1) and ($2::uuid is null or j.organisation_id = $2) and ($3::uuid is null or j.vm_id = $3)
              and ($4::text[] is null or j.status = any($4)) and ($5::uuid is null or j.id < $5)
+             and ($7::timestamptz is null or j.finished_at >= $7)
            order by j.id desc limit $6"#,
         filter.id.map(JobId::uuid),
         filter.organisation.map(OrganisationId::uuid),
@@ -166,6 +193,7 @@ pub(super) async fn select(executor: impl sqlx::PgExecutor<'_>, filter: &Filter,
         statuses as Option<Vec<String>>,
         filter.after.map(JobId::uuid),
         limit,
+        filter.finished_since,
     )
     .fetch_all(executor)
     .await?;
@@ -185,7 +213,14 @@ pub(super) async fn select_counts(pool: &PgPool) -> Result<Counts> {
 }
 
 pub(super) async fn update_lease(pool: &PgPool, job: &Job, leased_until: DateTime<Utc>) -> Result<bool> {
-    let updated = sqlx::query!("update jobs set leased_until = $3 where id = $1 and lease = $2", job.id.uuid(), job.lease, leased_until).execute(pool).await?;
+    let updated = sqlx::query!(
+        "update jobs set leased_until = $3 where id = $1 and lease = $2",
+        job.id.uuid(),
+        job.lease,
+        leased_until
+    )
+    .execute(pool)
+    .await?;
     Ok(updated.rows_affected() == 1)
 }
 
@@ -193,7 +228,11 @@ fn step_of(job: &Job) -> i32 {
     i32::try_from(job.step).unwrap_or(i32::MAX)
 }
 
-pub(super) async fn update_progress(connection: &mut PgConnection, job: &Job, leased_until: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn update_progress(
+    connection: &mut PgConnection,
+    job: &Job,
+    leased_until: DateTime<Utc>,
+) -> Result<bool> {
     let updated = sqlx::query!(
         "update jobs set step = $3, undoing = $4, scratch = $5, attempts = $6, error = $7, waiting_for = $8, leased_until = $9
          where id = $1 and lease = $2",
@@ -232,7 +271,12 @@ pub(super) async fn update_released(connection: &mut PgConnection, job: &Job, ru
     Ok(())
 }
 
-pub(super) async fn update_finished(connection: &mut PgConnection, job: &Job, status: Status, now: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn update_finished(
+    connection: &mut PgConnection,
+    job: &Job,
+    status: Status,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let updated = sqlx::query!(
         "update jobs set status = $3, step = $4, undoing = $5, scratch = $6, attempts = $7, error = $8, waiting_for = null,
                          finished_at = case when $3 = 'parked' then null else $9::timestamptz end, leased_until = null, lease = null
@@ -253,7 +297,12 @@ pub(super) async fn update_finished(connection: &mut PgConnection, job: &Job, st
 }
 
 /// Lets a job go on: a parked one again from its step, or any unfinished one backwards.
-pub(super) async fn unpark(connection: &mut PgConnection, id: JobId, backwards: bool, run_at: DateTime<Utc>) -> Result<bool> {
+pub(super) async fn unpark(
+    connection: &mut PgConnection,
+    id: JobId,
+    backwards: bool,
+    run_at: DateTime<Utc>,
+) -> Result<bool> {
     let updated = sqlx::query!(
         "update jobs set status = case when status = 'parked' then 'pending' else status end, cancel_requested = cancel_requested or $2, attempts = 0, run_at = $3
          where id = $1 and (status = 'parked' or ($2 and status in ('pending', 'running') and not undoing))",
@@ -267,11 +316,45 @@ pub(super) async fn unpark(connection: &mut PgConnection, id: JobId, backwards: 
 }
 
 pub(super) async fn insert_log(pool: &PgPool, job: JobId, at: DateTime<Utc>, step: &str, message: &str) -> Result<()> {
-    sqlx::query!("insert into job_logs (job_id, at, step, message) values ($1, $2, $3, $4)", job.uuid(), at, step, message).execute(pool).await?;
+    sqlx::query!(
+        "insert into job_logs (job_id, at, step, message) values ($1, $2, $3, $4)",
+        job.uuid(),
+        at,
+        step,
+        message
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
 pub(super) async fn select_log(pool: &PgPool, id: JobId, limit: i64) -> Result<Vec<LogLine>> {
-    let lines = sqlx::query_as!(LogLine, "select at, step, message from job_logs where job_id = $1 order by id limit $2", id.uuid(), limit).fetch_all(pool).await?;
+    let lines = sqlx::query_as!(
+        LogLine,
+        "select at, step, message from job_logs where job_id = $1 order by id limit $2",
+        id.uuid(),
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
     Ok(lines)
+}
+
+pub(super) async fn select_last_said(pool: &PgPool, ids: &[JobId]) -> Result<HashMap<JobId, DateTime<Utc>>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select job_id as "job: JobId", max(at) as "at!" from job_logs where job_id = any($1) group by job_id"#,
+        &ids
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.job, row.at)).collect())
+}
+
+pub(super) async fn select_asked_for_by(pool: &PgPool, id: JobId) -> Result<Option<String>> {
+    let email = sqlx::query_scalar!(
+        "select u.email from jobs j join users u on u.id = j.requested_by where j.id = $1",
+        id.uuid()
+    );
+    Ok(email.fetch_optional(pool).await?)
 }

@@ -4,6 +4,7 @@
 mod db;
 mod kind;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,6 +33,8 @@ const PAUSE_SECONDS_MAX: i64 = 60;
 const LOG_LINES_MAX: i64 = 500;
 /// The most unfinished jobs of one organisation that are looked at.
 const UNFINISHED_MAX: i64 = 10_000;
+/// What a job waits for while its cluster cannot be asked.
+pub const CLUSTER_AWAY: &str = "the cluster does not answer";
 /// The most jobs one page shows.
 pub const PAGE_MAX: i64 = 50;
 
@@ -135,6 +138,24 @@ impl Job {
         self.kind.steps().get(self.step)
     }
 
+    /// Whether it waits until its cluster can be asked again.
+    #[must_use]
+    pub fn waits_for_cluster(&self) -> bool {
+        self.waiting_for.as_deref() == Some(CLUSTER_AWAY)
+    }
+
+    /// Whether an operator may tell it to try its step again.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        self.status == Status::Parked
+    }
+
+    /// Whether somebody may still ask it to undo what it has done.
+    #[must_use]
+    pub fn may_undo(&self) -> bool {
+        self.kind.can_go_back() && !self.status.is_over() && !self.undoing && !self.cancel_requested
+    }
+
     /// From 0 to 100.
     #[must_use]
     pub fn progress(&self) -> u8 {
@@ -229,7 +250,8 @@ pub async fn renew(app: &App, job: &Job) -> Result<bool> {
 /// When PostgreSQL fails.
 pub async fn save(app: &App, job: &Job) -> Result<bool> {
     let mut transaction = app.pool.begin().await?;
-    let ours = db::update_progress(&mut transaction, job, app.clock.machine_now() + TimeDelta::seconds(LEASE_SECONDS)).await?;
+    let ours =
+        db::update_progress(&mut transaction, job, app.clock.machine_now() + TimeDelta::seconds(LEASE_SECONDS)).await?;
     announce(&mut transaction, job.organisation, job.vm, job.id).await?;
     transaction.commit().await?;
     Ok(ours)
@@ -312,6 +334,22 @@ pub async fn log_of(app: &App, id: JobId) -> Result<Vec<LogLine>> {
     db::select_log(&app.pool, id, LOG_LINES_MAX).await
 }
 
+/// When each of these jobs last said something, by the books.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn last_said(app: &App, ids: &[JobId]) -> Result<HashMap<JobId, DateTime<Utc>>> {
+    db::select_last_said(&app.pool, ids).await
+}
+
+/// The e-mail address of the person who asked for a job; none when the platform did.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn asked_for_by(app: &App, id: JobId) -> Result<Option<String>> {
+    db::select_asked_for_by(&app.pool, id).await
+}
+
 /// Tells a parked job to try its step again from now on.
 ///
 /// # Errors
@@ -323,7 +361,16 @@ pub async fn retry(app: &App, id: JobId, actor: &Actor) -> Result<()> {
         return Err(Error::conflict("Only a parked job can be told to try again."));
     }
     let subject = Subject::new("job", id, format!("{} {}", job.kind.title(), job.vm_name));
-    audit::record(&mut transaction, app.clock.now(), actor, Some(job.organisation), Event::JobRetried, subject, serde_json::json!({})).await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        actor,
+        Some(job.organisation),
+        Event::JobRetried,
+        subject,
+        serde_json::json!({}),
+    )
+    .await?;
     live::wake_jobs(&mut transaction).await?;
     announce(&mut transaction, job.organisation, job.vm, id).await?;
     live::announce(&mut transaction, None, "exceptions").await?;
@@ -342,7 +389,16 @@ pub async fn cancel(app: &App, organisation: Option<OrganisationId>, id: JobId, 
         return Err(Error::conflict("This job can no longer be undone."));
     }
     let subject = Subject::new("job", id, format!("{} {}", job.kind.title(), job.vm_name));
-    audit::record(&mut transaction, app.clock.now(), actor, Some(job.organisation), Event::JobCancelled, subject, serde_json::json!({})).await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        actor,
+        Some(job.organisation),
+        Event::JobCancelled,
+        subject,
+        serde_json::json!({}),
+    )
+    .await?;
     live::wake_jobs(&mut transaction).await?;
     announce(&mut transaction, job.organisation, job.vm, id).await?;
     live::announce(&mut transaction, None, "exceptions").await?;

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 use uuid::{Uuid, uuid};
 
-use super::{Cause, Wallet, WalletTransfer, money, rate};
+use super::{Cause, Outlook, Uncharged, Wallet, WalletTransfer, money, rate};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, OrganisationId, PostingId, TransferId, UserId, VmId};
 
@@ -15,11 +15,19 @@ const REVENUE: Uuid = uuid!("00000000-0000-7000-8000-000000000001");
 const MANUAL_CREDITS: Uuid = uuid!("00000000-0000-7000-8000-000000000002");
 const PROMOTIONS: Uuid = uuid!("00000000-0000-7000-8000-000000000003");
 
-pub(super) async fn insert_wallet(connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn insert_wallet(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let account = AccountId::new();
-    sqlx::query!("insert into accounts (id, kind, organisation_id) values ($1, 'wallet', $2)", account.uuid(), organisation.uuid())
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "insert into accounts (id, kind, organisation_id) values ($1, 'wallet', $2)",
+        account.uuid(),
+        organisation.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "insert into wallets (organisation_id, account_id, charged_through) values ($1, $2, $3)",
         organisation.uuid(),
@@ -60,18 +68,25 @@ impl TryFrom<WalletRow> for Wallet {
     }
 }
 
-pub(super) async fn select_wallet_for_update(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Option<Wallet>> {
+pub(super) async fn select_wallet_for_update(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<Option<Wallet>> {
     // Locked first, then read: the holds are summed by a statement that begins after the lock is had.
-    let locked = sqlx::query!("select organisation_id from wallets where organisation_id = $1 for update", organisation.uuid())
-        .fetch_optional(&mut *connection)
-        .await?;
+    let locked =
+        sqlx::query!("select organisation_id from wallets where organisation_id = $1 for update", organisation.uuid())
+            .fetch_optional(&mut *connection)
+            .await?;
     if locked.is_none() {
         return Ok(None);
     }
     select_wallet(connection, organisation).await
 }
 
-pub(super) async fn select_wallet(executor: impl sqlx::PgExecutor<'_>, organisation: OrganisationId) -> Result<Option<Wallet>> {
+pub(super) async fn select_wallet(
+    executor: impl sqlx::PgExecutor<'_>,
+    organisation: OrganisationId,
+) -> Result<Option<Wallet>> {
     let row = sqlx::query_as!(
         WalletRow,
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
@@ -104,15 +119,29 @@ pub(super) async fn update_outlook(
     Ok(())
 }
 
-pub(super) async fn update_charged_through(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update wallets set charged_through = greatest(charged_through, $2) where organisation_id = $1", organisation.uuid(), at)
-        .execute(connection)
-        .await?;
+pub(super) async fn update_charged_through(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "update wallets set charged_through = greatest(charged_through, $2) where organisation_id = $1",
+        organisation.uuid(),
+        at
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
-pub(super) async fn update_exhausted(connection: &mut PgConnection, organisation: OrganisationId, at: Option<DateTime<Utc>>) -> Result<()> {
-    sqlx::query!("update wallets set exhausted_at = $2 where organisation_id = $1", organisation.uuid(), at).execute(connection).await?;
+pub(super) async fn update_exhausted(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!("update wallets set exhausted_at = $2 where organisation_id = $1", organisation.uuid(), at)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -158,15 +187,29 @@ pub(super) async fn insert_transfer(
     Ok(inserted == 1)
 }
 
-pub(super) async fn add_to_balance(connection: &mut PgConnection, organisation: OrganisationId, change: Money) -> Result<()> {
-    let updated = sqlx::query!("update wallets set balance = balance + $2 where organisation_id = $1", organisation.uuid(), change.to_decimal())
-        .execute(connection)
-        .await?
-        .rows_affected();
+pub(super) async fn add_to_balance(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    change: Money,
+) -> Result<()> {
+    let updated = sqlx::query!(
+        "update wallets set balance = balance + $2 where organisation_id = $1",
+        organisation.uuid(),
+        change.to_decimal()
+    )
+    .execute(connection)
+    .await?
+    .rows_affected();
     if updated == 1 { Ok(()) } else { Err(Error::NotFound("wallet")) }
 }
 
-pub(super) async fn insert_hold(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn insert_hold(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "insert into holds (vm_id, organisation_id, amount, created_at) values ($1, $2, $3, $4)",
         vm.uuid(),
@@ -184,7 +227,12 @@ pub(super) async fn delete_hold(connection: &mut PgConnection, vm: VmId) -> Resu
     Ok(())
 }
 
-pub(super) async fn select_transfers(pool: &PgPool, organisation: OrganisationId, after: Option<TransferId>, limit: i64) -> Result<Vec<WalletTransfer>> {
+pub(super) async fn select_transfers(
+    pool: &PgPool,
+    organisation: OrganisationId,
+    after: Option<TransferId>,
+    limit: i64,
+) -> Result<Vec<WalletTransfer>> {
     // The balance after a transfer is today's less everything later, so that a page costs what it shows and not all of history.
     let rows = sqlx::query!(
         r#"with wallet as (select account_id, balance from wallets where organisation_id = $1),
@@ -316,6 +364,34 @@ pub(super) async fn select_first_difference(pool: &PgPool) -> Result<Option<Stri
     .fetch_optional(pool)
     .await?;
     Ok(charges.map(|row| {
-        format!("the charges of organisation {} add up to {}, but {} was posted", row.organisation_id, row.charged, row.posted)
+        format!(
+            "the charges of organisation {} add up to {}, but {} was posted",
+            row.organisation_id, row.charged, row.posted
+        )
     }))
+}
+
+pub(super) async fn select_outlook(pool: &PgPool, until: DateTime<Utc>) -> Result<Outlook> {
+    let row = sqlx::query!(
+        r#"select coalesce(sum(burn), 0) as "burn!", count(*) filter (where exhausted_at is null and runs_out_at <= $1) as "ending!",
+                  count(*) filter (where exhausted_at is not null) as "empty!"
+           from wallets"#,
+        until,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Outlook { burn_per_hour: rate(row.burn)?, ending: row.ending, empty: row.empty })
+}
+
+pub(super) async fn select_uncharged(pool: &PgPool, limit: i64) -> Result<Vec<Uncharged>> {
+    let rows = sqlx::query_as!(
+        Uncharged,
+        r#"select w.organisation_id as "organisation: OrganisationId", o.name as organisation_name, w.charged_through, w.charging_error as "error!"
+           from wallets w join organisations o on o.id = w.organisation_id
+           where w.charging_error is not null order by w.charged_through limit $1"#,
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
 }

@@ -86,7 +86,11 @@ pub fn rate(decimal: Decimal) -> Result<Rate> {
 ///
 /// # Errors
 /// When PostgreSQL fails, or it has one.
-pub async fn open_wallet(connection: &mut PgConnection, organisation: OrganisationId, now: DateTime<Utc>) -> Result<()> {
+pub async fn open_wallet(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<()> {
     db::insert_wallet(connection, organisation, now).await
 }
 
@@ -124,7 +128,11 @@ pub async fn set_outlook(
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn set_charged_through(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
+pub async fn set_charged_through(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: DateTime<Utc>,
+) -> Result<()> {
     db::update_charged_through(connection, organisation, at).await
 }
 
@@ -132,7 +140,11 @@ pub async fn set_charged_through(connection: &mut PgConnection, organisation: Or
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn set_exhausted(connection: &mut PgConnection, organisation: OrganisationId, at: Option<DateTime<Utc>>) -> Result<()> {
+pub async fn set_exhausted(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
     db::update_exhausted(connection, organisation, at).await
 }
 
@@ -176,10 +188,16 @@ pub async fn post(connection: &mut PgConnection, posting: &Posting<OrganisationI
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn sign_up_credit(connection: &mut PgConnection, organisation: OrganisationId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+pub async fn sign_up_credit(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let posting = Posting::sign_up_credit(organisation, amount).context("the sign-up credit cannot be posted")?;
     let source = format!("sign_up:{organisation}");
-    post(connection, &posting, &Cause { source: &source, at: now, memo: "Credit to start with", created_by: None }).await?;
+    post(connection, &posting, &Cause { source: &source, at: now, memo: "Credit to start with", created_by: None })
+        .await?;
     Ok(())
 }
 
@@ -187,7 +205,13 @@ pub async fn sign_up_credit(connection: &mut PgConnection, organisation: Organis
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn hold(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, amount: Money, now: DateTime<Utc>) -> Result<()> {
+pub async fn hold(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<()> {
     if amount.is_positive() { db::insert_hold(connection, organisation, vm, amount, now).await } else { Ok(()) }
 }
 
@@ -203,7 +227,12 @@ pub async fn release_hold(connection: &mut PgConnection, vm: VmId) -> Result<()>
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn transfers(app: &App, organisation: OrganisationId, after: Option<TransferId>, limit: i64) -> Result<Vec<WalletTransfer>> {
+pub async fn transfers(
+    app: &App,
+    organisation: OrganisationId,
+    after: Option<TransferId>,
+    limit: i64,
+) -> Result<Vec<WalletTransfer>> {
     db::select_transfers(&app.pool, organisation, after, limit.clamp(1, PAGE_MAX + 1)).await
 }
 
@@ -213,4 +242,44 @@ pub async fn transfers(app: &App, organisation: OrganisationId, after: Option<Tr
 /// When PostgreSQL fails.
 pub async fn first_difference(pool: &PgPool) -> Result<Option<String>> {
     db::select_first_difference(pool).await
+}
+
+/// All wallets together.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook {
+    /// What runs up charges now, per hour.
+    pub burn_per_hour: Rate,
+    /// How many run out before the instant that was asked for.
+    pub ending: i64,
+    /// How many have run out.
+    pub empty: i64,
+}
+
+/// How all wallets stand together, and how many of them run out before `until`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn outlook(app: &App, until: DateTime<Utc>) -> Result<Outlook> {
+    db::select_outlook(&app.pool, until).await
+}
+
+/// A wallet that the last pass could not charge.
+#[derive(Debug, Clone)]
+pub struct Uncharged {
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// The organisation's name.
+    pub organisation_name: String,
+    /// Everything before this instant is charged.
+    pub charged_through: DateTime<Utc>,
+    /// Why, for operators.
+    pub error: String,
+}
+
+/// The wallets that the last pass could not charge, longest waiting first, at most a page of them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn uncharged(app: &App) -> Result<Vec<Uncharged>> {
+    db::select_uncharged(&app.pool, PAGE_MAX).await
 }

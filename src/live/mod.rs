@@ -91,7 +91,11 @@ const BILLING: &str = "billing";
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn announce(connection: &mut PgConnection, organisation: Option<OrganisationId>, topic: impl Into<String>) -> Result<(), sqlx::Error> {
+pub async fn announce(
+    connection: &mut PgConnection,
+    organisation: Option<OrganisationId>,
+    topic: impl Into<String>,
+) -> Result<(), sqlx::Error> {
     let change = Change { organisation, topic: topic.into() };
     notify(connection, &serde_json::to_string(&change).expect("strings and ids always serialise")).await
 }

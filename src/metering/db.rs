@@ -9,12 +9,17 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Metered, MonthOfVm, PowerState, Span, Unsettled, VmCharge};
+use super::{Metered, MonthOfVm, PowerState, Span, Unsettled, VmCharge, VmMonth};
 use crate::error::Result;
 use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, VmId};
 use crate::ledger::{money, rate};
 
-pub(super) async fn ensure_meter(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, month: Month) -> Result<MeterId> {
+pub(super) async fn ensure_meter(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+    month: Month,
+) -> Result<MeterId> {
     let id = sqlx::query_scalar!(
         r#"insert into meters (id, organisation_id, vm_id, month, accrued, cap) values ($1, $2, $3, $4, 0, 0)
            on conflict (vm_id) do update set vm_id = excluded.vm_id returning id as "id: MeterId""#,
@@ -71,12 +76,19 @@ pub(super) async fn end(connection: &mut PgConnection, id: i64, from: DateTime<U
     if at <= from {
         sqlx::query!("delete from meter_intervals where id = $1", id).execute(connection).await?;
     } else {
-        sqlx::query!("update meter_intervals set during = tstzrange(lower(during), $2) where id = $1", id, at).execute(connection).await?;
+        sqlx::query!("update meter_intervals set during = tstzrange(lower(during), $2) where id = $1", id, at)
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }
 
-pub(super) async fn insert_interval(connection: &mut PgConnection, meter: MeterId, what: Metered, at: DateTime<Utc>) -> Result<()> {
+pub(super) async fn insert_interval(
+    connection: &mut PgConnection,
+    meter: MeterId,
+    what: Metered,
+    at: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "insert into meter_intervals (meter_id, state, plan_id, during) values ($1, $2, $3, tstzrange($4, null))",
         meter.uuid(),
@@ -89,7 +101,11 @@ pub(super) async fn insert_interval(connection: &mut PgConnection, meter: MeterI
     Ok(())
 }
 
-pub(super) async fn end_all(connection: &mut PgConnection, organisation: OrganisationId, at: DateTime<Utc>) -> Result<()> {
+pub(super) async fn end_all(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "delete from meter_intervals i using meters m
          where m.id = i.meter_id and m.organisation_id = $1 and not i.settled and lower(i.during) >= $2",
@@ -109,7 +125,11 @@ pub(super) async fn end_all(connection: &mut PgConnection, organisation: Organis
     Ok(())
 }
 
-pub(super) async fn end_cluster(connection: &mut PgConnection, cluster: ClusterId, seen: DateTime<Utc>) -> Result<Vec<OrganisationId>> {
+pub(super) async fn end_cluster(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    seen: DateTime<Utc>,
+) -> Result<Vec<OrganisationId>> {
     // What is charged stays charged: an interval never ends before its wallet's cursor.
     sqlx::query!(
         "delete from meter_intervals i using meters m, vms v, wallets w
@@ -135,7 +155,10 @@ pub(super) async fn end_cluster(connection: &mut PgConnection, cluster: ClusterI
     Ok(organisations)
 }
 
-pub(super) async fn select_unsettled(connection: &mut PgConnection, organisations: &[Uuid]) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+pub(super) async fn select_unsettled(
+    connection: &mut PgConnection,
+    organisations: &[Uuid],
+) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
     let rows = sqlx::query!(
         r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId", m.month, m.accrued, m.cap,
                   i.id, i.state, i.plan_id as "plan: PlanId", lower(i.during) as "from!", upper(i.during) as "to"
@@ -153,7 +176,12 @@ pub(super) async fn select_unsettled(connection: &mut PgConnection, organisation
         let meters = found.entry(row.organisation).or_default();
         match meters.last_mut() {
             Some(last) if last.meter == row.meter => last.spans.push(span),
-            _ => meters.push(Unsettled { meter: row.meter, vm: row.vm, state: meter_state(row.month, row.accrued, row.cap)?, spans: vec![span] }),
+            _ => meters.push(Unsettled {
+                meter: row.meter,
+                vm: row.vm,
+                state: meter_state(row.month, row.accrued, row.cap)?,
+                spans: vec![span],
+            }),
         }
     }
     Ok(found)
@@ -230,7 +258,9 @@ pub async fn bulk_charge(connection: &mut PgConnection, charges: &BulkCharges, m
     .execute(&mut *connection)
     .await?;
     if !meters.settled.is_empty() {
-        sqlx::query!("update meter_intervals set settled = true where id = any($1)", &meters.settled).execute(connection).await?;
+        sqlx::query!("update meter_intervals set settled = true where id = any($1)", &meters.settled)
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }
@@ -260,7 +290,12 @@ pub(super) async fn select_month_of_vm(
     })
 }
 
-pub(super) async fn select_latest_charges(pool: &PgPool, organisation: OrganisationId, vm: Option<VmId>, limit: i64) -> Result<Vec<VmCharge>> {
+pub(super) async fn select_latest_charges(
+    pool: &PgPool,
+    organisation: OrganisationId,
+    vm: Option<VmId>,
+    limit: i64,
+) -> Result<Vec<VmCharge>> {
     let rows = sqlx::query!(
         r#"select v.id as "vm: VmId", v.name, c.period_start, c.period_end, p.state, c.rate, c.amount
            from meters m
@@ -290,27 +325,75 @@ pub(super) async fn select_latest_charges(pool: &PgPool, organisation: Organisat
         .collect()
 }
 
-pub(super) async fn select_charged_by_vm(pool: &PgPool, organisation: OrganisationId, from: DateTime<Utc>) -> Result<Vec<(VmId, String, billing::Money)>> {
+pub(super) async fn select_month_by_vm(
+    pool: &PgPool,
+    organisation: OrganisationId,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<VmMonth>> {
     let rows = sqlx::query!(
-        r#"select v.id as "vm: VmId", v.name, sum(c.amount) as "amount!"
-           from meters m join vms v on v.id = m.vm_id join charges c on c.meter_id = m.id and c.period_start >= $2
-           where m.organisation_id = $1 group by v.id order by 3 desc, v.name"#,
+        r#"select v.id as "vm: VmId", v.name, v.deleted_at is not null as "is_deleted!", c.charged as "charged!", t.running as "running!", t.stopped as "stopped!",
+                  (select pr.monthly_cap from prices pr where pr.plan_id = v.plan_id and pr.state = 'running' and pr.valid @> $3::timestamptz) as cap
+           from meters m join vms v on v.id = m.vm_id
+           cross join lateral (select coalesce(sum(c.amount), 0) as charged from charges c where c.meter_id = m.id and c.period_start >= $2) c
+           cross join lateral (
+               select coalesce(sum(extract(epoch from least(upper(i.during), $3) - greatest(lower(i.during), $2))) filter (where i.state = 'running'), 0)::bigint as running,
+                      coalesce(sum(extract(epoch from least(upper(i.during), $3) - greatest(lower(i.during), $2))) filter (where i.state = 'stopped'), 0)::bigint as stopped
+               from meter_intervals i where i.meter_id = m.id and i.during && tstzrange($2, $3)
+           ) t
+           where m.organisation_id = $1 and c.charged > 0 order by c.charged desc, v.name limit $4"#,
         organisation.uuid(),
         from,
+        now.max(from),
+        limit,
     )
     .fetch_all(pool)
     .await?;
-    rows.into_iter().map(|row| Ok((row.vm, row.name, money(row.amount)?))).collect()
+    rows.into_iter()
+        .map(|row| {
+            Ok(VmMonth {
+                vm: row.vm,
+                vm_name: row.name,
+                is_deleted: row.is_deleted,
+                charged: money(row.charged)?,
+                cap: row.cap.map(money).transpose()?,
+                running_seconds: row.running,
+                stopped_seconds: row.stopped,
+            })
+        })
+        .collect()
 }
 
-pub(super) async fn select_charged_since(pool: &PgPool, from: DateTime<Utc>) -> Result<billing::Money> {
-    let total = sqlx::query_scalar!(r#"select coalesce(sum(amount), 0) as "total!" from transfers where code = 'charge' and at > $1"#, from)
-        .fetch_one(pool)
-        .await?;
+pub(super) async fn select_month_of_organisation(
+    pool: &PgPool,
+    organisation: OrganisationId,
+    from: DateTime<Utc>,
+) -> Result<billing::Money> {
+    let total = sqlx::query_scalar!(
+        r#"select coalesce(sum(c.amount), 0) as "total!" from meters m join charges c on c.meter_id = m.id and c.period_start >= $2 where m.organisation_id = $1"#,
+        organisation.uuid(),
+        from,
+    )
+    .fetch_one(pool)
+    .await?;
     money(total)
 }
 
-pub(super) async fn select_metered_on(connection: &mut PgConnection, cluster: ClusterId) -> Result<Vec<OrganisationId>> {
+pub(super) async fn select_charged_since(pool: &PgPool, from: DateTime<Utc>) -> Result<billing::Money> {
+    let total = sqlx::query_scalar!(
+        r#"select coalesce(sum(amount), 0) as "total!" from transfers where code = 'charge' and at > $1"#,
+        from
+    )
+    .fetch_one(pool)
+    .await?;
+    money(total)
+}
+
+pub(super) async fn select_metered_on(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+) -> Result<Vec<OrganisationId>> {
     let organisations = sqlx::query_scalar!(
         r#"select distinct m.organisation_id as "id: OrganisationId" from meters m
            join vms v on v.id = m.vm_id join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during)

@@ -6,7 +6,8 @@ mod db;
 use std::collections::HashMap;
 
 use billing::{MeterState, Piece};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -38,8 +39,20 @@ pub struct Metered {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn open(app: &App, connection: &mut PgConnection, wallet: &Wallet, what: Metered, at: DateTime<Utc>) -> Result<()> {
-    let meter = db::ensure_meter(&mut *connection, wallet.organisation, what.vm, billing::Month::of(at, app.settings.time_zone)).await?;
+pub async fn open(
+    app: &App,
+    connection: &mut PgConnection,
+    wallet: &Wallet,
+    what: Metered,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    let meter = db::ensure_meter(
+        &mut *connection,
+        wallet.organisation,
+        what.vm,
+        billing::Month::of(at, app.settings.time_zone),
+    )
+    .await?;
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
     if let Some(current) = db::select_open(&mut *connection, meter).await? {
@@ -85,7 +98,11 @@ pub async fn close_all(connection: &mut PgConnection, organisation: Organisation
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn suspend_cluster(connection: &mut PgConnection, cluster: ClusterId, seen: DateTime<Utc>) -> Result<Vec<OrganisationId>> {
+pub async fn suspend_cluster(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    seen: DateTime<Utc>,
+) -> Result<Vec<OrganisationId>> {
     db::end_cluster(connection, cluster, seen).await
 }
 
@@ -121,7 +138,10 @@ pub struct Span {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn unsettled(connection: &mut PgConnection, organisations: &[Uuid]) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+pub async fn unsettled(
+    connection: &mut PgConnection,
+    organisations: &[Uuid],
+) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
     db::select_unsettled(connection, organisations).await
 }
 
@@ -130,7 +150,12 @@ impl Unsettled {
     ///
     /// # Errors
     /// When some of the time has no price.
-    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<(Vec<Piece>, Vec<PriceId>), PriceMissing> {
+    pub fn pieces(
+        &self,
+        book: &PriceBook,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<(Vec<Piece>, Vec<PriceId>), PriceMissing> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {
@@ -189,16 +214,57 @@ pub struct VmCharge {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn latest_charges(app: &App, organisation: OrganisationId, vm: Option<VmId>, limit: i64) -> Result<Vec<VmCharge>> {
+pub async fn latest_charges(
+    app: &App,
+    organisation: OrganisationId,
+    vm: Option<VmId>,
+    limit: i64,
+) -> Result<Vec<VmCharge>> {
     db::select_latest_charges(&app.pool, organisation, vm, limit).await
 }
 
-/// What each machine of an organisation was charged since `from`, highest first.
+/// What a machine was charged in a month, and for what.
+#[derive(Debug, Clone)]
+pub struct VmMonth {
+    /// The machine.
+    pub vm: VmId,
+    /// Its name.
+    pub vm_name: String,
+    /// Whether it is gone.
+    pub is_deleted: bool,
+    /// What was charged.
+    pub charged: billing::Money,
+    /// The most a month of it costs by today's price; none: no limit.
+    pub cap: Option<billing::Money>,
+    /// Seconds metered as running.
+    pub running_seconds: i64,
+    /// Seconds metered as stopped.
+    pub stopped_seconds: i64,
+}
+
+/// What the machines of an organisation were charged since `from`, deleted ones too, dearest first.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn charged_by_vm(app: &App, organisation: OrganisationId, from: DateTime<Utc>) -> Result<Vec<(VmId, String, billing::Money)>> {
-    db::select_charged_by_vm(&app.pool, organisation, from).await
+pub async fn month_by_vm(
+    app: &App,
+    organisation: OrganisationId,
+    from: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<VmMonth>> {
+    db::select_month_by_vm(&app.pool, organisation, from, app.clock.now(), limit).await
+}
+
+/// What an organisation was charged for all its machines since `from`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn month_of_organisation(
+    app: &App,
+    organisation: OrganisationId,
+    from: DateTime<Utc>,
+) -> Result<billing::Money> {
+    db::select_month_of_organisation(&app.pool, organisation, from).await
 }
 
 /// What all customers were charged for time since `from`.
@@ -209,10 +275,49 @@ pub async fn charged_since(app: &App, from: DateTime<Utc>) -> Result<billing::Mo
     db::select_charged_since(&app.pool, from).await
 }
 
+/// What all customers were charged for time since the platform's last midnight.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn charged_today(app: &App) -> Result<billing::Money> {
+    charged_since(app, midnight_before(app.clock.now(), app.settings.time_zone)).await
+}
+
+/// The last midnight of a time zone. Where clocks were put forward over it, the hour after; where it came twice, the first.
+fn midnight_before(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
+    let midnight = now.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    let begins = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest().map(|instant| instant.to_utc());
+    begins(midnight).or_else(|| begins(midnight + TimeDelta::hours(1))).unwrap_or_else(|| midnight.and_utc())
+}
+
 /// The organisations that have something metered on a cluster, in the order in which their wallets are to be locked.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn metered_on(connection: &mut PgConnection, cluster: ClusterId) -> Result<Vec<OrganisationId>> {
     db::select_metered_on(connection, cluster).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_at_midnight_of_the_platform() {
+        let cases = [
+            ("2026-11-20T22:30:00Z", chrono_tz::Europe::Berlin, "2026-11-19T23:00:00Z"),
+            ("2026-11-20T23:00:00Z", chrono_tz::Europe::Berlin, "2026-11-20T23:00:00Z"),
+            ("2026-03-29T12:00:00Z", chrono_tz::Europe::Berlin, "2026-03-28T23:00:00Z"),
+            // Clocks go from 00:00 to 01:00 there on that day.
+            ("2024-04-26T12:00:00Z", chrono_tz::Africa::Cairo, "2024-04-25T22:00:00Z"),
+            ("2026-11-20T22:30:00Z", chrono_tz::UTC, "2026-11-20T00:00:00Z"),
+        ];
+        for (now, zone, midnight) in cases {
+            assert_eq!(
+                midnight_before(now.parse().unwrap(), zone),
+                midnight.parse::<DateTime<Utc>>().unwrap(),
+                "{now} {zone}"
+            );
+        }
+    }
 }

@@ -3,24 +3,47 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::{CustomerLine, Organisation};
+use super::{CustomerLine, Organisation, Short};
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
 use crate::ledger::{money, rate};
 
-pub(super) async fn insert(connection: &mut PgConnection, id: OrganisationId, name: &str, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("insert into organisations (id, name, created_at) values ($1, $2, $3)", id.uuid(), name, now).execute(connection).await?;
-    Ok(())
-}
-
-pub(super) async fn insert_member(connection: &mut PgConnection, id: OrganisationId, user: UserId, role: &str, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("insert into members (organisation_id, user_id, role, created_at) values ($1, $2, $3, $4)", id.uuid(), user.uuid(), role, now)
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    id: OrganisationId,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!("insert into organisations (id, name, created_at) values ($1, $2, $3)", id.uuid(), name, now)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub(super) async fn select_of_member(connection: &mut PgConnection, user: UserId, wanted: Option<OrganisationId>) -> Result<Option<Organisation>> {
+pub(super) async fn insert_member(
+    connection: &mut PgConnection,
+    id: OrganisationId,
+    user: UserId,
+    role: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into members (organisation_id, user_id, role, created_at) values ($1, $2, $3, $4)",
+        id.uuid(),
+        user.uuid(),
+        role,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn select_of_member(
+    connection: &mut PgConnection,
+    user: UserId,
+    wanted: Option<OrganisationId>,
+) -> Result<Option<Organisation>> {
     let found = sqlx::query_as!(
         Organisation,
         r#"select o.id as "id: OrganisationId", o.number, o.name, o.created_at
@@ -46,30 +69,41 @@ pub(super) async fn select(pool: &PgPool, id: OrganisationId) -> Result<Option<O
     Ok(found)
 }
 
-pub(super) async fn select_lines(
-    pool: &PgPool,
-    search: Option<&str>,
-    after: Option<OrganisationId>,
-    limit: i64,
-    only: Option<OrganisationId>,
-) -> Result<Vec<CustomerLine>> {
+/// Which customers to list.
+#[derive(Debug, Default)]
+pub(super) struct Filter<'a> {
+    pub search: Option<&'a str>,
+    pub after: Option<OrganisationId>,
+    pub only: Option<OrganisationId>,
+    pub short: Option<Short>,
+}
+
+pub(super) async fn select_lines(pool: &PgPool, filter: &Filter<'_>, limit: i64) -> Result<Vec<CustomerLine>> {
+    let (ending_before, empty) = match filter.short {
+        None => (None, false),
+        Some(Short::EndingBefore(until)) => (Some(until), false),
+        Some(Short::Empty) => (None, true),
+    };
     let rows = sqlx::query!(
-        r#"select o.id as "id: OrganisationId", o.number, o.name, o.created_at, u.email as owner_email,
+        r#"select o.id as "id: OrganisationId", o.number, o.name, o.created_at, u.name as owner_name, u.email as owner_email,
                   w.balance, w.burn, w.runs_out_at, w.exhausted_at,
                   (select count(*) from vms v where v.organisation_id = o.id and v.deleted_at is null) as "vms!",
                   (select count(*) from vms v where v.organisation_id = o.id and v.deleted_at is null and v.state = 'running') as "vms_running!"
            from organisations o
            join wallets w on w.organisation_id = o.id
-           join lateral (select u.email from members m join users u on u.id = m.user_id
+           join lateral (select u.name, u.email from members m join users u on u.id = m.user_id
                          where m.organisation_id = o.id and m.role = 'owner' order by u.number limit 1) u on true
            where ($1::text is null or strpos(lower(o.name), lower($1)) > 0 or strpos(lower(u.email), lower($1)) > 0)
              and ($2::uuid is null or o.id < $2)
              and ($3::uuid is null or o.id = $3)
+             and ($5::timestamptz is null or (w.exhausted_at is null and w.runs_out_at <= $5)) and (not $6 or w.exhausted_at is not null)
            order by o.id desc limit $4"#,
-        search,
-        after.map(OrganisationId::uuid),
-        only.map(OrganisationId::uuid),
+        filter.search,
+        filter.after.map(OrganisationId::uuid),
+        filter.only.map(OrganisationId::uuid),
         limit,
+        ending_before,
+        empty,
     )
     .fetch_all(pool)
     .await?;
@@ -79,6 +113,7 @@ pub(super) async fn select_lines(
                 id: row.id,
                 number: row.number,
                 name: row.name,
+                owner_name: row.owner_name,
                 owner_email: row.owner_email,
                 vms: row.vms,
                 vms_running: row.vms_running,

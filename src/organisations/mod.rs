@@ -35,6 +35,8 @@ pub struct CustomerLine {
     pub number: i64,
     /// Its name.
     pub name: String,
+    /// The name of its first owner.
+    pub owner_name: String,
     /// The e-mail address of its first owner.
     pub owner_email: String,
     /// How many machines it has, and how many of them run.
@@ -57,7 +59,12 @@ pub struct CustomerLine {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn create(connection: &mut PgConnection, name: &str, owner: UserId, now: DateTime<Utc>) -> Result<OrganisationId> {
+pub async fn create(
+    connection: &mut PgConnection,
+    name: &str,
+    owner: UserId,
+    now: DateTime<Utc>,
+) -> Result<OrganisationId> {
     let id = OrganisationId::new();
     db::insert(&mut *connection, id, name, now).await?;
     db::insert_member(&mut *connection, id, owner, "owner", now).await?;
@@ -69,7 +76,11 @@ pub async fn create(connection: &mut PgConnection, name: &str, owner: UserId, no
 ///
 /// # Errors
 /// `NotFound` when he belongs to none, or not to the wanted one.
-pub async fn of_member(connection: &mut PgConnection, user: UserId, wanted: Option<OrganisationId>) -> Result<Organisation> {
+pub async fn of_member(
+    connection: &mut PgConnection,
+    user: UserId,
+    wanted: Option<OrganisationId>,
+) -> Result<Organisation> {
     db::select_of_member(connection, user, wanted).await?.ok_or(Error::NotFound("organisation"))
 }
 
@@ -85,8 +96,37 @@ pub async fn find(app: &App, id: OrganisationId) -> Result<Organisation> {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn list(app: &App, search: Option<&str>, after: Option<OrganisationId>, limit: i64) -> Result<Vec<CustomerLine>> {
-    db::select_lines(&app.pool, search, after, limit.clamp(1, PAGE_MAX + 1), None).await
+pub async fn list(
+    app: &App,
+    search: Option<&str>,
+    after: Option<OrganisationId>,
+    limit: i64,
+) -> Result<Vec<CustomerLine>> {
+    let filter = db::Filter { search, after, ..db::Filter::default() };
+    db::select_lines(&app.pool, &filter, limit.clamp(1, PAGE_MAX + 1)).await
+}
+
+/// Which wallets are short of credit.
+#[derive(Debug, Clone, Copy)]
+pub enum Short {
+    /// They run out before this instant.
+    EndingBefore(DateTime<Utc>),
+    /// They have run out.
+    Empty,
+}
+
+/// Customers whose credit ends or has ended, newest first, before `after`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list_short_of_credit(
+    app: &App,
+    short: Short,
+    after: Option<OrganisationId>,
+    limit: i64,
+) -> Result<Vec<CustomerLine>> {
+    let filter = db::Filter { short: Some(short), after, ..db::Filter::default() };
+    db::select_lines(&app.pool, &filter, limit.clamp(1, PAGE_MAX + 1)).await
 }
 
 /// One customer's line, for staff.
@@ -94,5 +134,8 @@ pub async fn list(app: &App, search: Option<&str>, after: Option<OrganisationId>
 /// # Errors
 /// `NotFound` when there is none.
 pub async fn line(app: &App, id: OrganisationId) -> Result<CustomerLine> {
-    db::select_lines(&app.pool, None, None, 1, Some(id)).await?.pop().ok_or(Error::NotFound("organisation"))
+    db::select_lines(&app.pool, &db::Filter { only: Some(id), ..db::Filter::default() }, 1)
+        .await?
+        .pop()
+        .ok_or(Error::NotFound("organisation"))
 }

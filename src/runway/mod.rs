@@ -35,6 +35,8 @@ pub struct Standing {
     at: DateTime<Utc>,
     balance: Money,
     lines: Vec<BurnLine>,
+    /// Something has run up that no pass has charged yet, even if nothing goes on.
+    uncharged: bool,
 }
 
 impl Standing {
@@ -42,7 +44,13 @@ impl Standing {
     ///
     /// # Errors
     /// When a price is missing.
-    pub fn reach(wallet: &Wallet, book: &PriceBook, mut meters: Vec<Unsettled>, now: DateTime<Utc>, zone: Tz) -> Result<Self> {
+    pub fn reach(
+        wallet: &Wallet,
+        book: &PriceBook,
+        mut meters: Vec<Unsettled>,
+        now: DateTime<Utc>,
+        zone: Tz,
+    ) -> Result<Self> {
         let at = now.max(wallet.charged_through);
         let mut balance = wallet.balance;
         for meter in &mut meters {
@@ -50,7 +58,8 @@ impl Standing {
             billing::rate_pieces(&mut meter.state, &pieces, zone, |charge| balance = balance - charge.amount)
                 .context("while looking ahead")?;
         }
-        Self::after_charging(balance, book, &meters, at)
+        let uncharged = meters.iter().any(|meter| meter.going_on(wallet.charged_through).is_some());
+        Ok(Self { uncharged, ..Self::after_charging(balance, book, &meters, at)? })
     }
 
     /// A wallet whose meters' sums stand at `at`.
@@ -65,7 +74,7 @@ impl Standing {
                 lines.push(BurnLine { state: meter.state, rate: price.rate, cap: price.monthly_cap });
             }
         }
-        Ok(Self { at, balance, lines })
+        Ok(Self { at, balance, lines, uncharged: false })
     }
 
     /// The same with one more machine of this rate and cap.
@@ -78,16 +87,17 @@ impl Standing {
     /// What is foreseen if everything goes on as it is.
     #[must_use]
     pub fn outlook(&self, zone: Tz) -> Outlook {
-        if self.lines.is_empty() {
-            return Outlook { burn_per_hour: Rate::ZERO, runs_out_at: None, due_at: None };
-        }
         let runs_out_at = match billing::runs_out_at(self.balance, &self.lines, self.at, zone) {
             RunsOut::At(instant) => Some(instant.max(self.at + TimeDelta::seconds(RECHECK_SECONDS_MIN))),
             RunsOut::Never | RunsOut::Beyond(_) => None,
         };
         let next_hour = billing::hour_floor(self.at) + TimeDelta::hours(1);
-        let due_at = runs_out_at.map_or(next_hour, |instant| instant.min(next_hour));
-        Outlook { burn_per_hour: billing::burn(&self.lines, self.at, zone), runs_out_at, due_at: Some(due_at) }
+        let due_at = if self.lines.is_empty() && !self.uncharged {
+            None
+        } else {
+            Some(runs_out_at.map_or(next_hour, |instant| instant.min(next_hour)))
+        };
+        Outlook { burn_per_hour: billing::burn(&self.lines, self.at, zone), runs_out_at, due_at }
     }
 }
 
@@ -127,9 +137,15 @@ pub async fn before_and_after(
     Ok((before, standing.with(rate, cap, zone).outlook(zone)))
 }
 
-async fn read_standing(app: &App, connection: &mut PgConnection, wallet: &Wallet, now: DateTime<Utc>) -> Result<Standing> {
+async fn read_standing(
+    app: &App,
+    connection: &mut PgConnection,
+    wallet: &Wallet,
+    now: DateTime<Utc>,
+) -> Result<Standing> {
     let book = catalog::price_book(&mut *connection).await?;
     let organisation = wallet.organisation;
-    let meters = metering::unsettled(connection, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    let meters =
+        metering::unsettled(connection, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
     Standing::reach(wallet, &book, meters, now, app.settings.time_zone)
 }

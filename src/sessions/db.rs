@@ -66,7 +66,12 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
             name: row.user_name,
             platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
         },
-        organisation: Organisation { id: row.organisation_id, number: row.number, name: row.name, created_at: row.created_at },
+        organisation: Organisation {
+            id: row.organisation_id,
+            number: row.number,
+            name: row.name,
+            created_at: row.created_at,
+        },
     }))
 }
 
@@ -84,7 +89,10 @@ pub(super) struct FoundRefreshToken {
     pub revoked: bool,
 }
 
-pub(super) async fn lock_refresh_token(connection: &mut PgConnection, token_hash: &[u8]) -> Result<Option<FoundRefreshToken>> {
+pub(super) async fn lock_refresh_token(
+    connection: &mut PgConnection,
+    token_hash: &[u8],
+) -> Result<Option<FoundRefreshToken>> {
     let found = sqlx::query_as!(
         FoundRefreshToken,
         r#"select id, family, user_id as "user: UserId", expires_at, used_at is not null as "used!", revoked_at is not null as "revoked!"
@@ -102,7 +110,9 @@ pub(super) async fn mark_used(connection: &mut PgConnection, id: Uuid, now: Date
 }
 
 pub(super) async fn revoke_family(connection: &mut PgConnection, family: Uuid, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update refresh_tokens set revoked_at = $2 where family = $1 and revoked_at is null", family, now).execute(connection).await?;
+    sqlx::query!("update refresh_tokens set revoked_at = $2 where family = $1 and revoked_at is null", family, now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -148,7 +158,9 @@ pub(super) async fn select_user_of_family(pool: &PgPool, user: UserId, family: U
 }
 
 pub(super) async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<u64> {
-    let sessions = sqlx::query!("delete from sessions where expires_at <= $1", now).execute(pool).await?.rows_affected();
-    let tokens = sqlx::query!("delete from refresh_tokens where expires_at <= $1", now).execute(pool).await?.rows_affected();
+    let sessions =
+        sqlx::query!("delete from sessions where expires_at <= $1", now).execute(pool).await?.rows_affected();
+    let tokens =
+        sqlx::query!("delete from refresh_tokens where expires_at <= $1", now).execute(pool).await?.rows_affected();
     Ok(sessions + tokens)
 }

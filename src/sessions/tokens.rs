@@ -75,7 +75,8 @@ pub async fn refresh(app: &App, refresh_token: &str, mut actor: Actor) -> Result
         let email = users::find(&mut transaction, found.user).await?.map(|user| user.email).unwrap_or_default();
         actor.name.clone_from(&email);
         let subject = Subject::new("user", found.user, email);
-        audit::record(&mut transaction, app.clock.now(), &actor, None, Event::RefreshTokenReused, subject, json!({})).await?;
+        audit::record(&mut transaction, app.clock.now(), &actor, None, Event::RefreshTokenReused, subject, json!({}))
+            .await?;
         transaction.commit().await?;
         return Err(Error::Unauthenticated(REFRESH_REFUSED));
     }
@@ -119,9 +120,16 @@ pub async fn verify(app: &App, access_token: &str) -> Result<User> {
 async fn next_pair(app: &App, connection: &mut sqlx::PgConnection, user: UserId, family: Uuid) -> Result<Tokens> {
     let now = app.clock.machine_now();
     let refresh_token = random_token();
-    db::insert_refresh_token(connection, user, family, &hash(&refresh_token), now, now + TimeDelta::days(REFRESH_DAYS)).await?;
-    let claims = Claims { sub: user, fam: family, iat: now.timestamp(), exp: (now + TimeDelta::minutes(ACCESS_MINUTES)).timestamp() };
+    db::insert_refresh_token(connection, user, family, &hash(&refresh_token), now, now + TimeDelta::days(REFRESH_DAYS))
+        .await?;
+    let claims = Claims {
+        sub: user,
+        fam: family,
+        iat: now.timestamp(),
+        exp: (now + TimeDelta::minutes(ACCESS_MINUTES)).timestamp(),
+    };
     let key = EncodingKey::from_secret(app.settings.token_key.expose_secret().as_bytes());
-    let access_token = encode(&Header::new(Algorithm::HS256), &claims, &key).context("while signing an access token")?;
+    let access_token =
+        encode(&Header::new(Algorithm::HS256), &claims, &key).context("while signing an access token")?;
     Ok(Tokens { access_token, refresh_token, token_type: "Bearer", expires_in: ACCESS_MINUTES * 60 })
 }

@@ -57,7 +57,16 @@ pub async fn start(app: &App, user: &User, mut actor: Actor, user_agent: Option<
     actor.user = Some(user.id);
     actor.name.clone_from(&user.email);
     let subject = Subject::new("user", user.id, &user.email);
-    audit::record(&mut transaction, app.clock.now(), &actor, Some(organisation.id), Event::UserLoggedIn, subject, json!({})).await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        &actor,
+        Some(organisation.id),
+        Event::UserLoggedIn,
+        subject,
+        json!({}),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(token)
 }
@@ -79,7 +88,16 @@ pub async fn end(app: &App, session: &Session, actor: &Actor) -> Result<()> {
     db::delete_session(&mut transaction, session.id).await?;
     let subject = Subject::new("user", session.user.id, &session.user.email);
     let organisation: OrganisationId = session.organisation.id;
-    audit::record(&mut transaction, app.clock.now(), actor, Some(organisation), Event::UserLoggedOut, subject, json!({})).await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        actor,
+        Some(organisation),
+        Event::UserLoggedOut,
+        subject,
+        json!({}),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -18,7 +18,11 @@ pub(super) async fn select(pool: &PgPool, organisation: OrganisationId) -> Resul
     Ok(keys)
 }
 
-pub(super) async fn select_by_ids(connection: &mut PgConnection, organisation: OrganisationId, ids: &[SshKeyId]) -> Result<Vec<SshKey>> {
+pub(super) async fn select_by_ids(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    ids: &[SshKeyId],
+) -> Result<Vec<SshKey>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let keys = sqlx::query_as!(
         SshKey,
@@ -32,10 +36,20 @@ pub(super) async fn select_by_ids(connection: &mut PgConnection, organisation: O
 }
 
 pub(super) async fn count(connection: &mut PgConnection, organisation: OrganisationId) -> Result<i64> {
-    Ok(sqlx::query_scalar!(r#"select count(*) as "count!" from ssh_keys where organisation_id = $1"#, organisation.uuid()).fetch_one(connection).await?)
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from ssh_keys where organisation_id = $1"#,
+        organisation.uuid()
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
-pub(super) async fn insert(connection: &mut PgConnection, organisation: OrganisationId, key: &SshKey, field: &'static str) -> Result<()> {
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    key: &SshKey,
+    field: &'static str,
+) -> Result<()> {
     sqlx::query!(
         "insert into ssh_keys (id, organisation_id, name, public_key, fingerprint, created_at) values ($1, $2, $3, $4, $5, $6)",
         key.id.uuid(),
@@ -51,7 +65,11 @@ pub(super) async fn insert(connection: &mut PgConnection, organisation: Organisa
     Ok(())
 }
 
-pub(super) async fn delete(connection: &mut PgConnection, organisation: OrganisationId, id: SshKeyId) -> Result<Option<SshKey>> {
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    id: SshKeyId,
+) -> Result<Option<SshKey>> {
     let key = sqlx::query_as!(
         SshKey,
         r#"delete from ssh_keys where organisation_id = $1 and id = $2 returning id as "id: SshKeyId", name, public_key, fingerprint, created_at"#,

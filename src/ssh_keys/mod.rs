@@ -47,7 +47,11 @@ pub async fn list(app: &App, organisation: OrganisationId) -> Result<Vec<SshKey>
 ///
 /// # Errors
 /// `Invalid` when one is not the organisation's.
-pub async fn pick(connection: &mut PgConnection, organisation: OrganisationId, ids: &[SshKeyId]) -> Result<Vec<SshKey>> {
+pub async fn pick(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    ids: &[SshKeyId],
+) -> Result<Vec<SshKey>> {
     let keys = db::select_by_ids(connection, organisation, ids).await?;
     if ids.iter().all(|id| keys.iter().any(|key| key.id == *id)) {
         Ok(keys)
@@ -56,18 +60,24 @@ pub async fn pick(connection: &mut PgConnection, organisation: OrganisationId, i
     }
 }
 
-/// Adds a key.
+/// Adds a key. The fields are named so that their problems stand where they were typed.
 ///
 /// # Errors
 /// `Invalid` with a problem per field.
-pub async fn add(app: &App, organisation: OrganisationId, name: &str, public_key: &str, actor: &Actor) -> Result<SshKey> {
+pub async fn add(
+    app: &App,
+    organisation: OrganisationId,
+    name: (&'static str, &str),
+    public_key: (&'static str, &str),
+    actor: &Actor,
+) -> Result<SshKey> {
     let mut transaction = app.pool.begin().await?;
-    let key = insert(app, &mut transaction, organisation, ("name", name), ("public_key", public_key), actor).await?;
+    let key = insert(app, &mut transaction, organisation, name, public_key, actor).await?;
     transaction.commit().await?;
     Ok(key)
 }
 
-/// Adds a key in somebody's transaction. The fields are named so that their problems stand where they were typed.
+/// Adds a key in somebody's transaction, as [`add`] does.
 ///
 /// # Errors
 /// `Invalid` with a problem per field.
@@ -96,10 +106,25 @@ pub async fn insert(
         return Err(Error::invalid(key_field, format!("There are {KEYS_MAX} keys already: remove one first.")));
     }
     let now = app.clock.now();
-    let key = SshKey { id: SshKeyId::new(), name: name.to_owned(), public_key: parsed.to_string(), fingerprint: parsed.fingerprint(), created_at: now };
+    let key = SshKey {
+        id: SshKeyId::new(),
+        name: name.to_owned(),
+        public_key: parsed.to_string(),
+        fingerprint: parsed.fingerprint(),
+        created_at: now,
+    };
     db::insert(&mut *connection, organisation, &key, key_field).await?;
     let subject = Subject::new("ssh_key", key.id, &key.name);
-    audit::record(connection, now, actor, Some(organisation), Event::SshKeyAdded, subject, json!({ "fingerprint": key.fingerprint })).await?;
+    audit::record(
+        connection,
+        now,
+        actor,
+        Some(organisation),
+        Event::SshKeyAdded,
+        subject,
+        json!({ "fingerprint": key.fingerprint }),
+    )
+    .await?;
     Ok(key)
 }
 
@@ -111,7 +136,16 @@ pub async fn remove(app: &App, organisation: OrganisationId, id: SshKeyId, actor
     let mut transaction = app.pool.begin().await?;
     let key = db::delete(&mut transaction, organisation, id).await?.ok_or(Error::NotFound("SSH key"))?;
     let subject = Subject::new("ssh_key", id, key.name);
-    audit::record(&mut transaction, app.clock.now(), actor, Some(organisation), Event::SshKeyRemoved, subject, json!({ "fingerprint": key.fingerprint })).await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        actor,
+        Some(organisation),
+        Event::SshKeyRemoved,
+        subject,
+        json!({ "fingerprint": key.fingerprint }),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(())
 }

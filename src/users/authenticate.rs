@@ -27,7 +27,16 @@ pub async fn authenticate(app: &App, email: &str, password: SecretString, mut ac
         actor.name.clone_from(&known.user.email);
         let subject = Subject::new("user", known.user.id, known.user.email);
         let mut connection = app.pool.acquire().await?;
-        audit::record(&mut connection, app.clock.now(), &actor, None, Event::LoginFailed, subject, serde_json::json!({})).await?;
+        audit::record(
+            &mut connection,
+            app.clock.now(),
+            &actor,
+            None,
+            Event::LoginFailed,
+            subject,
+            serde_json::json!({}),
+        )
+        .await?;
     }
     Err(Error::Unauthenticated(REFUSED))
 }

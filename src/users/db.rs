@@ -29,12 +29,16 @@ pub(super) async fn insert(
     )
     .execute(connection)
     .await
-    .on_constraint("users_email_once", || Error::invalid("email", "There is already an account with this e-mail address. Log in instead."))?;
+    .on_constraint("users_email_once", || {
+        Error::invalid("email", "There is already an account with this e-mail address. Log in instead.")
+    })?;
     Ok(())
 }
 
 pub(super) async fn select(connection: &mut PgConnection, id: UserId) -> Result<Option<User>> {
-    let row = sqlx::query!("select number, email, name, platform_role from users where id = $1", id.uuid()).fetch_optional(connection).await?;
+    let row = sqlx::query!("select number, email, name, platform_role from users where id = $1", id.uuid())
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(|row| User {
         id,
         number: row.number,

@@ -25,7 +25,8 @@ fn hasher() -> anyhow::Result<Argon2<'static>> {
 }
 
 fn hash_now(password: &str) -> anyhow::Result<String> {
-    let hash: PasswordHash = hasher()?.hash_password(password.as_bytes()).map_err(|error| anyhow!("while hashing a password: {error}"))?;
+    let hash: PasswordHash =
+        hasher()?.hash_password(password.as_bytes()).map_err(|error| anyhow!("while hashing a password: {error}"))?;
     Ok(hash.to_string())
 }
 
@@ -41,7 +42,8 @@ pub(super) async fn verify(password: SecretString, stored: Option<String>) -> an
     tokio::task::spawn_blocking(move || {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| NOBODY.clone());
-        let parsed = PasswordHash::new(&stored).map_err(|error| anyhow!("a stored password hash is unreadable: {error}"))?;
+        let parsed =
+            PasswordHash::new(&stored).map_err(|error| anyhow!("a stored password hash is unreadable: {error}"))?;
         Ok(hasher()?.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok() && known)
     })
     .await

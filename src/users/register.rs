@@ -17,7 +17,10 @@ use crate::{ledger, organisations};
 #[derive(Debug, Clone, Deserialize, Validate)]
 pub struct NewUser {
     /// The e-mail address, which is also the login.
-    #[validate(email(message = "This is not an e-mail address."), length(max = 254, message = "At most 254 characters."))]
+    #[validate(
+        email(message = "This is not an e-mail address."),
+        length(max = 254, message = "At most 254 characters.")
+    )]
     pub email: String,
     /// The person's name.
     #[validate(length(min = 1, max = 80, message = "Between 1 and 80 characters."))]
@@ -82,7 +85,13 @@ pub async fn create_admin(app: &App, new: NewUser) -> Result<(User, Organisation
     insert(app, new, Some(PlatformRole::Admin), Money::ZERO, Actor::system()).await
 }
 
-async fn insert(app: &App, new: NewUser, platform_role: Option<PlatformRole>, credit: Money, mut actor: Actor) -> Result<(User, OrganisationId)> {
+async fn insert(
+    app: &App,
+    new: NewUser,
+    platform_role: Option<PlatformRole>,
+    credit: Money,
+    mut actor: Actor,
+) -> Result<(User, OrganisationId)> {
     let new = new.checked()?;
     let hash = password::hash(new.password).await?;
     let now = app.clock.now();
@@ -95,7 +104,16 @@ async fn insert(app: &App, new: NewUser, platform_role: Option<PlatformRole>, cr
         actor.name.clone_from(&user.email);
     }
     let subject = Subject::new("user", user.id, &user.email);
-    audit::record(&mut transaction, now, &actor, Some(organisation), Event::UserRegistered, subject, json!({ "organisation": new.organisation })).await?;
+    audit::record(
+        &mut transaction,
+        now,
+        &actor,
+        Some(organisation),
+        Event::UserRegistered,
+        subject,
+        json!({ "organisation": new.organisation }),
+    )
+    .await?;
     if credit > Money::ZERO {
         ledger::sign_up_credit(&mut transaction, organisation, credit, now).await?;
     }

@@ -64,7 +64,13 @@ pub struct Ordered {
 /// # Errors
 /// `Invalid` with a problem per field, `NotEnoughCredit` with what is missing, `Unavailable` when nothing has room,
 /// `Conflict` when the order key was used for another order.
-pub async fn create(app: &App, organisation: OrganisationId, new: &NewVm, order_key: Option<&str>, actor: &Actor) -> Result<Ordered> {
+pub async fn create(
+    app: &App,
+    organisation: OrganisationId,
+    new: &NewVm,
+    order_key: Option<&str>,
+    actor: &Actor,
+) -> Result<Ordered> {
     let (name, location, image, plan) = checked(app, new).await?;
     let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
     let order_hash = Sha256::digest(serde_json::to_vec(new).map_err(anyhow::Error::new)?).to_vec();
@@ -91,7 +97,17 @@ pub async fn create(app: &App, organisation: OrganisationId, new: &NewVm, order_
 
     let mut keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     if let Some(key) = &new.new_key {
-        keys.push(ssh_keys::insert(app, &mut transaction, organisation, ("new_key_name", &key.name), ("new_key", &key.public_key), actor).await?);
+        keys.push(
+            ssh_keys::insert(
+                app,
+                &mut transaction,
+                organisation,
+                ("new_key_name", &key.name),
+                ("new_key", &key.public_key),
+                actor,
+            )
+            .await?,
+        );
     }
     let authorized_keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
     let id = VmId::new();
@@ -111,9 +127,23 @@ pub async fn create(app: &App, organisation: OrganisationId, new: &NewVm, order_
     db::insert(&mut transaction, &row, now).await?;
     addresses::assign(&mut transaction, location, id, now).await?;
     ledger::hold(&mut transaction, organisation, id, hold, now).await?;
-    let job = jobs::enqueue(app, &mut transaction, NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user }).await?;
+    let job = jobs::enqueue(
+        app,
+        &mut transaction,
+        NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user },
+    )
+    .await?;
     let detail = json!({ "plan": plan.slug, "location": location, "image": image, "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
-    audit::record(&mut transaction, now, actor, Some(organisation), Event::VmOrdered, Subject::new("vm", id, &name), detail).await?;
+    audit::record(
+        &mut transaction,
+        now,
+        actor,
+        Some(organisation),
+        Event::VmOrdered,
+        Subject::new("vm", id, &name),
+        detail,
+    )
+    .await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;
     live::announce(&mut transaction, Some(organisation), "wallet").await?;
     transaction.commit().await?;
@@ -149,7 +179,10 @@ async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId,
     if let (Some(plan), Some(image)) = (&plan, &image)
         && plan.disk_gib < image.minimum_disk_gib
     {
-        problems.push(Problem::new("plan", format!("{} needs a disk of at least {} GiB.", image.name, image.minimum_disk_gib)));
+        problems.push(Problem::new(
+            "plan",
+            format!("{} needs a disk of at least {} GiB.", image.name, image.minimum_disk_gib),
+        ));
     }
     let keys = new.ssh_keys.len() + usize::from(new.new_key.is_some());
     if keys == 0 {

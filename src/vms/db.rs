@@ -1,10 +1,12 @@
 //! The SQL of machines.
 
+use std::collections::{HashMap, HashSet};
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::{Made, State, Unknown, Vm};
+use super::{Counts, Made, State, Unknown, Vm};
 use crate::catalog::PowerState;
 use crate::error::{Error, OnConstraint, Result};
 use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
@@ -48,7 +50,9 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
             let on_cluster = matches!(state, State::Running | State::Stopped);
             let unknown = match (row.unreachable_since, row.missing_since) {
                 (Some(since), _) if on_cluster => Some(Unknown { since, why: "its location is not answering" }),
-                (None, Some(since)) if on_cluster => Some(Unknown { since, why: "it was not found where it should be; we are looking into it" }),
+                (None, Some(since)) if on_cluster => {
+                    Some(Unknown { since, why: "it was not found where it should be; we are looking into it" })
+                }
                 _ => None,
             };
             let charged = on_cluster && unknown.is_none() && row.exhausted_at.is_none();
@@ -84,6 +88,37 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
             })
         })
         .collect()
+}
+
+pub(super) async fn select_count(pool: &PgPool, organisation: OrganisationId) -> Result<Counts> {
+    let row = sqlx::query!(
+        r#"select count(*) as "all!", count(*) filter (where state = 'running') as "running!", count(stopped_for_credit_at) as "stopped_for_credit!"
+           from vms where organisation_id = $1 and deleted_at is null"#,
+        organisation.uuid(),
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(Counts { all: row.all, running: row.running, stopped_for_credit: row.stopped_for_credit })
+}
+
+pub(super) async fn select_existing(pool: &PgPool, ids: &[VmId]) -> Result<HashSet<VmId>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    let found =
+        sqlx::query_scalar!(r#"select id as "id: VmId" from vms where id = any($1) and deleted_at is null"#, &ids)
+            .fetch_all(pool)
+            .await?;
+    Ok(found.into_iter().collect())
+}
+
+pub(super) async fn select_count_by_key(pool: &PgPool, organisation: OrganisationId) -> Result<HashMap<String, i64>> {
+    let rows = sqlx::query!(
+        r#"select k.line as "line!", count(*) as "vms!" from vms v cross join lateral regexp_split_to_table(v.authorized_keys, '\n') as k(line)
+           where v.organisation_id = $1 and v.deleted_at is null group by k.line"#,
+        organisation.uuid(),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.line, row.vms)).collect())
 }
 
 pub(super) struct NewRow<'a> {
@@ -125,7 +160,11 @@ pub(super) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now:
 }
 
 /// The machine of an order, and the hash of what was ordered.
-pub(super) async fn select_by_order(connection: &mut PgConnection, organisation: OrganisationId, order_key: &str) -> Result<Option<(VmId, Vec<u8>)>> {
+pub(super) async fn select_by_order(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    order_key: &str,
+) -> Result<Option<(VmId, Vec<u8>)>> {
     let row = sqlx::query!(
         r#"select id as "id: VmId", coalesce(order_hash, '') as "order_hash!" from vms where organisation_id = $1 and order_key = $2"#,
         organisation.uuid(),
@@ -138,9 +177,10 @@ pub(super) async fn select_by_order(connection: &mut PgConnection, organisation:
 
 pub(super) async fn select_made(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Vec<Made>> {
     let rows = sqlx::query!(
-        r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!"
+        r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!",
+                  (v.missing_since is null and c.unreachable_since is null) as "seen!"
            from vms v join clusters c on c.id = v.cluster_id
-           where v.organisation_id = $1 and v.state in ('running', 'stopped') and v.missing_since is null and c.unreachable_since is null
+           where v.organisation_id = $1 and v.state in ('running', 'stopped')
            order by v.number"#,
         organisation.uuid()
     )
@@ -153,17 +193,28 @@ pub(super) async fn select_made(connection: &mut PgConnection, organisation: Org
             plan: row.plan,
             power_state: if row.state == "running" { PowerState::Running } else { PowerState::Stopped },
             stopped_for_credit: row.stopped_for_credit,
+            seen: row.seen,
         })
         .collect())
 }
 
 pub(super) async fn select_count_by_state(pool: &PgPool) -> Result<Vec<(State, i64)>> {
-    let rows = sqlx::query!(r#"select state, count(*) as "count!" from vms where deleted_at is null group by state"#).fetch_all(pool).await?;
-    rows.into_iter().map(|row| Ok((State::parse(&row.state).context("a VM has an unknown state")?, row.count))).collect()
+    let rows = sqlx::query!(r#"select state, count(*) as "count!" from vms where deleted_at is null group by state"#)
+        .fetch_all(pool)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok((State::parse(&row.state).context("a VM has an unknown state")?, row.count)))
+        .collect()
 }
 
 /// Moves a machine to another state. A machine that is gone stays gone.
-pub(super) async fn update_state(connection: &mut PgConnection, vm: VmId, state: State, reason: Option<&str>, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn update_state(
+    connection: &mut PgConnection,
+    vm: VmId,
+    state: State,
+    reason: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end,
                         missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end
@@ -178,13 +229,19 @@ pub(super) async fn update_state(connection: &mut PgConnection, vm: VmId, state:
     Ok(())
 }
 
-pub(super) async fn set_stopped_for_credit(connection: &mut PgConnection, vm: VmId, at: Option<DateTime<Utc>>) -> Result<()> {
+pub(super) async fn set_stopped_for_credit(
+    connection: &mut PgConnection,
+    vm: VmId,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
     sqlx::query!("update vms set stopped_for_credit_at = $2 where id = $1", vm.uuid(), at).execute(connection).await?;
     Ok(())
 }
 
 pub(super) async fn set_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
-    sqlx::query!("update vms set vmid = $2 where id = $1", vm.uuid(), vmid.and_then(|vmid| i32::try_from(vmid).ok())).execute(connection).await?;
+    sqlx::query!("update vms set vmid = $2 where id = $1", vm.uuid(), vmid.and_then(|vmid| i32::try_from(vmid).ok()))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -268,18 +325,32 @@ pub(super) async fn is_still_quiet(connection: &mut PgConnection, vm: VmId, stat
     Ok(quiet)
 }
 
-pub(super) async fn set_missing(connection: &mut PgConnection, vm: VmId, looks: i32, since: Option<DateTime<Utc>>) -> Result<()> {
-    sqlx::query!("update vms set missing_looks = $2, missing_since = coalesce(missing_since, $3) where id = $1", vm.uuid(), looks, since)
+pub(super) async fn set_missing(
+    connection: &mut PgConnection,
+    vm: VmId,
+    looks: i32,
+    since: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!(
+        "update vms set missing_looks = $2, missing_since = coalesce(missing_since, $3) where id = $1",
+        vm.uuid(),
+        looks,
+        since
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn clear_missing(connection: &mut PgConnection, vm: VmId) -> Result<()> {
+    sqlx::query!("update vms set missing_looks = 0, missing_since = null where id = $1", vm.uuid())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub(super) async fn clear_missing(connection: &mut PgConnection, vm: VmId) -> Result<()> {
-    sqlx::query!("update vms set missing_looks = 0, missing_since = null where id = $1", vm.uuid()).execute(connection).await?;
-    Ok(())
-}
-
 pub(super) async fn select_machine_plan(connection: &mut PgConnection, vm: VmId) -> Result<PlanId> {
-    Ok(sqlx::query_scalar!(r#"select plan_id as "plan: PlanId" from vms where id = $1"#, vm.uuid()).fetch_one(connection).await?)
+    Ok(sqlx::query_scalar!(r#"select plan_id as "plan: PlanId" from vms where id = $1"#, vm.uuid())
+        .fetch_one(connection)
+        .await?)
 }

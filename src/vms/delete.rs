@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxmox_client::{PowerState, TaskEnd};
+use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
 
 use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
@@ -32,7 +32,11 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
     let mut transaction = app.pool.begin().await?;
     let _wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
     if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
-        return Err(Error::conflict(format!("{} is busy: “{}” is not finished. Wait until it is.", found.name, job.kind.title())));
+        return Err(Error::conflict(format!(
+            "{} is busy: “{}” is not finished. Wait until it is.",
+            found.name,
+            job.kind.title()
+        )));
     }
     let subject = Subject::new("vm", vm, &found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmDelete, subject, json!({})).await?;
@@ -95,7 +99,12 @@ pub(super) async fn destroy_guest(app: &App, job: &mut Job, machine: &Machine) -
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox deletes the VM")),
         Task::Ended(TaskEnd::Warnings(count)) => {
-            jobs::log(app, job, &format!("Proxmox deleted it with {count} warnings: volumes may be left on the storage")).await?;
+            jobs::log(
+                app,
+                job,
+                &format!("Proxmox deleted it with {count} warnings: volumes may be left on the storage"),
+            )
+            .await?;
         }
         Task::Ended(TaskEnd::Failed(error)) if error.is_running() || error.is_missing_guest() => {}
         Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
@@ -118,7 +127,14 @@ pub(super) async fn destroy_guest(app: &App, job: &mut Job, machine: &Machine) -
             wait @ Progress::Wait(..) => Ok(wait),
         };
     }
-    let upid = machine.client.delete_vm(&node, vmid, true, true).await?;
+    let upid = match machine.client.delete_vm(&node, vmid, true, true).await {
+        Ok(upid) => upid,
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_running() => return Err(Trouble::Busy(refusal.to_string())),
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {
+            return Ok(Progress::Wait(Duration::ZERO, "Proxmox deletes the VM"));
+        }
+        Err(error) => return Err(error.into()),
+    };
     remember(app, job, &upid).await?;
     Ok(Progress::Wait(Duration::ZERO, "Proxmox deletes the VM"))
 }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::catalog::{self, Plan};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, PlanId};
+use crate::ledger::Wallet;
 use crate::{ledger, runway};
 
 /// What a plan would cost an organisation.
@@ -43,7 +44,24 @@ pub async fn estimate(app: &App, organisation: OrganisationId, plan: PlanId) -> 
         .find(|known| known.id == plan)
         .ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
     let wallet = ledger::wallet(app, organisation).await?;
-    let (before, after) = runway::before_and_after(app, &wallet, plan.running, plan.monthly_cap).await?;
+    of_plan(app, &wallet, plan).await
+}
+
+/// Estimates a machine of each plan on sale for an organisation, in the operator's order.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn estimate_all(app: &App, organisation: OrganisationId) -> Result<Vec<Estimate>> {
+    let wallet = ledger::wallet(app, organisation).await?;
+    let mut estimates = Vec::new();
+    for plan in catalog::plans(app).await? {
+        estimates.push(of_plan(app, &wallet, plan).await?);
+    }
+    Ok(estimates)
+}
+
+async fn of_plan(app: &App, wallet: &Wallet, plan: Plan) -> Result<Estimate> {
+    let (before, after) = runway::before_and_after(app, wallet, plan.running, plan.monthly_cap).await?;
     let reserved = billing::hold_for(plan.running);
     let available = wallet.available();
     let short_by = if reserved > available { reserved - available } else { Money::ZERO };

@@ -31,7 +31,11 @@ pub(super) enum Identity {
 
 /// Reads the identity of a guest.
 pub(super) fn of(config: &VmConfig, vm: VmId) -> Identity {
-    let uuid = config.smbios1.as_ref().and_then(|smbios| smbios.uuid()).is_some_and(|uuid| uuid.eq_ignore_ascii_case(&vm.to_string()));
+    let uuid = config
+        .smbios1
+        .as_ref()
+        .and_then(|smbios| smbios.uuid())
+        .is_some_and(|uuid| uuid.eq_ignore_ascii_case(&vm.to_string()));
     if uuid && config.tags.contains(&tag(vm)) {
         return Identity::Ours;
     }

@@ -56,7 +56,12 @@ impl Machine {
     }
 
     pub fn vmid(&self) -> Result<u32, Trouble> {
-        let vmid = self.row.vmid.and_then(|vmid| u32::try_from(vmid).ok()).context("the VM has no VMID").map_err(Error::from)?;
+        let vmid = self
+            .row
+            .vmid
+            .and_then(|vmid| u32::try_from(vmid).ok())
+            .context("the VM has no VMID")
+            .map_err(Error::from)?;
         Ok(vmid)
     }
 
@@ -95,7 +100,9 @@ impl Machine {
             Guest::Ours(node, config) => Ok((node, *config)),
             Guest::Missing => Err(Trouble::Refused("the guest is not on the cluster any more".into())),
             Guest::BeingMade => Err(Trouble::Busy("the guest is still being cloned".into())),
-            Guest::Foreign => Err(Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into())),
+            Guest::Foreign => {
+                Err(Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into()))
+            }
         }
     }
 
@@ -135,9 +142,7 @@ pub(super) async fn remember(app: &App, job: &mut Job, upid: &Upid) -> Result<()
 
 /// Asks for the task that the job remembers. An ended one is forgotten.
 pub(super) async fn follow(app: &App, client: &Client, job: &mut Job) -> Result<Task, Trouble> {
-    let Some(upid) = job.scratch.get(TASK).and_then(Value::as_str).and_then(|text| text.parse::<Upid>().ok()) else {
-        return Ok(Task::None);
-    };
+    let Some(upid) = remembered(job) else { return Ok(Task::None) };
     match client.task_status(&upid).await {
         Ok(TaskStatus::Running) => Ok(Task::Running(pause(app, job))),
         Ok(TaskStatus::Ended(end)) => {
@@ -159,6 +164,28 @@ pub(super) async fn follow(app: &App, client: &Client, job: &mut Job) -> Result<
     }
 }
 
+/// Waits for a task of another kind than the given ones: one that a step began before it was told to go back. How it ends
+/// does not matter; nothing may be undone under its hands. Answers how long to wait, or nothing when there is none.
+pub(super) async fn outlast(
+    app: &App,
+    client: &Client,
+    job: &mut Job,
+    own: &[&str],
+) -> Result<Option<Duration>, Trouble> {
+    let Some(upid) = remembered(job) else { return Ok(None) };
+    if own.contains(&upid.worker_type()) {
+        return Ok(None);
+    }
+    match follow(app, client, job).await? {
+        Task::Running(pause) => Ok(Some(pause)),
+        Task::Ended(_) | Task::None => Ok(None),
+    }
+}
+
+fn remembered(job: &Job) -> Option<Upid> {
+    job.scratch.get(TASK).and_then(Value::as_str).and_then(|text| text.parse().ok())
+}
+
 /// How long Proxmox may not know a task that it has just started, in seconds.
 const UNKNOWN_TASK_SECONDS_MAX: i64 = 10;
 
@@ -168,7 +195,8 @@ fn forget(job: &mut Job) {
 }
 
 fn task_age(app: &App, job: &Job) -> i64 {
-    let since = job.scratch.get(TASK_SINCE).and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok());
+    let since =
+        job.scratch.get(TASK_SINCE).and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok());
     since.map_or(0, |since| (app.clock.machine_now() - since).num_milliseconds() / 1000)
 }
 

@@ -12,15 +12,17 @@ mod provision;
 mod reconcile;
 mod run;
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
-pub use estimate::{Estimate, estimate};
-pub use power::{Power, power, shut_down_for_credit, start_after_credit};
-pub use reconcile::{Reconciled, reconcile};
+pub use estimate::{Estimate, estimate, estimate_all};
 pub use machine::Progress;
+pub use power::{Power, is_for_credit, power, shut_down_for_credit, start_after_credit};
+pub use reconcile::{Reconciled, reconcile};
 pub use run::{complete, give_up, run_step, undo_step};
 
 use crate::app::App;
@@ -200,6 +202,8 @@ pub struct Made {
     pub power_state: PowerState,
     /// Whether it is off because the credit ran out.
     pub stopped_for_credit: bool,
+    /// Whether its cluster answers and lists it: only then it is metered.
+    pub seen: bool,
 }
 
 /// The machines of an organisation that exist on their clusters, in the order they were made.
@@ -208,6 +212,41 @@ pub struct Made {
 /// When PostgreSQL fails.
 pub async fn made(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Vec<Made>> {
     db::select_made(connection, organisation).await
+}
+
+/// How many machines an organisation has, and how many of them run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// All that are not gone.
+    pub all: i64,
+    /// Those that run.
+    pub running: i64,
+    /// Those that are off because the credit ran out, or are being shut down for that.
+    pub stopped_for_credit: i64,
+}
+
+/// Counts the machines of an organisation.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn count(app: &App, organisation: OrganisationId) -> Result<Counts> {
+    db::select_count(&app.pool, organisation).await
+}
+
+/// Which of these machines are not gone.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn existing(app: &App, ids: &[VmId]) -> Result<HashSet<VmId>> {
+    db::select_existing(&app.pool, ids).await
+}
+
+/// How many machines of an organisation were made with each key, by the key's line.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn count_by_key(app: &App, organisation: OrganisationId) -> Result<HashMap<String, i64>> {
+    db::select_count_by_key(&app.pool, organisation).await
 }
 
 /// How many machines are in which state, on the whole platform.

@@ -65,7 +65,11 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
     let found = find(app, organisation, vm).await?;
     if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
-        return Err(Error::conflict(format!("{} is busy: “{}” is not finished. Wait until it is.", found.name, job.kind.title())));
+        return Err(Error::conflict(format!(
+            "{} is busy: “{}” is not finished. Wait until it is.",
+            found.name,
+            job.kind.title()
+        )));
     }
     match (power, found.state) {
         (Power::Start, State::Stopped) => {
@@ -79,7 +83,12 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
         }
         (Power::Shutdown | Power::Stop | Power::Reboot, State::Running) => {}
         (Power::Start, State::Running) => return Err(Error::conflict(format!("{} is running already.", found.name))),
-        (Power::Shutdown | Power::Stop | Power::Reboot, State::Stopped) => return Err(Error::conflict(format!("{} is stopped.", found.name))),
+        (Power::Shutdown | Power::Stop, State::Stopped) => {
+            return Err(Error::conflict(format!("{} is stopped already.", found.name)));
+        }
+        (Power::Reboot, State::Stopped) => {
+            return Err(Error::conflict(format!("{} is stopped: start it instead.", found.name)));
+        }
         (_, State::Provisioning | State::Failed | State::Deleting | State::Deleted) => {
             return Err(Error::conflict(format!("{} is {}: this cannot be done.", found.name, found.state.name())));
         }
@@ -97,7 +106,11 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn shut_down_for_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId) -> Result<usize> {
+pub async fn shut_down_for_credit(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<usize> {
     let mut stopped = 0;
     for vm in made(&mut *connection, organisation).await? {
         if vm.power_state == catalog::PowerState::Running {
@@ -110,10 +123,16 @@ pub async fn shut_down_for_credit(app: &App, connection: &mut PgConnection, orga
 }
 
 /// Orders the shutdown of one machine for lack of credit.
-pub(super) async fn stop_for_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId, vm: VmId) -> Result<()> {
+pub(super) async fn stop_for_credit(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+) -> Result<()> {
     db::set_stopped_for_credit(&mut *connection, vm, Some(app.clock.now())).await?;
     let payload = Map::from_iter([(FOR_CREDIT.to_owned(), Value::Bool(true))]);
-    jobs::enqueue(app, connection, NewJob { kind: Kind::VmShutdown, organisation, vm, payload, requested_by: None }).await?;
+    jobs::enqueue(app, connection, NewJob { kind: Kind::VmShutdown, organisation, vm, payload, requested_by: None })
+        .await?;
     Ok(())
 }
 
@@ -121,16 +140,23 @@ pub(super) async fn stop_for_credit(app: &App, connection: &mut PgConnection, or
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn start_after_credit(app: &App, connection: &mut PgConnection, organisation: OrganisationId, vm: VmId) -> Result<()> {
+pub async fn start_after_credit(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+) -> Result<()> {
     db::set_stopped_for_credit(&mut *connection, vm, None).await?;
     let payload = Map::from_iter([(FOR_CREDIT.to_owned(), Value::Bool(true))]);
-    jobs::enqueue(app, &mut *connection, NewJob { kind: Kind::VmStart, organisation, vm, payload, requested_by: None }).await?;
+    jobs::enqueue(app, &mut *connection, NewJob { kind: Kind::VmStart, organisation, vm, payload, requested_by: None })
+        .await?;
     live::announce(connection, Some(organisation), "vms").await?;
     Ok(())
 }
 
 /// Whether the wallet asked for this job.
-pub(super) fn is_for_credit(job: &Job) -> bool {
+#[must_use]
+pub fn is_for_credit(job: &Job) -> bool {
     job.payload.get(FOR_CREDIT) == Some(&Value::Bool(true))
 }
 
@@ -141,7 +167,10 @@ pub(super) async fn shutdown(app: &App, job: &mut Job) -> Step {
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "the guest shuts down")),
         Task::Ended(TaskEnd::Failed(error)) if error.is_shutdown_ignored() => {
-            return Err(Trouble::Refused(format!("the guest did not shut down within {SHUTDOWN_SECONDS} s ({})", error.text())));
+            return Err(Trouble::Refused(format!(
+                "the guest did not shut down within {SHUTDOWN_SECONDS} s ({})",
+                error.text()
+            )));
         }
         Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
         Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}

@@ -91,7 +91,11 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
     let template = clusters::template(app, machine.row.cluster, machine.row.image)
         .await?
         .ok_or_else(|| Trouble::Refused("the image has no template on this cluster any more".into()))?;
-    let mut order = CloneVm::new(vmid).name(&machine.row.name).description(&identity::description(job.vm)).full(true).storage(&machine.row.storage);
+    let mut order = CloneVm::new(vmid)
+        .name(&machine.row.name)
+        .description(&identity::description(job.vm))
+        .full(true)
+        .storage(&machine.row.storage);
     if template.node != machine.row.node {
         order = order.target(&machine.row.node);
     }
@@ -146,7 +150,9 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
     }
     match machine.client.set_vm_config(&node, machine.vmid()?, &change).await {
         Ok(()) => Ok(Progress::Done),
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => Err(Trouble::Busy(refusal.to_string())),
+        Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => {
+            Err(Trouble::Busy(refusal.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }

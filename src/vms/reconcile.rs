@@ -61,8 +61,12 @@ async fn suspend(app: &App, cluster: ClusterId) -> Result<()> {
 }
 
 async fn compare(app: &App, cluster: ClusterId, look: &Look) -> Result<Reconciled> {
-    let guests: HashMap<u32, &Resource> =
-        look.resources.iter().filter(|resource| resource.kind == ResourceKind::Qemu).filter_map(|resource| Some((resource.vmid?, resource))).collect();
+    let guests: HashMap<u32, &Resource> = look
+        .resources
+        .iter()
+        .filter(|resource| resource.kind == ResourceKind::Qemu)
+        .filter_map(|resource| Some((resource.vmid?, resource)))
+        .collect();
     let mut done = Reconciled::default();
     for row in db::select_quiet(&app.pool, cluster).await? {
         done.seen += 1;
@@ -139,7 +143,12 @@ async fn missed(app: &App, row: &SeenRow, at: DateTime<Utc>) -> Result<bool> {
     Ok(missing)
 }
 
-async fn observed(connection: &mut PgConnection, row: &SeenRow, at: DateTime<Utc>, detail: serde_json::Value) -> Result<()> {
+async fn observed(
+    connection: &mut PgConnection,
+    row: &SeenRow,
+    at: DateTime<Utc>,
+    detail: serde_json::Value,
+) -> Result<()> {
     let subject = Subject::new("vm", row.id, &row.name);
     audit::record(connection, at, &Actor::system(), Some(row.organisation), Event::VmObserved, subject, detail).await
 }
@@ -148,7 +157,9 @@ async fn observed(connection: &mut PgConnection, row: &SeenRow, at: DateTime<Utc
 fn power_state(status: &str) -> Option<PowerState> {
     match status {
         "stopped" => Some(PowerState::Stopped),
-        "running" | "paused" | "prelaunch" | "suspended" | "io-error" | "internal-error" | "shutdown" => Some(PowerState::Running),
+        "running" | "paused" | "prelaunch" | "suspended" | "io-error" | "internal-error" | "shutdown" => {
+            Some(PowerState::Running)
+        }
         _ => None,
     }
 }

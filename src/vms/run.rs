@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::machine::{Progress, Step};
+use super::machine::{Machine, Progress, Step, outlast};
 use super::{State, db, delete, power, provision};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -40,6 +40,10 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
 /// # Errors
 /// What stands in the way, and whether waiting helps.
 pub async fn undo_step(app: &App, job: &mut Job) -> Step {
+    let machine = Machine::load(app, job.vm).await?;
+    if let Some(pause) = outlast(app, &machine.client, job, &["qmdestroy", "qmstop"]).await? {
+        return Ok(Progress::Wait(pause, "Proxmox finishes what it began"));
+    }
     match (job.kind, job.current().map(|step| step.name)) {
         (Kind::VmCreate, Some("clone")) => provision::undo_clone(app, job).await,
         (Kind::VmCreate, Some("lease")) => provision::undo_lease(app, job).await,
@@ -61,7 +65,16 @@ pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Re
             ledger::release_hold(&mut *connection, job.vm).await?;
             now_is(app, &mut *connection, &wallet, job, State::Running).await?;
             let system = Actor::system();
-            audit::record(&mut *connection, now, &system, Some(job.organisation), Event::VmProvisioned, subject, json!({})).await?;
+            audit::record(
+                &mut *connection,
+                now,
+                &system,
+                Some(job.organisation),
+                Event::VmProvisioned,
+                subject,
+                json!({}),
+            )
+            .await?;
         }
         Kind::VmStart => now_is(app, &mut *connection, &wallet, job, State::Running).await?,
         Kind::VmShutdown | Kind::VmStop => now_is(app, &mut *connection, &wallet, job, State::Stopped).await?,
@@ -71,7 +84,8 @@ pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Re
             gone(app, &mut *connection, job, State::Deleted, None).await?;
             runway::recompute(app, &mut *connection, job.organisation, now).await?;
             let system = Actor::system();
-            audit::record(&mut *connection, now, &system, Some(job.organisation), Event::VmDeleted, subject, json!({})).await?;
+            audit::record(&mut *connection, now, &system, Some(job.organisation), Event::VmDeleted, subject, json!({}))
+                .await?;
         }
     }
     live::announce(&mut *connection, Some(job.organisation), "vms").await?;
@@ -112,19 +126,39 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job, troubl
         // Undone to the last step: nothing of it is left.
         Kind::VmCreate if job.undoing => {
             ledger::lock_wallet(&mut *connection, job.organisation).await?;
-            let (state, status) = if job.cancel_requested { (State::Deleted, Status::Cancelled) } else { (State::Failed, Status::Failed) };
-            let reason = trouble.map_or_else(|| "It could not be made. Nothing was charged, and the operator has been told.".to_owned(), provision::customer_reason);
+            let (state, status) = if job.cancel_requested {
+                (State::Deleted, Status::Cancelled)
+            } else {
+                (State::Failed, Status::Failed)
+            };
+            let reason = trouble.map_or_else(
+                || "It could not be made. Nothing was charged, and the operator has been told.".to_owned(),
+                provision::customer_reason,
+            );
             gone(app, &mut *connection, job, state, (state == State::Failed).then_some(reason.as_str())).await?;
             let subject = Subject::new("vm", job.vm, &job.vm_name);
             let system = Actor::system();
             let event = if state == State::Failed { Event::VmFailed } else { Event::VmDeleted };
-            audit::record(&mut *connection, now, &system, Some(job.organisation), event, subject, json!({ "error": job.error })).await?;
+            audit::record(
+                &mut *connection,
+                now,
+                &system,
+                Some(job.organisation),
+                event,
+                subject,
+                json!({ "error": job.error }),
+            )
+            .await?;
             status
         }
         // What is left on the cluster is not known, or cannot be taken back: a person decides.
         Kind::VmCreate | Kind::VmDelete => Status::Parked,
         Kind::VmStart | Kind::VmShutdown | Kind::VmStop | Kind::VmReboot => {
-            if power::is_for_credit(job) { Status::Parked } else { Status::Failed }
+            if power::is_for_credit(job) {
+                Status::Parked
+            } else {
+                Status::Failed
+            }
         }
     };
     live::announce(&mut *connection, Some(job.organisation), "vms").await?;

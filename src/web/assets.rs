@@ -45,7 +45,10 @@ pub async fn serve(Path(name): Path<String>, uri: Uri, request: HeaderMap) -> Re
         Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     };
-    let tag = format!("\"{}\"", file.metadata.sha256_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>());
+    let tag = format!(
+        "\"{}\"",
+        file.metadata.sha256_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
     let versioned = uri.query().is_some_and(|query| query.starts_with("v="));
     let caching = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, caching), (ETAG, tag.as_str())];

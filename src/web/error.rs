@@ -1,8 +1,10 @@
 //! Errors as answers: a page for people, problem+json (RFC 9457) for programs. One table of statuses for both.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::extract::Request;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
@@ -55,11 +57,17 @@ impl IntoResponse for ApiError {
         log(&self.0);
         let status = status(&self.0);
         let title = status.canonical_reason().unwrap_or("Error");
-        let mut body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.0.to_string() });
+        let mut body =
+            json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.0.to_string() });
         match &self.0 {
             Error::Invalid(problems) => body["errors"] = json!(problems),
             Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
-            Error::NotFound(_) | Error::Unauthenticated(_) | Error::Forbidden(_) | Error::Conflict(_) | Error::Unavailable(_) | Error::Internal(_) => {}
+            Error::NotFound(_)
+            | Error::Unauthenticated(_)
+            | Error::Forbidden(_)
+            | Error::Conflict(_)
+            | Error::Unavailable(_)
+            | Error::Internal(_) => {}
         }
         problem(status, body)
     }
@@ -120,10 +128,49 @@ impl IntoResponse for PageError {
             }
             Self::Request(status, sentence) => pages::errors::page(status, Some(sentence)),
             Self::LoginFirst(next) => {
-                let login = format!("/login?next={}", percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC));
+                let login = format!(
+                    "/login?next={}",
+                    percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC)
+                );
                 Redirect::to(&login).into_response()
             }
             Self::LoggedOut => StatusCode::UNAUTHORIZED.into_response(),
         }
+    }
+}
+
+/// Gives a face to errors that come from below the handlers (a path that cannot be read, a wrong method, a body that is too
+/// large, time that ran out): problem+json in the API, a page elsewhere.
+pub async fn give_a_face(request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/api/");
+    let wants_page = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kinds| kinds.contains("text/html"));
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let has_face = kind.starts_with("application/problem+json") || kind.starts_with("text/html");
+    if !(status.is_client_error() || status.is_server_error()) || has_face {
+        return response;
+    }
+    if is_api {
+        let title = status.canonical_reason().unwrap_or("Error");
+        let body =
+            json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": plain_words(status) });
+        return problem(status, body);
+    }
+    if wants_page { pages::errors::page(status, None) } else { response }
+}
+
+fn plain_words(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "The path or the query could not be read.",
+        StatusCode::METHOD_NOT_ALLOWED => "This path does not know that method.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than is accepted here.",
+        StatusCode::SERVICE_UNAVAILABLE => "It took too long. Look at what is there before trying again.",
+        StatusCode::FORBIDDEN => "This was sent from another site.",
+        _ => "The request could not be answered.",
     }
 }

@@ -68,6 +68,11 @@ pub fn balance(amount: &Decimal, currency: &str) -> String {
     money(&cut, currency)
 }
 
+/// What is missing, raised to cents, never less than it is: who brings that much has enough.
+pub fn missing(amount: &Decimal, currency: &str) -> String {
+    money(&amount.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity), currency)
+}
+
 fn money_with_decimals(amount: &Decimal, currency: &str, decimals_min: usize) -> String {
     let shown = amount.round_dp(DECIMALS_MAX).normalize();
     let digits = shown.abs().to_string();
@@ -76,6 +81,11 @@ fn money_with_decimals(amount: &Decimal, currency: &str, decimals_min: usize) ->
     let symbol = currency_symbol(currency);
     let whole = part_thousands(whole);
     format!("{sign}{symbol}{whole}.{fraction:0<decimals_min$}")
+}
+
+/// A count or a size of the database as one that is shown; none of them is ever below zero.
+pub fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 /// A count with its thousands parted: `12,408`.
@@ -267,6 +277,13 @@ mod tests {
         assert_eq!(balance(&decimal("0.019999"), "EUR"), "€0.0199");
         assert_eq!(balance(&decimal("-0.501"), "EUR"), "−€0.51");
         assert_eq!(balance(&Decimal::ZERO, "EUR"), "€0.00");
+    }
+
+    #[test]
+    fn what_is_missing_is_never_shown_smaller_than_it_is() {
+        assert_eq!(missing(&decimal("0.925982"), "EUR"), "€0.93");
+        assert_eq!(missing(&decimal("0.000001"), "EUR"), "€0.01");
+        assert_eq!(missing(&decimal("5"), "EUR"), "€5.00");
     }
 
     #[test]

@@ -42,16 +42,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for CsrfForm<T> {
             let jar = CookieJar::from_headers(&parts.headers);
             jar.get(&cookie_name(app, ANONYMOUS_CSRF)).map(|cookie| cookie.value().to_owned())
         });
-        let bytes = Bytes::from_request(Request::from_parts(parts, body), app)
-            .await
-            .map_err(|rejection| PageError::Request(rejection.status(), "The form was too large or was cut off on the way.".into()))?;
+        let bytes = Bytes::from_request(Request::from_parts(parts, body), app).await.map_err(|rejection| {
+            PageError::Request(rejection.status(), "The form was too large or was cut off on the way.".into())
+        })?;
         let sent = serde_html_form::from_bytes::<Token>(&bytes).map(|token| token.csrf).unwrap_or_default();
         if !expected.is_some_and(|expected| !expected.is_empty() && same(expected.as_bytes(), sent.as_bytes())) {
-            let sentence = "This form is too old, or did not come from this site. Go back, reload the page and try again.";
+            let sentence =
+                "This form is too old, or did not come from this site. Go back, reload the page and try again.";
             return Err(Error::Forbidden(sentence).into());
         }
         serde_html_form::from_bytes(&bytes).map(Self).map_err(|_| {
-            PageError::Request(StatusCode::BAD_REQUEST, "The form could not be read. Go back, reload the page and try again.".into())
+            PageError::Request(
+                StatusCode::BAD_REQUEST,
+                "The form could not be read. Go back, reload the page and try again.".into(),
+            )
         })
     }
 }

@@ -20,13 +20,18 @@ const KEEP_ALIVE_SECONDS: u64 = 15;
 const STREAM_MINUTES_MAX: u64 = 30;
 
 /// The stream of changes.
-pub async fn changes(State(app): State<Arc<App>>, customer: Customer) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub async fn changes(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let organisation = customer.organisation();
     let is_staff = customer.session.user.platform_role.is_some();
     let changes = BroadcastStream::new(app.hub.subscribe())
         // Who lags behind is cut off: the browser comes back and looks at everything again.
         .take_while(|change| std::future::ready(change.is_ok()))
-        .filter_map(move |change| std::future::ready(change.ok().filter(|change| may_hear(change, organisation, is_staff))))
+        .filter_map(move |change| {
+            std::future::ready(change.ok().filter(|change| may_hear(change, organisation, is_staff)))
+        })
         .map(|change| Ok(Event::default().event("changed").data(change.topic)))
         .take_until(tokio::time::sleep(Duration::from_secs(STREAM_MINUTES_MAX * 60)));
     Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_SECONDS)))

@@ -3,8 +3,8 @@
 pub mod api;
 mod assets;
 mod error;
-mod forms;
 pub mod format;
+mod forms;
 mod live;
 pub mod pages;
 mod request;
@@ -27,7 +27,11 @@ use crate::app::App;
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     // Without this an answer written in several pieces waits for the other side's delayed acknowledgement.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -49,15 +49,27 @@ pub struct Origin {
 impl Origin {
     pub(super) fn of(parts: &Parts) -> Self {
         Self {
-            address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_string()),
+            address: parts
+                .extensions
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|ConnectInfo(address)| address.ip().to_string()),
             request_id: CURRENT_ID.try_with(String::clone).ok(),
-            user_agent: parts.headers.get(axum::http::header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned),
+            user_agent: parts
+                .headers
+                .get(axum::http::header::USER_AGENT)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
         }
     }
 
     /// Somebody who is not known yet.
     pub fn stranger(&self) -> Actor {
-        Actor { user: None, name: "somebody".into(), address: self.address.clone(), request_id: self.request_id.clone() }
+        Actor {
+            user: None,
+            name: "somebody".into(),
+            address: self.address.clone(),
+            request_id: self.request_id.clone(),
+        }
     }
 
     /// A known person.

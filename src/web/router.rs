@@ -16,7 +16,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use super::{api, assets, live, pages, request};
+use super::{api, assets, error, live, pages, request};
 use crate::app::App;
 
 /// The largest body of any request: forms and JSON are far smaller.
@@ -37,7 +37,10 @@ pub fn router(app: Arc<App>) -> Router {
         .nest("/api/v1", api_v1())
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(ANSWER_SECONDS_MAX)));
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Duration::from_secs(ANSWER_SECONDS_MAX),
+        ));
     let not_for_streams = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::new("text/event-stream"));
     Router::new()
         .merge(timed)
@@ -47,6 +50,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(refuse_other_sites))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn(error::give_a_face))
         .layer(CompressionLayer::new().compress_when(not_for_streams))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

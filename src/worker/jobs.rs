@@ -29,7 +29,8 @@ pub async fn run_jobs(app: Arc<App>) {
     loop {
         while running.try_join_next().is_some() {}
         let free = slots.available_permits();
-        let claimed = if free == 0 { Ok(Vec::new()) } else { jobs::claim(&app, i64::try_from(free).unwrap_or(1)).await };
+        let claimed =
+            if free == 0 { Ok(Vec::new()) } else { jobs::claim(&app, i64::try_from(free).unwrap_or(1)).await };
         let sleep = match claimed {
             Err(error) => {
                 tracing::error!(?error, "claiming jobs failed");
@@ -59,7 +60,9 @@ pub async fn run_jobs(app: Arc<App>) {
 async fn until_next(app: &App) -> Duration {
     let most = Duration::from_secs(SLEEP_SECONDS_MAX);
     match jobs::next_due(app).await {
-        Ok(Some(at)) => (at - app.clock.machine_now()).to_std().unwrap_or(Duration::ZERO).clamp(Duration::from_millis(5), most),
+        Ok(Some(at)) => {
+            (at - app.clock.machine_now()).to_std().unwrap_or(Duration::ZERO).clamp(Duration::from_millis(5), most)
+        }
         Ok(None) => most,
         Err(error) => {
             tracing::error!(?error, "looking for the next job failed");
@@ -120,7 +123,8 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
             go_back(app, &mut job, "Somebody asked to undo it.").await?;
         }
         let Some(step) = job.current() else { return finish(app, &job).await };
-        let outcome = if job.undoing { vms::undo_step(app, &mut job).await } else { vms::run_step(app, &mut job).await };
+        let outcome =
+            if job.undoing { vms::undo_step(app, &mut job).await } else { vms::run_step(app, &mut job).await };
         fault::point(&format!("{}.{}.done", job.kind.name(), step.name));
         match outcome {
             Ok(Progress::Done) => {
@@ -173,7 +177,7 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
     match trouble {
         // Nothing is lost while a cluster is away: the job says so and waits as long as it takes.
         Trouble::Away(_) => {
-            job.waiting_for = Some("the cluster does not answer".into());
+            job.waiting_for = Some(jobs::CLUSTER_AWAY.into());
             jobs::release(app, job, jobs::pause(job.attempts)).await?;
             Ok(false)
         }
@@ -226,7 +230,8 @@ async fn end_undone(app: &App, job: &Job) -> Result<()> {
 async fn give_up(app: &App, job: &Job, trouble: &Trouble) -> Result<()> {
     // An undo that is stuck has left something behind: a person must look.
     let mut transaction = app.pool.begin().await?;
-    let status = if job.undoing { Status::Parked } else { vms::give_up(app, &mut transaction, job, Some(trouble)).await? };
+    let status =
+        if job.undoing { Status::Parked } else { vms::give_up(app, &mut transaction, job, Some(trouble)).await? };
     if jobs::finish(app, &mut transaction, job, status).await? {
         transaction.commit().await?;
     }

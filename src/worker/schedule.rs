@@ -71,7 +71,9 @@ pub async fn look_at_clusters(app: &App) {
     };
     for cluster in known {
         match vms::reconcile(app, cluster.id).await {
-            Ok(done) if done.changed > 0 => tracing::info!(cluster = cluster.name, changed = done.changed, "VMs were not as believed"),
+            Ok(done) if done.changed > 0 => {
+                tracing::info!(cluster = cluster.name, changed = done.changed, "VMs were not as believed")
+            }
             Ok(_) => {}
             Err(trouble) => tracing::warn!(cluster = cluster.name, %trouble, "the cluster did not answer"),
         }

@@ -42,11 +42,18 @@ impl Folder {
     pub fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
         let path = path.map_or_else(default_path, Ok)?;
         if !path.exists() {
-            std::fs::create_dir_all(&path).with_context(|| format!("{} cannot be made: choose another folder with --data", path.display()))?;
+            std::fs::create_dir_all(&path)
+                .with_context(|| format!("{} cannot be made: choose another folder with --data", path.display()))?;
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700))?;
         }
         let path = path.canonicalize()?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock")).with_context(|| format!("{} cannot be used: choose another folder with --data", path.display()))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(|| format!("{} cannot be used: choose another folder with --data", path.display()))?;
         if lock.try_lock().is_err() {
             bail!("another demo is using {}: stop it first, or choose another folder with --data", path.display());
         }
@@ -60,13 +67,21 @@ impl Folder {
     /// Everything that is logged goes into a file: the terminal is for people.
     pub fn log_into_file(&self) -> anyhow::Result<()> {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(self.path.join("log"))?;
-        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
         // Set before only in tests, which have a log of their own.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file)).try_init();
+        let _ =
+            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file)).try_init();
         Ok(())
     }
 
-    pub fn write_demo_json(&self, address: SocketAddr, secrets: &Secrets, simulator: &Simulator, database_url: &str) -> anyhow::Result<()> {
+    pub fn write_demo_json(
+        &self,
+        address: SocketAddr,
+        secrets: &Secrets,
+        simulator: &Simulator,
+        database_url: &str,
+    ) -> anyhow::Result<()> {
         let content = json!({
             "url": format!("http://{address}"),
             "admin": { "email": ADMIN_EMAIL, "password": secrets.admin_password.expose_secret() },
@@ -101,7 +116,10 @@ impl Folder {
             return Ok(None);
         }
         let text = std::fs::read_to_string(&path)?;
-        Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} is damaged: remove the folder to begin anew", path.display()))?))
+        Ok(Some(
+            serde_json::from_str(&text)
+                .with_context(|| format!("{} is damaged: remove the folder to begin anew", path.display()))?,
+        ))
     }
 
     fn save(&self, name: &str, content: &[u8]) {
@@ -153,7 +171,8 @@ impl Secrets {
     pub fn load_or_make(folder: &Folder) -> anyhow::Result<Self> {
         let path = folder.path.join("secrets.json");
         let stored = if path.exists() {
-            serde_json::from_str(&std::fs::read_to_string(&path)?).with_context(|| format!("{} is damaged: remove the folder to begin anew", path.display()))?
+            serde_json::from_str(&std::fs::read_to_string(&path)?)
+                .with_context(|| format!("{} is damaged: remove the folder to begin anew", path.display()))?
         } else {
             let mut token_key = [0_u8; 32];
             rand::rng().fill_bytes(&mut token_key);
@@ -182,7 +201,8 @@ impl Secrets {
             time_zone: chrono_tz::UTC,
             sign_up_credit: CUSTOMER_CREDIT.parse::<Money>()?,
             registration_open: true,
-            credit_contact: "In this demo the admin adds credit: log in as admin, open Customers and choose yours.".into(),
+            credit_contact: "In this demo the admin adds credit: log in as admin, open Customers and choose yours."
+                .into(),
             vault: Vault::from_keys(&self.secret_key)?,
             token_key: self.token_key.clone(),
             demo: true,

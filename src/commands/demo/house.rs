@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use chrono::Utc;
 use proxmox_simulator::{Identity, Options, Simulator, Timing};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -32,10 +31,17 @@ const NODE_CORES: u32 = 64;
 
 /// Opens the database, making it the first time.
 pub(super) async fn open_database(server: &PrivateServer, connections_max: u32) -> anyhow::Result<PgPool> {
-    let mut connection = PgConnection::connect(&server.url("postgres")).await.context("while connecting to the private PostgreSQL")?;
-    let known = sqlx::query_scalar!(r#"select exists (select 1 from pg_database where datname = $1) as "known!""#, DATABASE).fetch_one(&mut connection).await?;
+    let mut connection =
+        PgConnection::connect(&server.url("postgres")).await.context("while connecting to the private PostgreSQL")?;
+    let known =
+        sqlx::query_scalar!(r#"select exists (select 1 from pg_database where datname = $1) as "known!""#, DATABASE)
+            .fetch_one(&mut connection)
+            .await?;
     if !known {
-        sqlx::query("create database uni_manager").execute(&mut connection).await.context("while making the database")?;
+        sqlx::query("create database uni_manager")
+            .execute(&mut connection)
+            .await
+            .context("while making the database")?;
     }
     connection.close().await?;
     database::connect(&server.url(DATABASE), connections_max).await
@@ -70,7 +76,7 @@ pub(super) fn start_simulator(folder: &Folder, listen: SocketAddr) -> anyhow::Re
 /// The clock of the books: no time passes while the demo is off, and it never goes back behind what was charged.
 pub(super) async fn clock(folder: &Folder, pool: &PgPool, speed: u32) -> anyhow::Result<Clock> {
     let charged = sqlx::query_scalar!("select max(charged_through) from wallets").fetch_one(pool).await?;
-    let origin = folder.saved_clock().max(charged).unwrap_or_else(Utc::now);
+    let origin = folder.saved_clock().max(charged).unwrap_or_else(|| Clock::System.now());
     Ok(Clock::scaled(origin, speed))
 }
 
@@ -87,7 +93,8 @@ pub(super) async fn furnish(app: &App, simulator: &Simulator, secrets: &Secrets)
             let _ = crate::vms::reconcile(app, cluster.id).await;
         }
         None => {
-            let (token_id, token_secret) = simulator.token().split_once('=').context("the simulator's token has no secret")?;
+            let (token_id, token_secret) =
+                simulator.token().split_once('=').context("the simulator's token has no secret")?;
             let new = NewCluster {
                 name: CLUSTER.into(),
                 location: Some(examples.location),
@@ -126,7 +133,8 @@ fn unless_known<T>(outcome: Result<T, Error>) -> anyhow::Result<()> {
 fn said(error: Error) -> anyhow::Error {
     match error {
         Error::Invalid(problems) => {
-            let problems: Vec<_> = problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.problem)).collect();
+            let problems: Vec<_> =
+                problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.problem)).collect();
             anyhow::anyhow!("{}", problems.join("; "))
         }
         other => other.into(),

@@ -75,7 +75,9 @@ impl Demo {
 
         screen::progress("Starting PostgreSQL");
         let options = Options { directory: folder.path().to_owned(), durable: true, connections_max: CONNECTIONS_MAX };
-        let server = tokio::task::spawn_blocking(move || PrivateServer::start(&options)).await.context("while starting PostgreSQL")??;
+        let server = tokio::task::spawn_blocking(move || PrivateServer::start(&options))
+            .await
+            .context("while starting PostgreSQL")??;
         let pool = house::open_database(&server, POOL_CONNECTIONS).await?;
         screen::progress("Applying migrations");
         database::migrate(&pool).await?;

@@ -63,13 +63,21 @@ pub async fn clusters(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<J
 }
 
 /// `POST /admin/clusters`
-pub async fn add_cluster(State(app): State<Arc<App>>, staff: ApiStaff, ApiJson(new): ApiJson<NewCluster>) -> Result<(StatusCode, Json<Cluster>), ApiError> {
+pub async fn add_cluster(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    ApiJson(new): ApiJson<NewCluster>,
+) -> Result<(StatusCode, Json<Cluster>), ApiError> {
     let id = clusters::add(&app, &new, &staff.actor).await?;
     Ok((StatusCode::CREATED, Json(clusters::find(&app, id).await?)))
 }
 
 /// `POST /admin/clusters/{id}/test`
-pub async fn test_cluster(State(app): State<Arc<App>>, _staff: ApiStaff, Path(id): Path<ClusterId>) -> Result<Json<TestReport>, ApiError> {
+pub async fn test_cluster(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Path(id): Path<ClusterId>,
+) -> Result<Json<TestReport>, ApiError> {
     Ok(Json(clusters::test_again(&app, id).await?))
 }
 
@@ -85,7 +93,11 @@ pub struct AdminJob {
 }
 
 /// `GET /admin/jobs`
-pub async fn list_jobs(State(app): State<Arc<App>>, _staff: ApiStaff, Query(page): Query<Page>) -> Result<Json<List<AdminJob>>, ApiError> {
+pub async fn list_jobs(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Query(page): Query<Page>,
+) -> Result<Json<List<AdminJob>>, ApiError> {
     let limit = page.limit(jobs::PAGE_MAX);
     let filter = jobs::Filter { after: page.after(), ..jobs::Filter::default() };
     let found = jobs::list(&app, &filter, limit + 1).await?;
@@ -93,18 +105,31 @@ pub async fn list_jobs(State(app): State<Arc<App>>, _staff: ApiStaff, Query(page
         found,
         limit,
         |job| job.id.uuid(),
-        |job| AdminJob { organisation: job.organisation, attempts: job.attempts, words: job.error.clone(), job: job.into() },
+        |job| AdminJob {
+            organisation: job.organisation,
+            attempts: job.attempts,
+            words: job.error.clone(),
+            job: job.into(),
+        },
     )))
 }
 
 /// `POST /admin/jobs/{id}/retry`
-pub async fn retry_job(State(app): State<Arc<App>>, staff: ApiStaff, Path(id): Path<JobId>) -> Result<StatusCode, ApiError> {
+pub async fn retry_job(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<JobId>,
+) -> Result<StatusCode, ApiError> {
     jobs::retry(&app, id, &staff.actor).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// `GET /admin/audit-events`
-pub async fn audit_events(State(app): State<Arc<App>>, _staff: ApiStaff, Query(page): Query<Page>) -> Result<Json<List<AuditEvent>>, ApiError> {
+pub async fn audit_events(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Query(page): Query<Page>,
+) -> Result<Json<List<AuditEvent>>, ApiError> {
     let limit = page.limit(AUDIT_EVENTS_MAX);
     let filter = audit::Filter { after: page.after(), ..audit::Filter::default() };
     let found = audit::list(&app, &filter, limit + 1).await?;

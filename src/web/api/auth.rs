@@ -49,25 +49,40 @@ pub struct RefreshToken {
 }
 
 /// `POST /auth/register`
-pub async fn register(State(app): State<Arc<App>>, origin: Origin, ApiJson(new): ApiJson<NewUser>) -> Result<(StatusCode, Json<Tokens>), ApiError> {
+pub async fn register(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    ApiJson(new): ApiJson<NewUser>,
+) -> Result<(StatusCode, Json<Tokens>), ApiError> {
     let (user, _) = users::register(&app, new, origin.stranger()).await?;
     Ok((StatusCode::CREATED, Json(sessions::issue(&app, &user).await?)))
 }
 
 /// `POST /auth/login`
-pub async fn login(State(app): State<Arc<App>>, origin: Origin, ApiJson(credentials): ApiJson<Credentials>) -> Result<Json<Tokens>, ApiError> {
+pub async fn login(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    ApiJson(credentials): ApiJson<Credentials>,
+) -> Result<Json<Tokens>, ApiError> {
     let user = users::authenticate(&app, &credentials.email, credentials.password, origin.stranger()).await?;
     Ok(Json(sessions::issue(&app, &user).await?))
 }
 
 /// `POST /auth/refresh`
-pub async fn refresh(State(app): State<Arc<App>>, origin: Origin, ApiJson(token): ApiJson<RefreshToken>) -> Result<Json<Tokens>, ApiError> {
+pub async fn refresh(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    ApiJson(token): ApiJson<RefreshToken>,
+) -> Result<Json<Tokens>, ApiError> {
     use secrecy::ExposeSecret;
     Ok(Json(sessions::refresh(&app, token.refresh_token.expose_secret(), origin.stranger()).await?))
 }
 
 /// `POST /auth/logout`
-pub async fn logout(State(app): State<Arc<App>>, ApiJson(token): ApiJson<RefreshToken>) -> Result<StatusCode, ApiError> {
+pub async fn logout(
+    State(app): State<Arc<App>>,
+    ApiJson(token): ApiJson<RefreshToken>,
+) -> Result<StatusCode, ApiError> {
     use secrecy::ExposeSecret;
     sessions::revoke(&app, token.refresh_token.expose_secret()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -81,6 +96,10 @@ pub async fn me(caller: ApiCaller) -> Json<Me> {
         email: caller.user.email,
         name: caller.user.name,
         platform_role: caller.user.platform_role,
-        organisation: OrganisationBrief { id: caller.organisation.id, number: caller.organisation.number, name: caller.organisation.name },
+        organisation: OrganisationBrief {
+            id: caller.organisation.id,
+            number: caller.organisation.number,
+            name: caller.organisation.name,
+        },
     })
 }

@@ -32,8 +32,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
             // Read, but not of the form that is expected: axum says 422, and so does RFC 9110.
-            Err(JsonRejection::JsonDataError(error)) => Err(Unreadable(StatusCode::UNPROCESSABLE_ENTITY, error.body_text())),
-            Err(JsonRejection::MissingJsonContentType(error)) => Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text())),
+            Err(JsonRejection::JsonDataError(error)) => {
+                Err(Unreadable(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))
+            }
+            Err(JsonRejection::MissingJsonContentType(error)) => {
+                Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text()))
+            }
             Err(other) => Err(Unreadable(other.status(), other.body_text())),
         }
     }

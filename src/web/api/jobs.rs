@@ -36,6 +36,12 @@ pub struct JobView {
     error: Option<&'static str>,
 }
 
+/// Between two steps a job is put back for a moment; for who watches it, it is running all the while.
+fn shown_status(job: &Job) -> Status {
+    let begun = job.step > 0 || job.attempts > 0 || job.waiting_for.is_some();
+    if job.status == Status::Pending && begun { Status::Running } else { job.status }
+}
+
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         let error = match job.status {
@@ -48,7 +54,7 @@ impl From<Job> for JobView {
             number: job.number,
             kind: job.kind.name(),
             vm: job.vm,
-            status: job.status,
+            status: shown_status(&job),
             step: if job.status.is_over() { None } else { job.current().map(|step| step.name) },
             progress: job.progress(),
             waiting_for: job.waiting_for.filter(|_| !job.status.is_over()),
@@ -61,7 +67,11 @@ impl From<Job> for JobView {
 }
 
 /// `GET /jobs`
-pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Query<Page>) -> Result<Json<List<JobView>>, ApiError> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(page): Query<Page>,
+) -> Result<Json<List<JobView>>, ApiError> {
     let limit = page.limit(jobs::PAGE_MAX);
     let filter = Filter { organisation: Some(caller.organisation.id), after: page.after(), ..Filter::default() };
     let found = jobs::list(&app, &filter, limit + 1).await?;
@@ -69,20 +79,35 @@ pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Q
 }
 
 /// `GET /jobs/{id}`
-pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<JobId>) -> Result<Json<JobView>, ApiError> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<JobId>,
+) -> Result<Json<JobView>, ApiError> {
     Ok(Json(jobs::find(&app, Some(caller.organisation.id), id).await?.into()))
 }
 
 /// `GET /jobs/{id}/log`: the steps that are done. What Proxmox said is for operators.
-pub async fn log(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<JobId>) -> Result<Json<List<LogLine>>, ApiError> {
+pub async fn log(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<JobId>,
+) -> Result<Json<List<LogLine>>, ApiError> {
     let job = jobs::find(&app, Some(caller.organisation.id), id).await?;
     let lines = jobs::log_of(&app, job.id).await?;
-    let items = lines.into_iter().filter(|line| line.message.starts_with("Done: ") || line.message.starts_with("Undone: ")).collect();
+    let items = lines
+        .into_iter()
+        .filter(|line| line.message.starts_with("Done: ") || line.message.starts_with("Undone: "))
+        .collect();
     Ok(Json(List { items, next: None }))
 }
 
 /// `DELETE /jobs/{id}`: undoes what can be undone.
-pub async fn cancel(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<JobId>) -> Result<(StatusCode, Json<JobView>), ApiError> {
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<JobId>,
+) -> Result<(StatusCode, Json<JobView>), ApiError> {
     jobs::cancel(&app, Some(caller.organisation.id), id, &caller.actor).await?;
     let job = jobs::find(&app, Some(caller.organisation.id), id).await?;
     Ok((StatusCode::ACCEPTED, Json(job.into())))

@@ -20,13 +20,28 @@ pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json
 }
 
 /// `POST /ssh-keys`
-pub async fn add(State(app): State<Arc<App>>, caller: ApiCaller, ApiJson(new): ApiJson<NewKey>) -> Result<(StatusCode, Json<SshKey>), ApiError> {
-    let key = ssh_keys::add(&app, caller.organisation.id, &new.name, &new.public_key, &caller.actor).await?;
+pub async fn add(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    ApiJson(new): ApiJson<NewKey>,
+) -> Result<(StatusCode, Json<SshKey>), ApiError> {
+    let key = ssh_keys::add(
+        &app,
+        caller.organisation.id,
+        ("name", &new.name),
+        ("public_key", &new.public_key),
+        &caller.actor,
+    )
+    .await?;
     Ok((StatusCode::CREATED, Json(key)))
 }
 
 /// `DELETE /ssh-keys/{id}`
-pub async fn remove(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<SshKeyId>) -> Result<StatusCode, ApiError> {
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<SshKeyId>,
+) -> Result<StatusCode, ApiError> {
     ssh_keys::remove(&app, caller.organisation.id, id, &caller.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -126,14 +126,22 @@ pub struct EstimateRequest {
 }
 
 /// `GET /vms`
-pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Query<Page>) -> Result<Json<List<VmView>>, ApiError> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(page): Query<Page>,
+) -> Result<Json<List<VmView>>, ApiError> {
     let limit = page.limit(vms::PAGE_MAX);
     let found = vms::list(&app, caller.organisation.id, page.after(), limit + 1).await?;
     Ok(Json(List::of(found, limit, |vm| vm.id.uuid(), VmView::from)))
 }
 
 /// `GET /vms/{id}`
-pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Json<VmView>, ApiError> {
+pub async fn show(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Json<VmView>, ApiError> {
     Ok(Json(vms::find(&app, caller.organisation.id, id).await?.into()))
 }
 
@@ -156,12 +164,20 @@ pub async fn create(
 }
 
 /// `POST /estimate`
-pub async fn estimate(State(app): State<Arc<App>>, caller: ApiCaller, ApiJson(request): ApiJson<EstimateRequest>) -> Result<Json<EstimateView>, ApiError> {
+pub async fn estimate(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    ApiJson(request): ApiJson<EstimateRequest>,
+) -> Result<Json<EstimateView>, ApiError> {
     Ok(Json(vms::estimate(&app, caller.organisation.id, request.plan).await?.into()))
 }
 
 /// `DELETE /vms/{id}`
-pub async fn delete(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Response, ApiError> {
     let organisation = caller.organisation.id;
     match vms::delete(&app, organisation, id, &caller.actor).await? {
         Some(job) => accepted(&app, organisation, id, Some(job)).await,
@@ -175,7 +191,11 @@ pub async fn start(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Pat
 }
 
 /// `POST /vms/{id}/shutdown`
-pub async fn shutdown(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+pub async fn shutdown(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Response, ApiError> {
     power(&app, &caller, id, Power::Shutdown).await
 }
 
@@ -185,7 +205,11 @@ pub async fn stop(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path
 }
 
 /// `POST /vms/{id}/reboot`
-pub async fn reboot(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+pub async fn reboot(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Response, ApiError> {
     power(&app, &caller, id, Power::Reboot).await
 }
 

@@ -106,14 +106,22 @@ pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json
 }
 
 /// `GET /transfers`
-pub async fn transfers(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Query<Page>) -> Result<Json<List<TransferView>>, ApiError> {
+pub async fn transfers(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(page): Query<Page>,
+) -> Result<Json<List<TransferView>>, ApiError> {
     let limit = page.limit(ledger::PAGE_MAX);
     let found = ledger::transfers(&app, caller.organisation.id, page.after(), limit + 1).await?;
     Ok(Json(List::of(found, limit, |transfer| transfer.id.uuid(), TransferView::from)))
 }
 
 /// `GET /charges`: the latest.
-pub async fn charges(State(app): State<Arc<App>>, caller: ApiCaller, Query(page): Query<Page>) -> Result<Json<List<ChargeView>>, ApiError> {
+pub async fn charges(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(page): Query<Page>,
+) -> Result<Json<List<ChargeView>>, ApiError> {
     let charges = metering::latest_charges(&app, caller.organisation.id, None, page.limit(CHARGES_MAX)).await?;
     Ok(Json(List { items: charges.into_iter().map(ChargeView::from).collect(), next: None }))
 }

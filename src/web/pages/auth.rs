@@ -49,22 +49,40 @@ pub async fn home(State(app): State<Arc<App>>, parts: Parts) -> Result<Response,
 }
 
 /// `GET /login`
-pub async fn show_login(State(app): State<Arc<App>>, notice: Notice, Query(query): Query<Next>, parts: Parts) -> Result<Response, PageError> {
+pub async fn show_login(
+    State(app): State<Arc<App>>,
+    notice: Notice,
+    Query(query): Query<Next>,
+    parts: Parts,
+) -> Result<Response, PageError> {
     if session_of(&parts, &app).await?.is_some() {
         return Ok(Redirect::to(own_path(&query.next)).into_response());
     }
     Ok(login_page(&app, &notice, &parts, String::new(), query.next, FormErrors::none()))
 }
 
-fn login_page(app: &Arc<App>, notice: &Notice, parts: &Parts, email: String, next: String, errors: FormErrors) -> Response {
+fn login_page(
+    app: &Arc<App>,
+    notice: &Notice,
+    parts: &Parts,
+    email: String,
+    next: String,
+    errors: FormErrors,
+) -> Response {
     let (csrf, new) = anonymous_csrf(app, parts);
     let frame = bare(app, "Log in", notice);
-    let page = LoginPage { frame, csrf: csrf.clone(), email, next, errors, may_register: app.settings.registration_open };
+    let page =
+        LoginPage { frame, csrf: csrf.clone(), email, next, errors, may_register: app.settings.registration_open };
     with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
 }
 
 /// `POST /login`
-pub async fn login(State(app): State<Arc<App>>, origin: Origin, parts: Parts, CsrfForm(form): CsrfForm<Login>) -> Result<Response, PageError> {
+pub async fn login(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    parts: Parts,
+    CsrfForm(form): CsrfForm<Login>,
+) -> Result<Response, PageError> {
     match users::authenticate(&app, &form.email, form.password, origin.stranger()).await {
         Ok(user) => enter(&app, &user, &origin, own_path(&form.next)).await,
         Err(error) => {
@@ -81,14 +99,23 @@ pub async fn show_register(State(app): State<Arc<App>>, notice: Notice, parts: P
         return Ok(Redirect::to("/vms").into_response());
     }
     if !app.settings.registration_open {
-        return Err(PageError::Request(StatusCode::FORBIDDEN, "Registration is closed. Ask the operator for an account.".into()));
+        return Err(PageError::Request(
+            StatusCode::FORBIDDEN,
+            "Registration is closed. Ask the operator for an account.".into(),
+        ));
     }
     Ok(register_page(&app, &notice, &parts, (String::new(), String::new(), String::new()), FormErrors::none()))
 }
 
 type Typed = (String, String, String);
 
-fn register_page(app: &Arc<App>, notice: &Notice, parts: &Parts, (name, email, organisation): Typed, errors: FormErrors) -> Response {
+fn register_page(
+    app: &Arc<App>,
+    notice: &Notice,
+    parts: &Parts,
+    (name, email, organisation): Typed,
+    errors: FormErrors,
+) -> Response {
     let (csrf, new) = anonymous_csrf(app, parts);
     let page = RegisterPage {
         frame: bare(app, "Register", notice),
@@ -105,7 +132,12 @@ fn register_page(app: &Arc<App>, notice: &Notice, parts: &Parts, (name, email, o
 }
 
 /// `POST /register`
-pub async fn register(State(app): State<Arc<App>>, origin: Origin, parts: Parts, CsrfForm(form): CsrfForm<NewUser>) -> Result<Response, PageError> {
+pub async fn register(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    parts: Parts,
+    CsrfForm(form): CsrfForm<NewUser>,
+) -> Result<Response, PageError> {
     let typed = (form.name.clone(), form.email.clone(), form.organisation.clone());
     match users::register(&app, form, origin.stranger()).await {
         Ok((user, _)) => enter(&app, &user, &origin, "/vms").await,
@@ -118,7 +150,11 @@ pub async fn register(State(app): State<Arc<App>>, origin: Origin, parts: Parts,
 }
 
 /// `POST /logout`
-pub async fn logout(State(app): State<Arc<App>>, customer: Customer, _form: CsrfForm<Nothing>) -> Result<Response, PageError> {
+pub async fn logout(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    _form: CsrfForm<Nothing>,
+) -> Result<Response, PageError> {
     sessions::end(&app, &customer.session, &customer.actor).await?;
     let mut response = Redirect::to("/login").into_response();
     let mut gone = cookie(&app, "session", String::new());

@@ -22,7 +22,8 @@ use crate::web::format::{self, Lasts};
 use crate::web::session::{Customer, Staff, cookie, cookie_name};
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{
-    AdminFrame, AdminSection, AssetVersion, BareFrame, ClockView, Flash, FlashKind, PortalFrame, Section, WalletLevel, WalletView,
+    AdminFrame, AdminSection, AssetVersion, BareFrame, ClockView, Flash, FlashKind, PortalFrame, Section, WalletLevel,
+    WalletView,
 };
 
 /// From how much before the end the wallet is shown in orange.
@@ -106,7 +107,13 @@ pub fn render_with(app: &App, notice: &Notice, template: &impl Template) -> Resp
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn portal(app: &App, customer: &Customer, title: impl Into<String>, active: Section, notice: &Notice) -> Result<PortalFrame> {
+pub async fn portal(
+    app: &App,
+    customer: &Customer,
+    title: impl Into<String>,
+    active: Section,
+    notice: &Notice,
+) -> Result<PortalFrame> {
     let wallet = ledger::wallet(app, customer.organisation()).await?;
     let user = &customer.session.user;
     Ok(PortalFrame {
@@ -126,7 +133,14 @@ pub async fn portal(app: &App, customer: &Customer, title: impl Into<String>, ac
 }
 
 /// The frame of a page of the admin panel.
-pub fn admin(app: &App, staff: &Staff, title: impl Into<String>, active: AdminSection, exceptions: u64, notice: &Notice) -> AdminFrame {
+pub fn admin(
+    app: &App,
+    staff: &Staff,
+    title: impl Into<String>,
+    active: AdminSection,
+    exceptions: u64,
+    notice: &Notice,
+) -> AdminFrame {
     let user = &staff.session.user;
     AdminFrame {
         title: title.into(),
@@ -144,7 +158,12 @@ pub fn admin(app: &App, staff: &Staff, title: impl Into<String>, active: AdminSe
 
 /// The frame of a page for somebody who is not logged in.
 pub fn bare(app: &App, title: impl Into<String>, notice: &Notice) -> BareFrame {
-    BareFrame { title: title.into(), assets: AssetVersion(assets::version()), flash: notice.0.clone(), demo_clock: demo_clock(app) }
+    BareFrame {
+        title: title.into(),
+        assets: AssetVersion(assets::version()),
+        flash: notice.0.clone(),
+        demo_clock: demo_clock(app),
+    }
 }
 
 fn demo_clock(app: &App) -> Option<ClockView> {

@@ -48,6 +48,13 @@ pub struct ClusterRow {
     pub looked_at: Option<DateTime<Utc>>,
 }
 
+impl ClusterRow {
+    /// Does it not answer? Then nobody knows how its nodes are.
+    fn is_silent(&self) -> bool {
+        matches!(self.health, ClusterHealth::Silent { .. })
+    }
+}
+
 /// `GET /admin/clusters`.
 #[derive(Debug, Template)]
 #[template(path = "clusters/list.html")]
@@ -67,20 +74,33 @@ pub struct NodeRow {
     pub online: bool,
     /// Processors.
     pub cpus: u32,
-    /// Of them in use, 0 to 100.
-    pub cpu_percent: u8,
     /// Memory, MiB.
     pub memory_mib: u64,
     /// Of it in use, MiB.
     pub memory_used_mib: u64,
-    /// Guests on it, when known.
-    pub guests: Option<u64>,
+    /// Memory of our guests on it, running or not, MiB.
+    pub memory_sold_mib: u64,
 }
 
 impl NodeRow {
-    fn memory_percent(&self) -> u8 {
+    fn memory_used_percent(&self) -> u8 {
         format::percentage(self.memory_used_mib, self.memory_mib)
     }
+
+    fn memory_sold_percent(&self) -> u8 {
+        format::percentage(self.memory_sold_mib, self.memory_mib)
+    }
+}
+
+/// A node found by the test.
+#[derive(Clone, Debug)]
+pub struct NodeFound {
+    /// Its name.
+    pub name: String,
+    /// Processors; zero when it is offline.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
 }
 
 /// A storage found by the test.
@@ -88,12 +108,8 @@ impl NodeRow {
 pub struct StorageFound {
     /// Its name.
     pub name: String,
-    /// Its type: `lvmthin`, `zfspool`, …
-    pub kind: String,
-    /// Size, MiB.
-    pub size_mib: u64,
-    /// In use, MiB.
-    pub used_mib: u64,
+    /// Do all nodes see the same data?
+    pub shared: bool,
 }
 
 /// A template found by the test.
@@ -127,8 +143,6 @@ pub enum ConnectionTest {
     Failed {
         /// What went wrong, in a sentence, and what to do.
         sentence: String,
-        /// Proxmox's own words, if it said any.
-        proxmox_words: Option<String>,
         /// The certificate it showed (SHA-256, colons), when that was the matter.
         fingerprint_seen: Option<String>,
     },
@@ -137,7 +151,7 @@ pub enum ConnectionTest {
         /// Version of Proxmox VE.
         version: String,
         /// Its nodes.
-        nodes: Vec<NodeRow>,
+        nodes: Vec<NodeFound>,
         /// Its storages.
         storages: Vec<StorageFound>,
         /// Its templates.
@@ -258,10 +272,12 @@ impl ClusterPage {
 }
 
 /// What an operator types on a node. `SDN.Use` is asked for by a clone that keeps a network card
-/// on a bridge; the rest follows the permissions in Proxmox's own API schema.
+/// on a bridge; the rest follows the permissions in Proxmox's own API schema. `VM.GuestAgent.Audit` came with
+/// Proxmox VE 9 in place of `VM.Monitor`.
 const TOKEN_RECIPE: &str = "\
 pveum role add UniManager -privs \"VM.Allocate VM.Audit VM.Clone VM.Config.CPU VM.Config.Cloudinit \
-VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt \
+VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options \
+VM.GuestAgent.Audit VM.PowerMgmt \
 Datastore.AllocateSpace Datastore.Audit SDN.Use Sys.Audit\"
 pveum user add uni@pve
 pveum acl modify / -user uni@pve -role UniManager

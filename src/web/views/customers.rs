@@ -44,6 +44,8 @@ pub struct CustomersPage {
     pub frame: AdminFrame,
     /// What was searched for, or empty.
     pub search: String,
+    /// Which customers are listed, when not all of them.
+    pub only: Option<&'static str>,
     /// Newest first.
     pub rows: Vec<CustomerRow>,
     /// Where older ones are.
@@ -125,8 +127,14 @@ pub struct CustomerPage {
     pub customer: CustomerFacts,
     /// The form that gives credit.
     pub credit: CreditForm,
-    /// Its machines.
+    /// All its machines.
+    pub machines: u64,
+    /// Its machines, newest first.
     pub vms: Vec<CustomerVm>,
+    /// Where older machines are.
+    pub older_vms_url: Option<String>,
+    /// Back to the newest machines, when these are not them.
+    pub newest_vms_url: Option<String>,
     /// Its ledger.
     pub transfers: TransferTable,
     /// Its log.

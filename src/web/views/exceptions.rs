@@ -18,6 +18,8 @@ pub enum ExceptionKind {
     JobParked,
     /// A cluster that does not answer.
     ClusterAway,
+    /// A wallet that could not be charged.
+    Uncharged,
     /// Wallets near their end.
     WalletsRunningOut,
     /// Wallets at zero.
@@ -29,7 +31,7 @@ impl ExceptionKind {
         match self {
             Self::JobFailed => "mark-bad",
             Self::JobParked => "mark-warning",
-            Self::ClusterAway => "mark-bad",
+            Self::ClusterAway | Self::Uncharged => "mark-bad",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
         }
@@ -40,6 +42,7 @@ impl ExceptionKind {
             Self::JobFailed => markup::icon("alert-triangle"),
             Self::JobParked => markup::icon("player-stop"),
             Self::ClusterAway => markup::icon("server-off"),
+            Self::Uncharged => markup::icon("coin"),
             Self::WalletsRunningOut => markup::icon("hourglass"),
             Self::WalletsEmpty => markup::icon("wallet"),
         }
@@ -98,8 +101,8 @@ pub struct Exception {
     pub title: String,
     /// What it means.
     pub text: String,
-    /// Proxmox's own words.
-    pub proxmox_words: Option<String>,
+    /// What went wrong, in the words in which it was said.
+    pub words: Option<String>,
     /// Since when.
     pub since: Option<DateTime<Utc>>,
     /// What can be done.
@@ -118,12 +121,12 @@ pub struct StateCount {
 /// The four figures.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// Charged since midnight UTC.
+    /// Charged since midnight.
     pub charged_today: Decimal,
+    /// Whose midnight: `Europe/Berlin`.
+    pub time_zone: String,
     /// All burn per hour.
     pub burn_per_hour: Decimal,
-    /// Machines that run.
-    pub running: u64,
     /// All machines.
     pub machines: u64,
     /// By state, without empty ones.

@@ -28,6 +28,11 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Will it change no more by itself or by a person?
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Failed | Self::Done | Self::Undone)
+    }
+
     /// The word on the pill.
     pub fn word(self) -> &'static str {
         match self {
@@ -138,15 +143,15 @@ pub struct JobRow {
     pub state: JobState,
     /// Where it is.
     pub progress: Option<Progress>,
-    /// Tries of the present step.
+    /// Tries of the present step that failed.
     pub attempts: u32,
-    /// After so many it is given up.
-    pub attempts_max: u32,
     /// Since when it stands so.
     pub since: DateTime<Utc>,
-    /// When it is tried again.
-    pub next_try_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// What it waits for.
+    pub waiting_for: Option<String>,
+    /// It takes back what it has done.
+    pub undoing: bool,
+    /// What went wrong last, in the words in which it was said.
     pub error: Option<String>,
 }
 
@@ -158,6 +163,8 @@ pub struct JobRows {
     pub tab: JobTab,
     /// The number on each tab.
     pub counts: JobCounts,
+    /// Where these rows are: the page that is open keeps its place when it is refreshed.
+    pub rows_url: String,
     /// Newest first.
     pub rows: Vec<JobRow>,
     /// Where older ones are.
@@ -197,8 +204,6 @@ pub struct JobPage {
     pub steps: Vec<StepView>,
     /// Oldest first.
     pub log: Vec<LogLine>,
-    /// Proxmox's own words about the last failure.
-    pub proxmox_words: Option<String>,
     /// The Proxmox task it waits for or that failed.
     pub upid: Option<String>,
     /// When it was asked for.

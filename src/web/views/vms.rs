@@ -174,8 +174,8 @@ impl VmOffers {
             VmState::StoppedForCredit => {
                 (Refused("It starts by itself as soon as there is credit".into()), Hidden, free(Offered))
             }
-            VmState::Provisioning => (Hidden, Hidden, Refused("It is still being made".into())),
-            VmState::Failed => (Hidden, Hidden, free(Offered)),
+            // One that is still being made is undone.
+            VmState::Provisioning | VmState::Failed => (Hidden, Hidden, free(Offered)),
             VmState::Deleting => (Hidden, Hidden, Hidden),
             VmState::Unknown => {
                 let away = Refused("The location is not answering; try again when it does".into());
@@ -268,6 +268,12 @@ pub struct VmListPage {
     pub summary: VmSummary,
     /// Newest first.
     pub rows: Vec<VmRow>,
+    /// Where older ones are.
+    pub older_url: Option<String>,
+    /// Back to the newest, when this is not them.
+    pub newest_url: Option<String>,
+    /// This page itself, for its live part.
+    pub url: String,
 }
 
 #[cfg(test)]

@@ -88,14 +88,14 @@ pub struct ChargeRow {
     pub vm_id: Option<String>,
     /// Its name.
     pub name: String,
-    /// Whole hours running.
-    pub hours_running: u64,
-    /// Whole hours stopped.
-    pub hours_stopped: u64,
+    /// Seconds running.
+    pub seconds_running: i64,
+    /// Seconds stopped.
+    pub seconds_stopped: i64,
     /// What was charged.
     pub charged: Decimal,
-    /// The most it can be.
-    pub cap: Decimal,
+    /// The most it can be; none: no limit.
+    pub cap: Option<Decimal>,
 }
 
 /// What a transfer was for.

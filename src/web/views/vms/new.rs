@@ -35,8 +35,8 @@ pub struct PlanChoice {
     pub detail: String,
     /// Price while running.
     pub running_per_hour: Decimal,
-    /// Most a month costs.
-    pub monthly_cap: Decimal,
+    /// Most a month costs; none: no limit.
+    pub monthly_cap: Option<Decimal>,
     /// How long the credit would last with it.
     pub lasts_after: Lasts,
     /// Chosen now.
@@ -68,8 +68,8 @@ pub struct CostPanel {
     pub running_per_hour: Decimal,
     /// Price while stopped.
     pub stopped_per_hour: Decimal,
-    /// Most a month costs.
-    pub monthly_cap: Decimal,
+    /// Most a month costs; none: no limit.
+    pub monthly_cap: Option<Decimal>,
     /// Held in the wallet at creation.
     pub reserved: Decimal,
     /// Hours of burn that are held.
@@ -95,7 +95,7 @@ impl CostPanel {
     pub fn obstacle(&self) -> Option<String> {
         match (&self.refusal, &self.short_by) {
             (Some(refusal), _) => Some(refusal.clone()),
-            (None, Some(missing)) => Some(format!("{} of credit is missing", format::money(missing, &self.currency))),
+            (None, Some(missing)) => Some(format!("{} of credit is missing", format::missing(missing, &self.currency))),
             (None, None) => None,
         }
     }

@@ -74,8 +74,6 @@ pub struct Provisioning {
     pub steps: Vec<StepView>,
     /// Of the whole, 0 to 100.
     pub percent: u8,
-    /// The last thing the job said.
-    pub last_words: Option<String>,
 }
 
 /// What the machine has cost this month.
@@ -83,12 +81,12 @@ pub struct Provisioning {
 pub struct MonthView {
     /// Charged so far.
     pub charged: Decimal,
-    /// The most a month costs.
-    pub cap: Decimal,
-    /// Hours running, whole.
-    pub hours_running: u64,
-    /// Hours stopped, whole.
-    pub hours_stopped: u64,
+    /// The most a month costs; none: no limit.
+    pub cap: Option<Decimal>,
+    /// Seconds running.
+    pub seconds_running: i64,
+    /// Seconds stopped.
+    pub seconds_stopped: i64,
 }
 
 /// What a line of the timeline is about.
@@ -222,12 +220,14 @@ pub struct VmDeletePage {
     pub id: String,
     /// Its name, to be typed.
     pub name: String,
-    /// Goes with it.
-    pub disk: String,
+    /// Goes with it; none for one that was never made.
+    pub disk: Option<String>,
     /// Goes with it.
     pub address: Option<String>,
     /// What is no longer charged per hour.
     pub saves_per_hour: Decimal,
+    /// What was typed.
+    pub typed: String,
     /// Field: `name`.
     pub errors: FormErrors,
 }

@@ -1,0 +1,64 @@
+//! What needs a person of the operator just now. It only reads: each thing is mended where it belongs, and is no exception
+//! any more when it is well.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::app::App;
+use crate::clusters::{self, Cluster};
+use crate::error::Result;
+use crate::jobs::{self, Filter, Job, Status};
+use crate::ledger::{self, Outlook, Uncharged};
+
+/// How long a failed job is told of, in days. A parked one is told of until somebody decides.
+const FAILED_DAYS: i64 = 3;
+/// From how much before its end a wallet is told of, in hours.
+const ENDING_HOURS: i64 = 24;
+
+/// What needs a person.
+#[derive(Debug)]
+pub struct Exceptions {
+    /// Jobs that wait for a decision, newest first, at most a page of them.
+    pub parked: Vec<Job>,
+    /// Jobs that failed in the last days, newest first, at most a page of them.
+    pub failed: Vec<Job>,
+    /// Clusters that do not answer.
+    pub silent: Vec<Cluster>,
+    /// Wallets that could not be charged.
+    pub uncharged: Vec<Uncharged>,
+    /// All wallets together; those that end or have ended.
+    pub wallets: Outlook,
+}
+
+impl Exceptions {
+    /// How many things there are to look at. The wallets that end are one, and so are those that have ended.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let wallets = usize::from(self.wallets.ending > 0) + usize::from(self.wallets.empty > 0);
+        self.parked.len() + self.failed.len() + self.silent.len() + self.uncharged.len() + wallets
+    }
+}
+
+/// Until when a wallet must end to be told of.
+#[must_use]
+pub fn ending_before(app: &App) -> DateTime<Utc> {
+    app.clock.now() + TimeDelta::hours(ENDING_HOURS)
+}
+
+/// Looks at everything that can need a person.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn current(app: &App) -> Result<Exceptions> {
+    let parked = Filter { statuses: Some(vec![Status::Parked]), ..Filter::default() };
+    let recently = app.clock.now() - TimeDelta::days(FAILED_DAYS);
+    let failed = Filter { statuses: Some(vec![Status::Failed]), finished_since: Some(recently), ..Filter::default() };
+    let mut silent = clusters::list(app).await?;
+    silent.retain(|cluster| cluster.unreachable_since.is_some());
+    Ok(Exceptions {
+        parked: jobs::list(app, &parked, jobs::PAGE_MAX).await?,
+        failed: jobs::list(app, &failed, jobs::PAGE_MAX).await?,
+        silent,
+        uncharged: ledger::uncharged(app).await?,
+        wallets: ledger::outlook(app, ending_before(app)).await?,
+    })
+}

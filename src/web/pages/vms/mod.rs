@@ -1,0 +1,18 @@
+//! Machines of a customer: the list, making one, one machine, power, deletion. What a machine is called here has no word of
+//! Proxmox in it.
+
+mod delete;
+mod list;
+mod new;
+mod power;
+mod show;
+mod status;
+mod timeline;
+
+pub use delete::{confirm_delete, delete};
+pub use list::{list, row, summary};
+pub use new::{cost, create, new};
+pub use power::{reboot, shutdown, start, stop};
+pub use show::{panel, show, status};
+
+pub(super) use status::{progress, vm_status};

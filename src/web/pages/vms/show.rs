@@ -1,0 +1,108 @@
+//! The page of one machine: how it is, what it costs, how its making goes and what happened to it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use billing::Month;
+
+use super::list::{actions, memory, price_book, rate};
+use super::timeline::{provisioning, timeline};
+use super::vm_status;
+use crate::app::App;
+use crate::catalog::PowerState;
+use crate::error::Result;
+use crate::ids::VmId;
+use crate::jobs::{self, Filter};
+use crate::ssh_keys::{PublicKey, SshKey};
+use crate::vms::{self, Vm};
+use crate::web::error::PageError;
+use crate::web::pages::frames::{Notice, decimal, portal, render, render_with};
+use crate::web::session::Customer;
+use crate::web::views::frame::Section;
+use crate::web::views::vms::ActionsPlace;
+use crate::web::views::vms::show::{MonthView, VmPage, VmPanel};
+use crate::{metering, ssh_keys};
+
+/// `GET /vms/{id}`
+pub async fn show(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    notice: Notice,
+    Path(id): Path<VmId>,
+) -> Result<Response, PageError> {
+    let vm = vms::find(&app, customer.organisation(), id).await?;
+    let panel = panel_of(&app, &customer, &vm).await?;
+    let frame = portal(&app, &customer, vm.name, Section::Vms, &notice).await?;
+    Ok(render_with(&app, &notice, &VmPage { frame, panel }))
+}
+
+/// `GET /vms/{id}/status`
+pub async fn status(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+) -> Result<Response, PageError> {
+    Ok(render(&vm_status(&vms::find(&app, customer.organisation(), id).await?)))
+}
+
+/// `GET /vms/{id}/panel`
+pub async fn panel(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+) -> Result<Response, PageError> {
+    let vm = vms::find(&app, customer.organisation(), id).await?;
+    Ok(render(&panel_of(&app, &customer, &vm).await?))
+}
+
+async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
+    let prices = price_book(app).await?;
+    let keys = ssh_keys::list(app, customer.organisation()).await?;
+    let jobs = jobs::list(app, &Filter { vm: Some(vm.id), ..Filter::default() }, jobs::PAGE_MAX).await?;
+    Ok(VmPanel {
+        id: vm.id.to_string(),
+        name: vm.name.clone(),
+        number: vm.number,
+        location: vm.location_name.clone(),
+        plan: vm.plan_name.clone(),
+        plan_detail: format!("{} vCPU · {} · {} GiB", vm.vcpu, memory(vm.memory_mib), vm.disk_gib),
+        image: vm.image_name.clone(),
+        status: vm_status(vm),
+        actions: actions(app, customer, &prices, vm, ActionsPlace::Header),
+        address: vm.address.clone(),
+        login: matches!(vm.state, vms::State::Running | vms::State::Stopped).then(|| vm.login.clone()),
+        created_at: vm.created_at,
+        ssh_keys: vm.authorized_keys.lines().map(|line| key_name(line, &keys)).collect(),
+        running_per_hour: rate(app, &prices, vm, PowerState::Running).to_decimal(),
+        stopped_per_hour: rate(app, &prices, vm, PowerState::Stopped).to_decimal(),
+        month: month(app, customer, vm).await?,
+        provisioning: provisioning(app, vm, &jobs).await?,
+        timeline: timeline(app, vm, &jobs).await?,
+        currency: app.settings.currency.clone(),
+    })
+}
+
+async fn month(app: &App, customer: &Customer, vm: &Vm) -> Result<MonthView> {
+    let zone = app.settings.time_zone;
+    let from = Month::of(app.clock.now(), zone).start(zone);
+    let month = metering::month_of_vm(app, customer.organisation(), vm.id, from).await?;
+    Ok(MonthView {
+        charged: decimal(month.charged),
+        cap: vm.monthly_cap.map(decimal),
+        seconds_running: month.running_seconds,
+        seconds_stopped: month.stopped_seconds,
+    })
+}
+
+/// What its owner calls a key; what the key calls itself when it was removed since.
+fn key_name(line: &str, keys: &[SshKey]) -> String {
+    if let Some(key) = keys.iter().find(|key| key.public_key == line) {
+        return key.name.clone();
+    }
+    match line.parse::<PublicKey>() {
+        Ok(key) if !key.comment().is_empty() => key.comment().to_owned(),
+        Ok(key) => key.fingerprint(),
+        Err(_) => "a key".into(),
+    }
+}

@@ -1,0 +1,98 @@
+// The main story: somebody registers, rents a VM, watches it being billed and shut down at zero, gets credit from the admin
+// and sees it run again. The books run an hour a second, everything else at its own pace.
+import assert from 'node:assert/strict';
+import { startDemo } from './demo.mjs';
+import { openWindow } from './chromium.mjs';
+import { assertNone, logIn, orderVm, register, waitForState } from './people.mjs';
+
+const LEDGER_SECONDS_MAX = 30_000;
+
+async function theWholeLoop(browser) {
+  const demo = await startDemo({ speed: 3600 });
+  try {
+    const customer = await openWindow(browser);
+    await register(customer.page, demo.url, {
+      name: 'Ada Customer', email: 'ada@lab.example', password: 'four plain words here', organisation: 'Lab Seven',
+    });
+    const vm = await orderVm(customer.page, demo.url, { name: 'web-1', plan: 'M' });
+
+    // It is made before our eyes: the page is not loaded again.
+    await customer.page.evaluate(() => (globalThis.sameDocument = true));
+    await waitForState(customer.page, 'Running');
+
+    // Its hours are charged: the balance in the header falls by itself.
+    const balance = () => customer.page.locator('#purse .purse-value').first().innerText();
+    const before = await balance();
+    await customer.page.waitForFunction(
+      (before) => document.querySelector('#purse .purse-value')?.textContent.trim() !== before.trim(), before, { timeout: LEDGER_SECONDS_MAX });
+
+    // At zero it is shut down, and says why.
+    await waitForState(customer.page, 'Stopped', 90_000);
+    assert.match(await customer.page.locator('main .pill').first().innerText(), /credit/i);
+    assert.equal(await customer.page.evaluate(() => globalThis.sameDocument), true, 'the page was never loaded again');
+    await customer.page.goto(`${demo.url}/wallet`);
+    assert.match(await customer.page.locator('main').innerText(), /run out/i);
+
+    // An admin adds credit.
+    const admin = await openWindow(browser);
+    await logIn(admin.page, demo.url, demo.admin);
+    await admin.page.goto(`${demo.url}/admin/customers?search=ada%40lab.example`);
+    await admin.page.getByRole('link', { name: 'Lab Seven' }).first().click();
+    await admin.page.getByLabel('Amount').fill('20');
+    await admin.page.getByLabel('Reason').fill('Paid by bank transfer');
+    await admin.page.getByRole('button', { name: 'Add credit' }).click();
+    await admin.page.locator('.flash').waitFor();
+
+    // It runs again by itself.
+    await customer.page.goto(vm);
+    await waitForState(customer.page, 'Running');
+    await customer.page.goto(`${demo.url}/wallet`);
+    const ledger = await customer.page.locator('main').innerText();
+    assert.match(ledger, /Paid by bank transfer/);
+    assertNone(customer.troubles, 'on the pages of the customer');
+    assertNone(admin.troubles, 'on the pages of the admin');
+    await Promise.all([customer.close(), admin.close()]);
+  } finally {
+    assert.equal(await demo.stop(), 0, 'the demo stops cleanly');
+  }
+}
+
+async function drivingAVm(browser) {
+  const demo = await startDemo({ speed: 60 });
+  try {
+    const { page, troubles, close } = await openWindow(browser);
+    await logIn(page, demo.url, demo.customer);
+    await orderVm(page, demo.url, { name: 'db-1', plan: 'XS' });
+    await waitForState(page, 'Running');
+
+    await act(page, /^Shut down/);
+    await waitForState(page, 'Stopped');
+    await act(page, /^Start/);
+    await waitForState(page, 'Running');
+
+    // Deleting asks for the name.
+    await page.goto(`${page.url()}/delete`);
+    await page.locator('main input[name=name]').fill('other');
+    await page.locator('main form button[type=submit]').click();
+    await page.locator('.problem').first().waitFor();
+    await page.locator('main input[name=name]').fill('db-1');
+    await page.locator('main form button[type=submit]').click();
+    await page.waitForURL('**/vms');
+    await page.waitForFunction(() => !document.querySelector('main table')?.textContent.includes('db-1'), null, { timeout: 30_000 });
+    assertNone(troubles, 'while driving a VM');
+    await close();
+  } finally {
+    assert.equal(await demo.stop(), 0, 'the demo stops cleanly');
+  }
+}
+
+async function act(page, name) {
+  await page.locator('main').getByRole('button', { name }).first().click();
+  const sure = page.locator('dialog[open]').getByRole('button', { name });
+  if (await sure.count()) await sure.first().click();
+}
+
+export const tests = [
+  ['somebody rents a VM, runs out of credit, gets credit and has it back', theWholeLoop],
+  ['a VM is shut down, started and deleted', drivingAVm],
+];
