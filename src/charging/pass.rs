@@ -122,6 +122,7 @@ async fn run_batch(app: &App) -> Result<Pass> {
     metering::bulk_charge(&mut transaction, &columns.charges, &columns.meters).await?;
     fault::point("charging.charged");
     ledger::bulk_post(&mut transaction, &columns.transfers, &columns.wallets).await?;
+    fault::point("charging.posted");
     for (organisation, at) in ran_out {
         zero::ran_out(app, &mut transaction, organisation, at, now).await?;
         pass.ran_out += 1;

@@ -130,13 +130,15 @@ pub(super) enum Task {
 
 /// Writes down the task that a call has started, before anything else is done: whoever goes on after a crash follows it.
 pub(super) async fn remember(app: &App, job: &mut Job, upid: &Upid) -> Result<(), Trouble> {
-    fault::point(&format!("{}.{}.sent", job.kind.name(), job.current().map_or("end", |step| step.name)));
+    let step = job.current().map_or("end", |step| step.name);
+    let way = if job.undoing { "undo_" } else { "" };
+    fault::point(&format!("{}.{step}.{way}sent", job.kind.name()));
     job.scratch.insert(TASK.into(), json!(upid));
     job.scratch.insert(TASK_SINCE.into(), json!(app.clock.machine_now()));
     if !jobs::save(app, job).await? {
         return Err(Trouble::Busy("another runner has this job now".into()));
     }
-    fault::point(&format!("{}.{}.remembered", job.kind.name(), job.current().map_or("end", |step| step.name)));
+    fault::point(&format!("{}.{step}.{way}remembered", job.kind.name()));
     Ok(())
 }
 

@@ -125,7 +125,7 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
         let Some(step) = job.current() else { return finish(app, &job).await };
         let outcome =
             if job.undoing { vms::undo_step(app, &mut job).await } else { vms::run_step(app, &mut job).await };
-        fault::point(&format!("{}.{}.done", job.kind.name(), step.name));
+        fault::point(&format!("{}.{}.{}", job.kind.name(), step.name, if job.undoing { "undone" } else { "done" }));
         match outcome {
             Ok(Progress::Done) => {
                 job.attempts = 0;
@@ -145,6 +145,7 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
                 if !jobs::save(app, &job).await? {
                     return Ok(());
                 }
+                fault::point(&format!("{}.{}.saved", job.kind.name(), step.name));
             }
             Ok(Progress::Wait(pause, what)) => {
                 job.waiting_for = Some(what.to_owned());
@@ -221,8 +222,10 @@ async fn finish(app: &App, job: &Job) -> Result<()> {
 async fn end_undone(app: &App, job: &Job) -> Result<()> {
     let mut transaction = app.pool.begin().await?;
     let status = vms::give_up(app, &mut transaction, job, None).await?;
+    fault::point(&format!("{}.undone.before_commit", job.kind.name()));
     if jobs::finish(app, &mut transaction, job, status).await? {
         transaction.commit().await?;
+        fault::point(&format!("{}.undone.committed", job.kind.name()));
     }
     Ok(())
 }

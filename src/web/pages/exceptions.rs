@@ -66,15 +66,11 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
 async fn figures(app: &App, current: &Exceptions) -> Result<Figures> {
     let by_state = vms::count_by_state(app).await?;
     let clusters = clusters::list(app).await?.len();
-    let machines = |wanted: MachineState| {
-        by_state.iter().filter(|(state, _)| *state == wanted).map(|(_, count)| format::unsigned(*count)).sum()
-    };
     let there = || by_state.iter().filter(|(state, count)| *state != MachineState::Deleted && *count > 0);
     Ok(Figures {
         charged_today: decimal(metering::charged_today(app).await?),
         time_zone: app.settings.time_zone.name().to_owned(),
         burn_per_hour: current.wallets.burn_per_hour.to_decimal(),
-        running: machines(MachineState::Running),
         machines: there().map(|(_, count)| format::unsigned(*count)).sum(),
         by_state: there()
             .map(|(state, count)| StateCount { word: state.name().to_owned(), machines: format::unsigned(*count) })

@@ -18,7 +18,7 @@ use crate::web::views::vms::show::{Provisioning, StepState, StepView, TimelineEv
 /// How many lines the timeline has at most.
 const LINES_SHOWN: usize = 40;
 /// How many charges are looked at.
-const CHARGES_SHOWN: i64 = 24;
+const CHARGES_SHOWN: i64 = 12;
 /// How many audit events are looked at.
 const EVENTS_SHOWN: i64 = 40;
 

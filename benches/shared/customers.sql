@@ -1,0 +1,40 @@
+-- 20,000 organisations with 100 € each and 100,000 machines that have run since HOUR (replaced by the driver), written in bulk.
+-- The machines of one organisation lie far apart, as they do when customers come and order over the years.
+create function pg_temp.id(kind integer, number bigint) returns uuid language sql immutable as
+    $$ select ('01970000-' || lpad(to_hex(kind), 4, '0') || '-7000-8000-' || lpad(to_hex(number), 12, '0'))::uuid $$;
+
+insert into locations (id, slug, name, country) values (pg_temp.id(1, 1), 'here', 'Here', 'Nowhere');
+insert into images (id, slug, name, login, minimum_disk_gib) values (pg_temp.id(2, 1), 'debian-12', 'Debian 12', 'debian', 10);
+insert into clusters (id, name, location_id, endpoint, token_id, token_secret_encrypted, storage, bridge, vmid_from, vmid_to, vmid_next, created_at, updated_at)
+    values (pg_temp.id(3, 1), 'measured', pg_temp.id(1, 1), 'https://127.0.0.1:8006', 'a@pve!b', '', 'shared', 'vmbr0', 10000, 999999, 110001, 'HOUR', 'HOUR');
+insert into plans (id, slug, name, vcpu, memory_mib, disk_gib)
+    select pg_temp.id(4, n), 'plan-' || n, 'Plan ' || n, 1 << n::integer, 1024 << n::integer, 20 << n::integer from generate_series(0, 3) n;
+insert into prices (id, plan_id, state, hourly_rate, monthly_cap, valid)
+    select pg_temp.id(5, n), pg_temp.id(4, n), 'running', 0.0101 * (1 << n::integer), 6.72 * (1 << n::integer), tstzrange(timestamptz 'HOUR' - interval '1 year', null)
+    from generate_series(0, 3) n
+    union all
+    select pg_temp.id(6, n), pg_temp.id(4, n), 'stopped', 0.0025 * (1 << n::integer), 6.72 * (1 << n::integer), tstzrange(timestamptz 'HOUR' - interval '1 year', null)
+    from generate_series(0, 3) n;
+
+insert into organisations (id, name, created_at) select pg_temp.id(7, n), 'Customer ' || n, 'HOUR' from generate_series(1, 20000) n;
+insert into accounts (id, kind, organisation_id) select pg_temp.id(8, n), 'wallet', pg_temp.id(7, n) from generate_series(1, 20000) n;
+insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)
+    select pg_temp.id(9, n), pg_temp.id(9, n), '00000000-0000-7000-8000-000000000002', pg_temp.id(8, n), 100, 'manual_credit', 'credit:' || pg_temp.id(7, n) || ':1',
+           'HOUR', 'To begin with'
+    from generate_series(1, 20000) n;
+
+insert into vms (id, organisation_id, name, plan_id, image_id, location_id, cluster_id, node, vmid, state, state_since, created_at)
+    select pg_temp.id(10, n), pg_temp.id(7, (n - 1) % 20000 + 1), 'vm-' || n, pg_temp.id(4, (n + n / 20000) % 4), pg_temp.id(2, 1), pg_temp.id(1, 1), pg_temp.id(3, 1),
+           'pve' || n % 16 + 1, 9999 + n, 'running', 'HOUR', 'HOUR'
+    from generate_series(1, 100000) n;
+insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms;
+insert into meters (id, organisation_id, vm_id, month, accrued, cap)
+    select pg_temp.id(11, n), organisation_id, id, date_trunc('month', timestamptz 'HOUR' at time zone 'UTC')::date, 0, 0
+    from (select *, row_number() over (order by id) as n from vms) v;
+insert into meter_intervals (meter_id, state, plan_id, during)
+    select m.id, 'running', v.plan_id, tstzrange('HOUR', null) from meters m join vms v on v.id = m.vm_id;
+insert into wallets (organisation_id, account_id, balance, charged_through, burn, due_at)
+    select o.id, a.id, 100, 'HOUR', b.burn, timestamptz 'HOUR' + interval '1 hour'
+    from organisations o join accounts a on a.organisation_id = o.id
+    join (select v.organisation_id, sum(p.hourly_rate) as burn from vms v join prices p on p.plan_id = v.plan_id and p.state = 'running' group by 1) b
+      on b.organisation_id = o.id;

@@ -1,0 +1,28 @@
+-- What a person would write to charge this one hour of these machines: the same rows, the same columns, one statement.
+-- It knows that every machine has run for the whole hour at one price; the engine must find that out.
+with charged as (
+    insert into charges (meter_id, period_start, period_end, organisation_id, price_id, rate, amount)
+    select m.id, $1, $2, m.organisation_id, p.id, p.hourly_rate,
+           round(least(m.accrued + 3600 * p.hourly_rate, 3600 * greatest(m.cap, p.monthly_cap)) / 3600, 6) - round(m.accrued / 3600, 6)
+    from meters m
+    join meter_intervals i on i.meter_id = m.id and not i.settled and i.during @> tstzrange($1, $2)
+    join prices p on p.plan_id = i.plan_id and p.state = i.state and p.valid @> $1
+    returning meter_id, organisation_id, price_id, amount),
+metered as (
+    update meters m
+    set accrued = least(m.accrued + 3600 * p.hourly_rate, 3600 * greatest(m.cap, p.monthly_cap)), cap = greatest(m.cap, p.monthly_cap),
+        month = date_trunc('month', $1 at time zone 'UTC')::date
+    from charged c join prices p on p.id = c.price_id where m.id = c.meter_id),
+totals as materialized (
+    select gen_random_uuid() as id, w.organisation_id, w.account_id, sum(c.amount) as amount
+    from charged c join wallets w on w.organisation_id = c.organisation_id group by w.organisation_id),
+posted as (
+    insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)
+    select id, id, account_id, '00000000-0000-7000-8000-000000000001', amount, 'charge',
+           'charge:' || organisation_id || ':' || to_char($1 at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), $2,
+           'VMs, ' || to_char($1 at time zone 'UTC', 'FMDD Mon HH24:MI') || '–' || to_char($2 at time zone 'UTC', 'HH24:MI') || ' UTC'
+    from totals)
+update wallets w
+set balance = w.balance - t.amount, charged_through = $2, runs_out_at = $2 + (w.balance - t.amount) / w.burn * interval '1 hour', due_at = $2 + interval '1 hour',
+    charging_error = null
+from totals t where w.organisation_id = t.organisation_id
