@@ -7,6 +7,8 @@
 
 #[path = "shared/figures.rs"]
 mod figures;
+#[path = "shared/memory.rs"]
+mod memory;
 #[path = "shared/server.rs"]
 mod server;
 
@@ -90,10 +92,8 @@ async fn main() -> anyhow::Result<()> {
             let run = if by_engine {
                 reset_peak()?;
                 let run = measured(&pool, by_engine_until(&pool, to)).await?;
-                megabytes = megabytes.max(
-                    figures::process_megabytes("self", "VmHWM")
-                        .context("the kernel does not tell the peak of memory")?,
-                );
+                megabytes = megabytes
+                    .max(memory::megabytes("self", "VmHWM").context("the kernel does not tell the peak of memory")?);
                 run.show("engine");
                 run
             } else {

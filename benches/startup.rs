@@ -9,6 +9,8 @@
 mod figures;
 #[path = "shared/house.rs"]
 mod house;
+#[path = "shared/memory.rs"]
+mod memory;
 #[path = "shared/server.rs"]
 mod server;
 
@@ -18,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use figures::{milliseconds, percentile, process_megabytes, ratio};
+use figures::{milliseconds, percentile, ratio};
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::{ExposeSecret, SecretString};
 use uni_manager::app::App;
@@ -65,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
             tokio::time::sleep(IDLE).await;
             let process = running.child.id().to_string();
             for name in ["VmRSS", "VmHWM", "RssAnon"] {
-                idle.push(process_megabytes(&process, name).with_context(|| format!("the process has no {name}"))?);
+                idle.push(memory::megabytes(&process, name).with_context(|| format!("the process has no {name}"))?);
             }
         }
         drop(running);

@@ -44,13 +44,7 @@ pub async fn machine(pool: &PgPool) -> anyhow::Result<String> {
 }
 
 /// A field of one of the kernel's lists.
-pub fn field(file: &str, name: &str) -> Option<String> {
+fn field(file: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().strip_prefix(':')?.trim().to_owned()))
-}
-
-/// A size in `/proc/PID/status`, in MB (10⁶ bytes).
-pub fn process_megabytes(process: &str, name: &str) -> Option<f64> {
-    let kibibytes: f64 = field(&format!("/proc/{process}/status"), name)?.split_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e6)
 }

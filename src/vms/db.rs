@@ -27,12 +27,15 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
                   v.image_id as "image: ImageId", i.name as image_name, i.login,
                   v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
                   (select host(a.address) from addresses a where a.vm_id = v.id) as address,
-                  coalesce(pr.hourly_rate, 0) as "rate!", pr.monthly_cap as "monthly_cap?", w.exhausted_at
+                  coalesce(metered.hourly_rate, 0) as "rate!", running.monthly_cap as "monthly_cap?"
            from vms v
            join plans p on p.id = v.plan_id join images i on i.id = v.image_id join locations l on l.id = v.location_id
-           join clusters c on c.id = v.cluster_id join wallets w on w.organisation_id = v.organisation_id
-           left join prices pr on pr.plan_id = v.plan_id and pr.valid @> $5::timestamptz
-                and pr.state = case when v.state = 'stopped' then 'stopped' else 'running' end
+           join clusters c on c.id = v.cluster_id
+           left join prices running on running.plan_id = v.plan_id and running.state = 'running' and running.valid @> $5::timestamptz
+           -- What it costs now is the price of what it is metered as now.
+           left join meters m on m.vm_id = v.id
+           left join meter_intervals mi on mi.meter_id = m.id and not mi.settled and upper_inf(mi.during)
+           left join prices metered on metered.plan_id = mi.plan_id and metered.state = mi.state and metered.valid @> $5::timestamptz
            where v.deleted_at is null and ($1::uuid is null or v.organisation_id = $1) and ($2::uuid is null or v.id = $2)
              and ($3::uuid is null or v.id < $3)
            order by v.id desc limit $4"#,
@@ -55,7 +58,6 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
                 }
                 _ => None,
             };
-            let charged = on_cluster && unknown.is_none() && row.exhausted_at.is_none();
             Ok(Vm {
                 id: row.id,
                 number: row.number,
@@ -82,7 +84,7 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
                 vmid: row.vmid,
                 authorized_keys: row.authorized_keys,
                 created_at: row.created_at,
-                rate: if charged { rate(row.rate)? } else { billing::Rate::ZERO },
+                rate: rate(row.rate)?,
                 monthly_cap: row.monthly_cap.map(money).transpose()?,
                 job: None,
             })
