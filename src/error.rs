@@ -68,8 +68,17 @@ impl Error {
     }
 }
 
+/// What PostgreSQL calls a NUL in a text (22021, `character_not_in_repertoire`) and in JSON (22P05, `untranslatable_character`).
+const NUL_CODES: [&str; 2] = ["22021", "22P05"];
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        // The doors refuse it by its field; where one let it through it is still the sender's mistake, not a fault of ours.
+        if let sqlx::Error::Database(database) = &error
+            && database.code().is_some_and(|code| NUL_CODES.contains(&code.as_ref()))
+        {
+            return Self::invalid("", "A text holds a character that cannot be stored (NUL).");
+        }
         Self::Internal(anyhow::Error::new(error).context("while talking to PostgreSQL"))
     }
 }
@@ -79,6 +88,19 @@ impl From<anyhow::Error> for Error {
         Self::Internal(error)
     }
 }
+
+/// Whether a text of one line holds only what can be shown on one: no control characters, no line or paragraph separators,
+/// none of the marks that turn the reading direction and so make one text look like another.
+#[must_use]
+pub fn is_plain_line(text: &str) -> bool {
+    !text.chars().any(|character| {
+        character.is_control()
+            || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    })
+}
+
+/// What is said of a text that is not a plain line.
+pub const NOT_A_PLAIN_LINE: &str = "One line of letters, without control characters.";
 
 /// Turns the violation of a named constraint into an answer; other errors stay what they are.
 pub trait OnConstraint<T> {

@@ -92,10 +92,11 @@ pub async fn of_vm(connection: &mut PgConnection, vm: VmId) -> Result<Option<Ass
     db::select_of_vm(connection, vm).await
 }
 
-/// Takes a machine's address back; it rests before it is given out again. Fine when it has none.
+/// Takes a machine's address back. One that was in use rests before it is given out again. Fine when it has none.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn release(connection: &mut PgConnection, vm: VmId, now: DateTime<Utc>) -> Result<()> {
-    db::release(connection, vm, now + TimeDelta::hours(REST_HOURS)).await
+pub async fn release(connection: &mut PgConnection, vm: VmId, was_in_use: bool, now: DateTime<Utc>) -> Result<()> {
+    let rest = if was_in_use { TimeDelta::hours(REST_HOURS) } else { TimeDelta::zero() };
+    db::release(connection, vm, now + rest).await
 }

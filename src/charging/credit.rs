@@ -8,13 +8,15 @@ use serde_json::json;
 use super::resume;
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::OrganisationId;
 use crate::ledger::{self, Cause};
 use crate::live;
 
 /// The longest reason, in characters.
 const REASON_CHARACTERS_MAX: usize = 200;
+/// The longest key that makes a double submit one credit, in bytes.
+const ORDER_BYTES_MAX: usize = 200;
 /// The most one credit may be: a slip of the finger should not be a fortune.
 const CREDIT_MAX: Money = Money::from_micros(1_000_000_000_000);
 
@@ -61,18 +63,29 @@ pub async fn add_credit(app: &App, organisation: OrganisationId, new: &NewCredit
         problems.push(Problem::new("reason", "Say why: the customer reads it beside the credit."));
     } else if reason.chars().count() > REASON_CHARACTERS_MAX {
         problems.push(Problem::new("reason", format!("At most {REASON_CHARACTERS_MAX} characters.")));
+    } else if !is_plain_line(reason) {
+        problems.push(Problem::new("reason", NOT_A_PLAIN_LINE));
+    }
+    let order = new.order.as_deref().map(str::trim).filter(|order| !order.is_empty());
+    if order.is_some_and(|order| order.len() > ORDER_BYTES_MAX || !is_plain_line(order)) {
+        problems.push(Problem::new("order", format!("At most {ORDER_BYTES_MAX} characters on one line.")));
     }
     let (Ok(amount), true) = (amount, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
 
     let now = app.clock.now();
-    let order = new.order.clone().filter(|order| !order.is_empty()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let order = order.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
     let source = format!("credit:{organisation}:{order}");
     let mut transaction = app.pool.begin().await?;
     ledger::lock_wallet(&mut transaction, organisation).await?;
     let posting = Posting::manual_credit(organisation, amount).context("the credit cannot be posted")?;
     let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user };
     if !ledger::post(&mut transaction, &posting, &cause).await? {
-        // The same form was sent twice; the first one did it.
+        // The same form was sent twice; the first one did it. Another amount is another order.
+        if ledger::amount_of(&mut transaction, &source).await? != Some(amount) {
+            return Err(Error::conflict(
+                "This order was sent before with another amount. Reload the page and try again.",
+            ));
+        }
         return Ok(Credited { amount, started: 0, repeated: true });
     }
     let subject = Subject::new("wallet", organisation, "Wallet");

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{db, test};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ClusterId, ImageId, LocationId};
-use crate::live;
+use crate::{catalog, live};
 
 /// What an operator types to add a cluster.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +65,8 @@ impl NewCluster {
                 problems.push(Problem::new(field, missing));
             } else if value.chars().count() > most {
                 problems.push(Problem::new(field, format!("At most {most} characters.")));
+            } else if !is_plain_line(&value) {
+                problems.push(Problem::new(field, NOT_A_PLAIN_LINE));
             }
             value
         };
@@ -131,6 +133,9 @@ impl NewCluster {
 /// `Invalid` with a problem per field; a failed test is a problem of the endpoint.
 pub async fn add(app: &App, new: &NewCluster, actor: &Actor) -> Result<ClusterId> {
     let checked = new.checked()?;
+    if !catalog::locations(app).await?.iter().any(|location| location.id == checked.location) {
+        return Err(Error::invalid("location", "Choose where it stands."));
+    }
     let report = test(app, new).await?;
     if let Some(failure) = report.failure {
         return Err(match report.fingerprint_seen {
@@ -179,9 +184,13 @@ pub async fn set_templates(
         .resources(Some(ResourceFilter::Vm))
         .await
         .map_err(|error| Error::Unavailable(format!("The cluster could not be asked for its templates: {error}")))?;
+    let images = catalog::images(app).await?;
     let mut found = Vec::new();
     let mut problems = Vec::new();
     for (image, wanted) in wanted {
+        if !images.iter().any(|known| known.id == *image) {
+            return Err(Error::NotFound("image"));
+        }
         let template = wanted.and_then(|vmid| guests.iter().find(|guest| guest.vmid == Some(vmid) && guest.template));
         let node = template.and_then(|guest| guest.node.clone());
         if let (Some(vmid), None) = (wanted, &node) {

@@ -196,6 +196,10 @@ pub(super) async fn select_candidates(
     location: LocationId,
     image: ImageId,
 ) -> Result<Vec<Candidate>> {
+    // Orders of different customers hold different wallets: without this two of them could be given the same last room.
+    sqlx::query!("select id from clusters where location_id = $1 order by id for no key update", location.uuid())
+        .fetch_all(&mut *connection)
+        .await?;
     let candidates = sqlx::query_as!(
         Candidate,
         r#"select c.id as "cluster: ClusterId", n.name as node, (n.online and c.unreachable_since is null) as "online!", n.cpu_count, n.memory_bytes / 1048576 as "memory_mib!",

@@ -6,7 +6,7 @@ use proxmox_client::{Resource, ResourceKind};
 
 use super::{Trouble, db};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Result, is_plain_line};
 use crate::ids::ClusterId;
 use crate::live;
 
@@ -30,7 +30,9 @@ pub async fn look(app: &App, cluster: ClusterId) -> Result<Look, Trouble> {
     let answer = client.resources(None).await;
     let at = app.clock.now();
     match answer {
-        Ok(resources) => {
+        Ok(mut resources) => {
+            // A name that cannot be stored is no node's.
+            resources.retain(|resource| resource.node.as_deref().is_none_or(is_plain_line));
             let mut transaction = app.pool.begin().await?;
             let came_back = db::mark_seen(&mut transaction, cluster, at).await?;
             for resource in &resources {

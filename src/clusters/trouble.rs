@@ -2,6 +2,9 @@
 
 use proxmox_client::{Error, NeverSentCause, Refusal, TaskError};
 
+/// How much of what a cluster says is kept, in characters.
+const WORDS_CHARACTERS_MAX: usize = 4_000;
+
 /// Why a step could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -22,32 +25,37 @@ pub enum Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match &error {
-            Error::NeverSent { cause: NeverSentCause::Argument, .. } => Self::Refused(error.to_string()),
-            Error::NeverSent { .. } => Self::Away(error.to_string()),
-            Error::MaybeDone { .. } => Self::Busy(error.to_string()),
+            Error::NeverSent { cause: NeverSentCause::Argument, .. } => Self::Refused(words(&error)),
+            Error::NeverSent { .. } => Self::Away(words(&error)),
+            Error::MaybeDone { .. } => Self::Busy(words(&error)),
             Error::Refused(refusal) => of_refusal(refusal),
         }
     }
 }
 
+/// A cluster's words as they are kept: a NUL cannot be stored, and a job must not wait for ever because of one.
+fn words(said: impl ToString) -> String {
+    said.to_string().replace('\0', "\u{fffd}").chars().take(WORDS_CHARACTERS_MAX).collect()
+}
+
 fn of_refusal(refusal: &Refusal) -> Trouble {
     // A token that was revoked or narrowed is the operator's to mend; the customer's order waits for it.
     if refusal.is_unauthenticated() || refusal.is_forbidden() {
-        return Trouble::Away(refusal.to_string());
+        return Trouble::Away(words(refusal));
     }
     if refusal.is_busy() || refusal.is_locked().is_some() {
-        Trouble::Busy(refusal.to_string())
+        Trouble::Busy(words(refusal))
     } else {
-        Trouble::Refused(refusal.to_string())
+        Trouble::Refused(words(refusal))
     }
 }
 
 impl From<TaskError> for Trouble {
     fn from(error: TaskError) -> Self {
         if error.is_busy() || error.is_locked().is_some() || error.is_worker_lost() {
-            Self::Busy(error.text().to_owned())
+            Self::Busy(words(error.text()))
         } else {
-            Self::Refused(error.text().to_owned())
+            Self::Refused(words(error.text()))
         }
     }
 }

@@ -1,10 +1,8 @@
 //! Makes an account with the admin role. The password comes from the environment or is made up and shown once; never from
 //! the command line, where others could read it.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Args;
-use rand::Rng;
+use rand::RngExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::PlatformArguments;
@@ -74,9 +72,18 @@ impl CreateAdmin {
     }
 }
 
-/// A password of 16 characters, 96 bits.
+/// Letters and digits that are not mistaken for one another when read aloud or copied from a screen.
+const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
+/// How many groups of four a password has: 16 letters of 31 are 79 bits.
+const GROUPS: usize = 4;
+
+/// A password such as `k7wq-m2xr-9hpd-tz4c`.
 pub(super) fn generate_password() -> SecretString {
-    let mut bytes = [0_u8; 12];
-    rand::rng().fill_bytes(&mut bytes);
-    SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    let groups: Vec<String> = (0..GROUPS).map(|_| (0..4).map(|_| letter()).collect()).collect();
+    SecretString::from(groups.join("-"))
+}
+
+/// Each letter is as likely as any other.
+fn letter() -> char {
+    char::from(ALPHABET[rand::rng().random_range(0..ALPHABET.len())])
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sqlx::PgPool;
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// The migrations, embedded in the binary.
@@ -56,10 +56,15 @@ pub async fn check_migrations(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The migrations that were applied; none when there is no table of them yet.
 async fn applied(pool: &PgPool) -> anyhow::Result<Vec<i64>> {
-    let mut connection = pool.acquire().await.context("while connecting to PostgreSQL")?;
-    connection.ensure_migrations_table(&MIGRATOR.table_name).await.context("while looking for applied migrations")?;
-    let applied =
-        connection.list_applied_migrations(&MIGRATOR.table_name).await.context("while listing applied migrations")?;
-    Ok(applied.into_iter().map(|migration| migration.version).collect())
+    const UNDEFINED_TABLE: &str = "42P01";
+    match sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+        .fetch_all(pool)
+        .await
+    {
+        Ok(versions) => Ok(versions),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(Vec::new()),
+        Err(error) => Err(error).context("while looking for applied migrations"),
+    }
 }

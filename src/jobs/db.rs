@@ -212,6 +212,15 @@ pub(super) async fn select_counts(pool: &PgPool) -> Result<Counts> {
     Ok(counts)
 }
 
+/// Whether a runner still has its job; the row stays locked, so that nobody takes it over before the commit.
+pub(super) async fn lock_leased(connection: &mut PgConnection, job: &Job) -> Result<bool> {
+    let locked =
+        sqlx::query_scalar!("select id from jobs where id = $1 and lease = $2 for update", job.id.uuid(), job.lease)
+            .fetch_optional(connection)
+            .await?;
+    Ok(locked.is_some())
+}
+
 pub(super) async fn update_lease(pool: &PgPool, job: &Job, leased_until: DateTime<Utc>) -> Result<bool> {
     let updated = sqlx::query!(
         "update jobs set leased_until = $3 where id = $1 and lease = $2",
@@ -280,7 +289,7 @@ pub(super) async fn update_finished(
     let updated = sqlx::query!(
         "update jobs set status = $3, step = $4, undoing = $5, scratch = $6, attempts = $7, error = $8, waiting_for = null,
                          finished_at = case when $3 = 'parked' then null else $9::timestamptz end, leased_until = null, lease = null
-         where id = $1 and lease = $2",
+         where id = $1 and lease = $2 and ($3 <> 'completed' or not cancel_requested)",
         job.id.uuid(),
         job.lease,
         status.name(),

@@ -29,6 +29,8 @@ pub const LEASE_RENEWAL_SECONDS: u64 = 10;
 pub const ATTEMPTS_MAX: i32 = 8;
 /// The longest pause between two attempts.
 const PAUSE_SECONDS_MAX: i64 = 60;
+/// The longest line of a log, in characters.
+const LOG_LINE_CHARACTERS_MAX: usize = 4_000;
 /// The most lines of a log that are shown.
 const LOG_LINES_MAX: i64 = 500;
 /// The most unfinished jobs of one organisation that are looked at.
@@ -271,8 +273,16 @@ pub async fn release(app: &App, job: &Job, pause: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Ends a job in somebody's transaction, together with what its end means. Answers false when somebody else has it now:
-/// then roll back.
+/// Whether this runner still has its job, for what it writes besides the job in somebody's transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn is_ours(connection: &mut PgConnection, job: &Job) -> Result<bool> {
+    db::lock_leased(connection, job).await
+}
+
+/// Ends a job in somebody's transaction, together with what its end means. Answers false when somebody else has it now, or
+/// when it would be completed though somebody has asked to undo it: then roll back.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -291,7 +301,9 @@ pub async fn finish(app: &App, connection: &mut PgConnection, job: &Job, status:
 /// When PostgreSQL fails.
 pub async fn log(app: &App, job: &Job, message: &str) -> Result<()> {
     let step = job.current().map_or("end", |step| step.name);
-    db::insert_log(&app.pool, job.id, app.clock.now(), step, message).await
+    // What a cluster says may hold anything, and be of any length.
+    let message: String = message.replace('\0', "\u{fffd}").chars().take(LOG_LINE_CHARACTERS_MAX).collect();
+    db::insert_log(&app.pool, job.id, app.clock.now(), step, &message).await
 }
 
 /// The pause after the `attempts`-th vain attempt: one second, doubled each time, at most a minute.

@@ -187,6 +187,13 @@ pub(super) async fn insert_transfer(
     Ok(inserted == 1)
 }
 
+pub(super) async fn select_amount(connection: &mut PgConnection, source: &str) -> Result<Option<Money>> {
+    let amount = sqlx::query_scalar!("select amount from transfers where source = $1", source)
+        .fetch_optional(connection)
+        .await?;
+    amount.map(money).transpose()
+}
+
 pub(super) async fn add_to_balance(
     connection: &mut PgConnection,
     organisation: OrganisationId,

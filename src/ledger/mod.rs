@@ -184,6 +184,14 @@ pub async fn post(connection: &mut PgConnection, posting: &Posting<OrganisationI
     Ok(true)
 }
 
+/// What the transfer with this source moved, if there is one.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn amount_of(connection: &mut PgConnection, source: &str) -> Result<Option<Money>> {
+    db::select_amount(connection, source).await
+}
+
 /// Posts the credit that a new organisation starts with, once.
 ///
 /// # Errors

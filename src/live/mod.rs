@@ -1,7 +1,8 @@
 //! What changed, told to open pages and to sleeping workers: PostgreSQL's NOTIFY, so that it is told at commit and to every
 //! process on the database. A message says only *that* something changed; who hears it looks for himself.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,13 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, broadcast};
 
-use crate::ids::OrganisationId;
+use crate::ids::{OrganisationId, UserId};
 
 const CHANNEL: &str = "uni_manager";
 /// How many messages an open page may lag behind before it is told to look at everything again.
 const BACKLOG_MAX: usize = 1024;
+/// How many pages one person may have open that hear of changes, in one process.
+const STREAMS_PER_PERSON_MAX: usize = 50;
 /// How long to wait before listening again after the connection broke.
 const RETRY_SECONDS: u64 = 1;
 
@@ -36,11 +39,36 @@ pub struct Hub {
     pub jobs: Arc<Notify>,
     /// Rings when a wallet may have become due earlier.
     pub billing: Arc<Notify>,
+    streams: Arc<Mutex<HashMap<UserId, usize>>>,
+}
+
+/// An open stream of one person, counted until it is dropped.
+#[derive(Debug)]
+pub struct OpenStream {
+    person: UserId,
+    streams: Arc<Mutex<HashMap<UserId, usize>>>,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = streams.get_mut(&self.person) {
+            *open -= 1;
+            if *open == 0 {
+                streams.remove(&self.person);
+            }
+        }
+    }
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { changes: broadcast::channel(BACKLOG_MAX).0, jobs: Arc::default(), billing: Arc::default() }
+        Self {
+            changes: broadcast::channel(BACKLOG_MAX).0,
+            jobs: Arc::default(),
+            billing: Arc::default(),
+            streams: Arc::default(),
+        }
     }
 }
 
@@ -49,6 +77,18 @@ impl Hub {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+
+    /// Counts one more open page of a person; none when he has as many as anybody may.
+    #[must_use]
+    pub fn open_stream(&self, person: UserId) -> Option<OpenStream> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = streams.entry(person).or_default();
+        if *open >= STREAMS_PER_PERSON_MAX {
+            return None;
+        }
+        *open += 1;
+        Some(OpenStream { person, streams: Arc::clone(&self.streams) })
     }
 
     /// Listens to PostgreSQL until the task is dropped; a broken connection is opened again.

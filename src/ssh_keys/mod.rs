@@ -12,7 +12,7 @@ pub use public_key::{PublicKey, PublicKeyError};
 
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{OrganisationId, SshKeyId};
 
 /// The most keys an organisation may have.
@@ -100,6 +100,8 @@ pub async fn insert(
         problems.push(Problem::new(name_field, "Give the key a name."));
     } else if name.chars().count() > NAME_CHARACTERS_MAX {
         problems.push(Problem::new(name_field, format!("At most {NAME_CHARACTERS_MAX} characters.")));
+    } else if !is_plain_line(name) {
+        problems.push(Problem::new(name_field, NOT_A_PLAIN_LINE));
     }
     let (Ok(parsed), true) = (parsed, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
     if db::count(&mut *connection, organisation).await? >= KEYS_MAX {

@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 
+use crate::error::is_plain_line;
+
 /// The longest key that is accepted, in bytes: RSA with 16384 bits is under 3000.
 const KEY_BYTES_MAX: usize = 8192;
 
@@ -80,7 +82,7 @@ impl FromStr for PublicKey {
         if text.contains("PRIVATE KEY") {
             return Err(PublicKeyError::Private);
         }
-        if text.lines().count() > 1 || text.chars().any(char::is_control) {
+        if text.lines().count() > 1 || !is_plain_line(text) {
             return Err(PublicKeyError::SeveralLines);
         }
         let mut parts = text.splitn(3, ' ').map(str::trim);
@@ -127,6 +129,8 @@ mod tests {
         assert_eq!(refused("  "), PublicKeyError::Empty);
         assert_eq!(refused("-----BEGIN OPENSSH PRIVATE KEY-----\nabc"), PublicKeyError::Private);
         assert_eq!(refused(&format!("{KEY}\n{KEY}")), PublicKeyError::SeveralLines);
+        // Cloud-init reads the keys as YAML, for which this ends a line.
+        assert_eq!(refused(&format!("{KEY}\u{2028}- more")), PublicKeyError::SeveralLines);
         assert_eq!(refused("command=\"x\" ssh-ed25519 AAAA"), PublicKeyError::UnknownType);
         assert_eq!(refused("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"), PublicKeyError::Damaged);
         assert_eq!(refused(&KEY.replace("ssh-ed25519 ", "ssh-rsa ")), PublicKeyError::Damaged);

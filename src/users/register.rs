@@ -9,7 +9,7 @@ use validator::Validate;
 use super::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, PlatformRole, User, db, password};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{OrganisationId, UserId};
 use crate::{ledger, organisations};
 
@@ -42,6 +42,11 @@ impl NewUser {
             self.organisation.clone_from(&self.name);
         }
         let mut problems = problems(self.validate().err());
+        for (field, text) in [("name", &self.name), ("organisation", &self.organisation)] {
+            if !is_plain_line(text) && !problems.iter().any(|problem| problem.field == field) {
+                problems.push(Problem::new(field, NOT_A_PLAIN_LINE));
+            }
+        }
         let characters = self.password.expose_secret().chars().count();
         if characters < PASSWORD_CHARACTERS_MIN {
             problems.push(Problem::new("password", format!("At least {PASSWORD_CHARACTERS_MIN} characters.")));

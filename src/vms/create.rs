@@ -17,6 +17,8 @@ use crate::{addresses, catalog, clusters, live, ssh_keys};
 
 /// A label of a host name, RFC 1123.
 const NAME_CHARACTERS_MAX: usize = 63;
+/// The longest key of an order. PostgreSQL's indexes take no entry that is much longer.
+const ORDER_KEY_BYTES_MAX: usize = 200;
 /// The most keys one machine gets.
 const KEYS_MAX: usize = 20;
 
@@ -73,6 +75,9 @@ pub async fn create(
 ) -> Result<Ordered> {
     let (name, location, image, plan) = checked(app, new).await?;
     let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
+    if order_key.is_some_and(|key| key.len() > ORDER_KEY_BYTES_MAX) {
+        return Err(Error::invalid("Idempotency-Key", format!("At most {ORDER_KEY_BYTES_MAX} characters.")));
+    }
     let order_hash = Sha256::digest(serde_json::to_vec(new).map_err(anyhow::Error::new)?).to_vec();
     let now = app.clock.now();
 

@@ -19,7 +19,12 @@ pub(super) struct Filter {
     pub after: Option<VmId>,
 }
 
-pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: DateTime<Utc>) -> Result<Vec<Vm>> {
+pub(super) async fn select(
+    executor: impl sqlx::PgExecutor<'_>,
+    filter: &Filter,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Vm>> {
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.number, v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.state_since, v.state_reason,
                   v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
@@ -45,7 +50,7 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64, now: Date
         limit,
         now,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -291,7 +296,6 @@ pub(super) struct SeenRow {
     pub node: String,
     pub vmid: i32,
     pub missing_looks: i32,
-    pub stopped_for_credit: bool,
     pub metered: bool,
 }
 
@@ -300,7 +304,7 @@ pub(super) async fn select_quiet(pool: &PgPool, cluster: ClusterId) -> Result<Ve
     let rows = sqlx::query_as!(
         SeenRow,
         r#"select v.id as "id: VmId", v.organisation_id as "organisation: OrganisationId", v.plan_id as "plan: PlanId", v.name, v.state, v.node, v.vmid as "vmid!",
-                  v.missing_looks, v.stopped_for_credit_at is not null as "stopped_for_credit!",
+                  v.missing_looks,
                   (w.exhausted_at is not null or exists (
                       select 1 from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during) and i.state = v.state
                       where m.vm_id = v.id)) as "metered!"

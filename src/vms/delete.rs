@@ -6,14 +6,14 @@ use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
 
 use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
-use super::{State, db, find};
+use super::{State, db, find, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{ledger, live};
+use crate::{ledger, live, metering, runway};
 
 /// How long to wait for a clone that must end before it can be destroyed.
 const CLONE_PAUSE: Duration = Duration::from_secs(2);
@@ -30,7 +30,9 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
     }
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    let _wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
+    let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
+    // Read again under the lock: it may have gone, or failed, since it was looked for.
+    let found = find_within(app, &mut transaction, organisation, vm).await?;
     if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
         return Err(Error::conflict(format!(
             "{} is busy: “{}” is not finished. Wait until it is.",
@@ -47,6 +49,9 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
         }
         State::Provisioning | State::Running | State::Stopped | State::Deleting | State::Deleted => {
             db::update_state(&mut transaction, vm, State::Deleting, None, now).await?;
+            // From here on it is of no use to its owner: however long deleting takes, that is ours.
+            metering::close(&mut transaction, &wallet, vm, now).await?;
+            runway::recompute(app, &mut transaction, organisation, now).await?;
             let new = NewJob { kind: Kind::VmDelete, organisation, vm, payload: Map::new(), requested_by: actor.user };
             Some(jobs::enqueue(app, &mut transaction, new).await?)
         }

@@ -181,6 +181,16 @@ pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<V
     with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
 }
 
+/// A machine of an organisation without its job, read in somebody's transaction: who holds a connection and asks the pool
+/// for a second one stops everybody when enough do it at once.
+///
+/// # Errors
+/// As [`find`].
+async fn find_within(app: &App, connection: &mut PgConnection, organisation: OrganisationId, id: VmId) -> Result<Vm> {
+    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
+    db::select(connection, &filter, 1, app.clock.now()).await?.pop().ok_or(Error::NotFound("VM"))
+}
+
 async fn with_jobs(app: &App, mut vms: Vec<Vm>) -> Result<Vec<Vm>> {
     let Some(organisation) = vms.first().map(|vm| vm.organisation) else { return Ok(vms) };
     let unfinished = jobs::unfinished_of_organisation(app, organisation).await?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use super::machine::{Machine, Progress, Step, Task, follow, remember};
-use super::{State, db, find, made};
+use super::{State, db, find_within, made};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
@@ -63,7 +63,7 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     let mut transaction = app.pool.begin().await?;
     // Whoever else changes this machine takes this lock first, so what is read below stays true until the commit.
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
-    let found = find(app, organisation, vm).await?;
+    let found = find_within(app, &mut transaction, organisation, vm).await?;
     if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
         return Err(Error::conflict(format!(
             "{} is busy: “{}” is not finished. Wait until it is.",

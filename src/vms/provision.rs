@@ -26,13 +26,17 @@ const CLONE_PAUSE: Duration = Duration::from_secs(2);
 /// The disk that a machine starts from, in the order in which templates have one.
 const BOOT_DISKS: [&str; 4] = ["scsi0", "virtio0", "sata0", "ide0"];
 
+/// How many VMIDs in a row one order may find taken. A cluster that calls every id taken must not use up the whole range.
+const PASSED_OVER_MAX: u64 = 100;
+const PASSED_OVER: &str = "passed_over";
+
 /// Leases a VMID. A guest of somebody else that has it already is left alone; the next id is taken.
 pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
     let vmid = match machine.row.vmid {
         Some(vmid) => u32::try_from(vmid).unwrap_or(0),
         None => {
-            let mut transaction = app.pool.begin().await?;
+            let mut transaction = ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
             db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
             transaction.commit().await?;
@@ -49,16 +53,33 @@ pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
 }
 
 async fn another_vmid(app: &App, job: &mut Job, machine: &Machine, vmid: u32) -> Result<(), Trouble> {
+    let passed_over = job.scratch.get(PASSED_OVER).and_then(Value::as_u64).unwrap_or(0) + 1;
+    if passed_over > PASSED_OVER_MAX {
+        return Err(Trouble::Refused(format!(
+            "{PASSED_OVER_MAX} VMIDs in a row are in use by guests that are not ours"
+        )));
+    }
     jobs::log(app, job, &format!("VMID {vmid} is in use by a guest that is not ours: taking another")).await?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = ours(app, job).await?;
     clusters::abandon_vmid(&mut transaction, machine.row.cluster, vmid).await?;
     db::set_vmid(&mut transaction, job.vm, None).await?;
     transaction.commit().await?;
+    job.scratch.insert(PASSED_OVER.into(), json!(passed_over));
     Ok(())
 }
 
-pub(super) async fn undo_lease(app: &App, job: &Job) -> Step {
+/// A transaction in which this runner surely still has its job: one that lost it must not give the machine another VMID.
+async fn ours(app: &App, job: &Job) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Trouble> {
     let mut transaction = app.pool.begin().await?;
+    if jobs::is_ours(&mut transaction, job).await? {
+        Ok(transaction)
+    } else {
+        Err(Trouble::Busy("another runner has this job now".into()))
+    }
+}
+
+pub(super) async fn undo_lease(app: &App, job: &Job) -> Step {
+    let mut transaction = ours(app, job).await?;
     clusters::release_vmid(&mut transaction, job.vm, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(Progress::Done)
@@ -80,7 +101,7 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
         Guest::Foreign => {
             // Somebody took the id between our lease and our clone. His guest stays as it is.
             another_vmid(app, job, &machine, vmid).await?;
-            let mut transaction = app.pool.begin().await?;
+            let mut transaction = ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
             db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
             transaction.commit().await?;

@@ -106,7 +106,8 @@ async fn settle(app: &App, row: &SeenRow, guest: Option<&Resource>, at: DateTime
         db::update_state(&mut transaction, row.id, state, None, at).await?;
         let detail = json!({ "from": row.state, "to": seen.name() });
         observed(&mut transaction, row, at, detail).await?;
-        if state == State::Running && wallet.exhausted_at.is_some() && row.stopped_for_credit {
+        // Whoever started it: nothing that runs on an empty wallet is charged, so it is shut down again.
+        if state == State::Running && wallet.exhausted_at.is_some() {
             super::power::stop_for_credit(app, &mut transaction, row.organisation, row.id).await?;
         }
     }

@@ -112,7 +112,8 @@ async fn gone(app: &App, connection: &mut PgConnection, job: &Job, state: State,
     let now = app.clock.now();
     ledger::release_hold(&mut *connection, job.vm).await?;
     db::update_state(&mut *connection, job.vm, state, reason, now).await?;
-    addresses::release(&mut *connection, job.vm, now).await?;
+    // A machine that was never handed over has told nobody its address.
+    addresses::release(&mut *connection, job.vm, job.kind == Kind::VmDelete, now).await?;
     clusters::release_vmid(connection, job.vm, now).await
 }
 

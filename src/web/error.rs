@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -159,13 +159,28 @@ pub async fn give_a_face(request: Request, next: Next) -> Response {
         let title = status.canonical_reason().unwrap_or("Error");
         let body =
             json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": plain_words(status) });
-        return problem(status, body);
+        return with_allowed(&response, problem(status, body));
     }
-    if wants_page { pages::errors::page(status, None) } else { response }
+    if wants_page {
+        return with_allowed(&response, pages::errors::page(status, None));
+    }
+    // The words of a library are of no use to anybody outside.
+    with_allowed(&response, (status, format!("{}\n", plain_words(status))).into_response())
+}
+
+/// Which methods a path knows stays said, whatever face the answer gets.
+fn with_allowed(bare: &Response, mut faced: Response) -> Response {
+    if let Some(methods) = bare.headers().get(ALLOW) {
+        faced.headers_mut().insert(ALLOW, methods.clone());
+    }
+    faced
 }
 
 fn plain_words(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::NOT_FOUND => "There is nothing at this address.",
+        StatusCode::UNAUTHORIZED => "Nobody is logged in.",
+        StatusCode::TOO_MANY_REQUESTS => "There are too many of these already.",
         StatusCode::BAD_REQUEST => "The path or the query could not be read.",
         StatusCode::METHOD_NOT_ALLOWED => "This path does not know that method.",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than is accepted here.",

@@ -51,6 +51,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for CsrfForm<T> {
                 "This form is too old, or did not come from this site. Go back, reload the page and try again.";
             return Err(Error::Forbidden(sentence).into());
         }
+        // No keyboard types a NUL, and PostgreSQL does not store one.
+        if bytes.windows(3).any(|part| part == b"%00") || bytes.contains(&0) {
+            return Err(PageError::Request(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A field holds a character that cannot be stored. Go back and type it again.".into(),
+            ));
+        }
         serde_html_form::from_bytes(&bytes).map(Self).map_err(|_| {
             PageError::Request(
                 StatusCode::BAD_REQUEST,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use tokio_stream::wrappers::BroadcastStream;
@@ -23,7 +24,8 @@ const STREAM_MINUTES_MAX: u64 = 30;
 pub async fn changes(
     State(app): State<Arc<App>>,
     customer: Customer,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, StatusCode> {
+    let open = app.hub.open_stream(customer.session.user.id).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
     let organisation = customer.organisation();
     let is_staff = customer.session.user.platform_role.is_some();
     let changes = BroadcastStream::new(app.hub.subscribe())
@@ -32,9 +34,13 @@ pub async fn changes(
         .filter_map(move |change| {
             std::future::ready(change.ok().filter(|change| may_hear(change, organisation, is_staff)))
         })
-        .map(|change| Ok(Event::default().event("changed").data(change.topic)))
+        .map(move |change| {
+            // The stream is counted as open as long as it lives.
+            let _open = &open;
+            Ok(Event::default().event("changed").data(change.topic))
+        })
         .take_until(tokio::time::sleep(Duration::from_secs(STREAM_MINUTES_MAX * 60)));
-    Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_SECONDS)))
+    Ok(Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_SECONDS))))
 }
 
 /// A customer hears of his own things, and of what concerns all customers; staff hears of everything.

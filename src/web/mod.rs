@@ -7,6 +7,7 @@ pub mod format;
 mod forms;
 mod live;
 pub mod pages;
+mod read;
 mod request;
 mod router;
 mod session;

@@ -119,8 +119,12 @@ async fn keep_lease(app: &App, job: &Job) {
 
 async fn run_steps(app: &App, mut job: Job) -> Result<()> {
     for _ in 0..STEPS_PER_CLAIM_MAX {
-        if job.cancel_requested && !job.undoing && job.kind.can_go_back() {
-            go_back(app, &mut job, "Somebody asked to undo it.").await?;
+        if job.cancel_requested
+            && !job.undoing
+            && job.kind.can_go_back()
+            && !go_back(app, &mut job, "Somebody asked to undo it.").await?
+        {
+            return Ok(());
         }
         let Some(step) = job.current() else { return finish(app, &job).await };
         let outcome =
@@ -189,8 +193,7 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
         }
         Trouble::Busy(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
             if job.kind.can_go_back() && !job.undoing {
-                go_back(app, job, "It cannot go on: undoing what was done.").await?;
-                return Ok(true);
+                return go_back(app, job, "It cannot go on: undoing what was done.").await;
             }
             give_up(app, job, &trouble).await?;
             Ok(false)
@@ -198,14 +201,14 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
     }
 }
 
-async fn go_back(app: &App, job: &mut Job, why: &str) -> Result<()> {
+/// Turns a job around. Answers false when somebody else has it now.
+async fn go_back(app: &App, job: &mut Job, why: &str) -> Result<bool> {
     jobs::log(app, job, why).await?;
     job.undoing = true;
     job.attempts = 0;
     // A task of the step may still be at work; undoing follows it to its end first.
     job.step = job.step.min(job.kind.steps().len().saturating_sub(1));
-    jobs::save(app, job).await?;
-    Ok(())
+    jobs::save(app, job).await
 }
 
 async fn finish(app: &App, job: &Job) -> Result<()> {
@@ -215,8 +218,11 @@ async fn finish(app: &App, job: &Job) -> Result<()> {
     if jobs::finish(app, &mut transaction, job, Status::Completed).await? {
         transaction.commit().await?;
         fault::point(&format!("{}.committed", job.kind.name()));
+        return Ok(());
     }
-    Ok(())
+    // Asked to undo it since this runner claimed it, or claimed by another: in the first case it is claimed again at once.
+    transaction.rollback().await?;
+    jobs::release(app, job, Duration::ZERO).await
 }
 
 async fn end_undone(app: &App, job: &Job) -> Result<()> {

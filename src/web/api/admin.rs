@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobView;
 use super::wallet::WalletView;
-use super::{ApiJson, List, Page};
+use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
 use crate::charging::{self, NewCredit};
@@ -18,6 +18,7 @@ use crate::ids::{ClusterId, JobId, OrganisationId};
 use crate::jobs;
 use crate::organisations::{self, CustomerLine};
 use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// How many audit events one page shows.
@@ -49,7 +50,7 @@ pub async fn add_credit(
     headers: HeaderMap,
     ApiJson(mut new): ApiJson<NewCredit>,
 ) -> Result<(StatusCode, Json<WalletView>), ApiError> {
-    if let Some(key) = headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
+    if let Some(key) = idempotency_key(&headers)? {
         new.order = Some(key.to_owned());
     }
     charging::add_credit(&app, id, &new, &staff.actor).await?;

@@ -1,14 +1,16 @@
 //! JSON bodies: unreadable ones are told apart from ones with invalid fields, in problem+json.
 
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::web::error::problem;
+use crate::error::Error;
+use crate::web::error::{ApiError, problem};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -16,12 +18,26 @@ pub struct ApiJson<T>(pub T);
 
 /// Why a body was refused.
 #[derive(Debug)]
-pub struct Unreadable(StatusCode, String);
+pub enum Unreadable {
+    /// It is no JSON, or none of the form that is expected.
+    Form(StatusCode, String),
+    /// A field cannot be accepted, whatever it is for.
+    Field(ApiError),
+}
 
 impl IntoResponse for Unreadable {
     fn into_response(self) -> Response {
-        let title = self.0.canonical_reason().unwrap_or("Error");
-        problem(self.0, json!({ "type": "about:blank", "title": title, "status": self.0.as_u16(), "detail": self.1 }))
+        match self {
+            Self::Form(status, detail) => {
+                let title = status.canonical_reason().unwrap_or("Error");
+                let status_code = status.as_u16();
+                problem(
+                    status,
+                    json!({ "type": "about:blank", "title": title, "status": status_code, "detail": detail }),
+                )
+            }
+            Self::Field(error) => error.into_response(),
+        }
     }
 }
 
@@ -29,16 +45,59 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     type Rejection = Unreadable;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        match Json::<T>::from_request(request, state).await {
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::new(body), state)
+            .await
+            .map_err(|rejection| Unreadable::Form(rejection.status(), rejection.body_text()))?;
+        if let Some(field) = field_with_nul(&bytes) {
+            let error =
+                Error::Invalid(vec![crate::error::Problem::new(field, "It holds a NUL, which cannot be stored.")]);
+            return Err(Unreadable::Field(error.into()));
+        }
+        match Json::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await {
             Ok(Json(value)) => Ok(Self(value)),
             // Read, but not of the form that is expected: axum says 422, and so does RFC 9110.
             Err(JsonRejection::JsonDataError(error)) => {
-                Err(Unreadable(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))
+                Err(Unreadable::Form(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))
             }
             Err(JsonRejection::MissingJsonContentType(error)) => {
-                Err(Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text()))
+                Err(Unreadable::Form(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text()))
             }
-            Err(other) => Err(Unreadable(other.status(), other.body_text())),
+            Err(other) => Err(Unreadable::Form(other.status(), other.body_text())),
         }
+    }
+}
+
+/// The field of a JSON object that has a NUL somewhere in it: JSON can spell one, PostgreSQL cannot store it.
+fn field_with_nul(bytes: &[u8]) -> Option<String> {
+    const ESCAPED: &[u8] = br"\u0000";
+    // Hardly any body has one, so hardly any is read twice.
+    if !bytes.windows(ESCAPED.len()).any(|part| part == ESCAPED) {
+        return None;
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else { return None };
+    fields.into_iter().find(|(name, value)| name.contains('\0') || has_nul(value)).map(|(name, _)| name)
+}
+
+/// As deep as `serde_json` reads, which is bounded.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_found_where_it_stands() {
+        assert_eq!(field_with_nul(br#"{"name":"a\u0000"}"#).as_deref(), Some("name"));
+        assert_eq!(field_with_nul(br#"{"a":1,"new_key":{"name":["\u0000"]}}"#).as_deref(), Some("new_key"));
+        assert_eq!(field_with_nul(br#"{"name":"a\\u0000"}"#), None, "a backslash and five letters");
+        assert_eq!(field_with_nul(br#"{"name":"a"}"#), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::ids::{JobId, VmId};
 use crate::jobs::{self, Filter, Job, LogLine, Status};
 use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// A job as programs see it.

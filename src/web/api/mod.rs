@@ -58,6 +58,15 @@ impl<T> List<T> {
     }
 }
 
+/// What makes a request that is sent twice one request.
+///
+/// # Errors
+/// `Invalid` when it is not plain ASCII: leaving it out would do the request twice.
+fn idempotency_key(headers: &axum::http::HeaderMap) -> crate::error::Result<Option<&str>> {
+    let unreadable = |_| crate::error::Error::invalid("Idempotency-Key", "Letters, digits and signs of ASCII.");
+    headers.get("idempotency-key").map(|value| value.to_str().map_err(unreadable)).transpose()
+}
+
 /// There is no such path in the API.
 pub async fn not_found() -> crate::web::error::ApiError {
     crate::error::Error::NotFound("path").into()

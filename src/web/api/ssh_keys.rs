@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{ApiJson, List};
@@ -12,6 +12,7 @@ use crate::ids::SshKeyId;
 use crate::ssh_keys::{self, SshKey};
 use crate::vms::NewKey;
 use crate::web::error::ApiError;
+use crate::web::read::Path;
 use crate::web::session::ApiCaller;
 
 /// `GET /ssh-keys`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use billing::{Money, Rate};
@@ -11,13 +11,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobView;
-use super::{ApiJson, List, Page};
+use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
 use crate::jobs;
 use crate::vms::{self, NewVm, Power, Vm};
 use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// A machine as programs see it.
@@ -158,7 +159,7 @@ pub async fn create(
         let plan = new.plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
         return Ok(Json(EstimateView::from(vms::estimate(&app, organisation, plan).await?)).into_response());
     }
-    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = idempotency_key(&headers)?;
     let ordered = vms::create(&app, organisation, &new, key, &caller.actor).await?;
     accepted(&app, organisation, ordered.vm, ordered.job).await
 }

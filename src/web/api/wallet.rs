@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use billing::{Money, Rate};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::ids::{TransferId, VmId};
 use crate::ledger::{self, WalletTransfer};
 use crate::metering::{self, VmCharge};
 use crate::web::error::ApiError;
+use crate::web::read::Query;
 use crate::web::session::ApiCaller;
 
 /// How many of the latest charges are shown.

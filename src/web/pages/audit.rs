@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::ids::{AuditEventId, VmId};
 use crate::web::error::PageError;
 use crate::web::format;
+use crate::web::read::Query;
 use crate::web::session::{Customer, Staff};
 use crate::web::views::audit::{ActorKind, AdminAuditPage, AuditPage, AuditRow, AuditTable};
 use crate::web::views::form::SelectOption;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,6 +19,7 @@ use crate::sessions;
 use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, User};
 use crate::web::error::PageError;
 use crate::web::forms::{ANONYMOUS_CSRF, CsrfForm, Nothing};
+use crate::web::read::Query;
 use crate::web::request::Origin;
 use crate::web::session::{Customer, cookie, cookie_name, session_cookie, session_of};
 use crate::web::views::auth::{LoginPage, RegisterPage};
@@ -172,7 +173,9 @@ async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result
 
 /// A path of our own; anything that could lead elsewhere becomes the start.
 fn own_path(next: &str) -> &str {
-    let own = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    // Nothing but what a header may hold: paths of ours are plain letters.
+    let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let own = plain && next.starts_with('/') && !next.starts_with("//");
     if own && next != "/" { next } else { "/vms" }
 }
 
@@ -203,7 +206,16 @@ mod tests {
     #[test]
     fn a_login_leads_nowhere_else() {
         assert_eq!(own_path("/wallet?after=1"), "/wallet?after=1");
-        for elsewhere in ["", "/", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"] {
+        for elsewhere in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "/\u{1}",
+            "/é",
+        ] {
             assert_eq!(own_path(elsewhere), "/vms", "{elsewhere}");
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
@@ -20,6 +20,7 @@ use crate::ids::{ClusterId, ImageId};
 use crate::web::error::{PageError, status};
 use crate::web::format;
 use crate::web::forms::{CsrfForm, Nothing};
+use crate::web::read::Path;
 use crate::web::session::Staff;
 use crate::web::views::clusters::{
     ClusterForm, ClusterHealth, ClusterNewPage, ClusterPage, ClusterRow, ClustersPage, ConnectionTest,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use crate::vms::{self, Vm};
 use crate::web::error::{PageError, status};
 use crate::web::format;
 use crate::web::forms::CsrfForm;
+use crate::web::read::{Path, Query};
 use crate::web::session::Staff;
 use crate::web::views::audit::AuditTable;
 use crate::web::views::customers::{CreditForm, CustomerFacts, CustomerPage, CustomerRow, CustomerVm, CustomersPage};

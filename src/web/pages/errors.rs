@@ -16,6 +16,10 @@ pub fn page(status: StatusCode, sentence: Option<String>) -> Response {
 }
 
 /// There is nothing at this address.
-pub async fn not_found(_parts: Parts) -> Response {
+pub async fn not_found(parts: Parts) -> Response {
+    // Programs are answered as everywhere below `/api`; `error::give_a_face` does it.
+    if parts.uri.path().starts_with("/api/") {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     page(StatusCode::NOT_FOUND, None)
 }

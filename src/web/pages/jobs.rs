@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use crate::jobs::{self, Filter, Job, PAGE_MAX, Status};
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::forms::{CsrfForm, Nothing};
+use crate::web::read::{Path, Query};
 use crate::web::session::Staff;
 use crate::web::views::frame::{AdminSection, FlashKind, Link};
 use crate::web::views::jobs::{JobCounts, JobPage, JobRow, JobRows, JobState, JobTab, JobsPage, LogLine};

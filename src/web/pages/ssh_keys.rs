@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::ids::SshKeyId;
 use crate::web::error::{PageError, status};
 use crate::web::forms::{CsrfForm, Nothing};
+use crate::web::read::Path;
 use crate::web::session::Customer;
 use crate::web::views::frame::{FlashKind, Section};
 use crate::web::views::ssh_keys::{SshKeyForm, SshKeyRow, SshKeysPage};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use billing::{Money, Month};
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use crate::ledger::{self, Wallet, WalletTransfer};
 use crate::metering::{self, VmMonth};
 use crate::vms::{self, Vm};
 use crate::web::error::PageError;
+use crate::web::read::Query;
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::wallet::{

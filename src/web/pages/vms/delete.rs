@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -13,6 +13,7 @@ use crate::vms::{self, Vm};
 use crate::web::error::{PageError, status};
 use crate::web::forms::CsrfForm;
 use crate::web::pages::frames::{Notice, form_errors, portal, redirect_with, render_with};
+use crate::web::read::Path;
 use crate::web::session::Customer;
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{FlashKind, Section};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use billing::Rate;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::vms::{self, Vm};
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::pages::frames::{Notice, portal, render, render_with};
+use crate::web::read::{Path, Query};
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::vms::{ActionsPlace, VmActions, VmListPage, VmOffers, VmRow, VmSummary};

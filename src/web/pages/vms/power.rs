@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -14,6 +14,7 @@ use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::forms::CsrfForm;
 use crate::web::pages::frames::redirect_with;
+use crate::web::read::Path;
 use crate::web::session::Customer;
 use crate::web::views::frame::FlashKind;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use billing::Month;
 
@@ -18,6 +18,7 @@ use crate::ssh_keys::{PublicKey, SshKey};
 use crate::vms::{self, Vm};
 use crate::web::error::PageError;
 use crate::web::pages::frames::{Notice, decimal, portal, render, render_with};
+use crate::web::read::Path;
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::vms::ActionsPlace;

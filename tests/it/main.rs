@@ -1,0 +1,21 @@
+//! The house as its users meet it: a real PostgreSQL with a database per test, a clock that stands until it is moved, a
+//! Proxmox that answers like Proxmox, and the doors of the product. Nothing sleeps; time is moved and due work is run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod world;
+
+mod accounts;
+mod bad_luck;
+mod delete;
+mod demo;
+mod doors;
+mod kill;
+mod kill_charging;
+mod money;
+mod money_rules;
+mod orders;
+mod power;
+mod provision_faults;
+mod reconcile;
+mod serve;
+mod zero;

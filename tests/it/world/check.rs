@@ -1,0 +1,103 @@
+//! What must be true after every test, however it went: nothing is left behind, nothing is there twice, the books add up.
+
+use super::World;
+
+/// Each finds what must not be, as one text; nothing found is null.
+const NEVER: [(&str, &str); 8] = [
+    (
+        "a machine that is made has a VMID that is leased to it",
+        "select string_agg(v.name, ', ') from vms v where v.state in ('running', 'stopped')
+         and not exists (select 1 from vmid_leases l where l.vm_id = v.id and l.vmid = v.vmid and l.cluster_id = v.cluster_id and l.released_at is null)",
+    ),
+    (
+        "a machine that is gone or failed has no lease",
+        "select string_agg(v.name, ', ') from vms v join vmid_leases l on l.vm_id = v.id and l.released_at is null where v.state in ('failed', 'deleted')",
+    ),
+    (
+        "a machine that is gone or failed has no address",
+        "select string_agg(v.name, ', ') from vms v join addresses a on a.vm_id = v.id where v.state in ('failed', 'deleted')",
+    ),
+    (
+        "a machine that is made has an address",
+        "select string_agg(v.name, ', ') from vms v where v.state in ('running', 'stopped') and not exists (select 1 from addresses a where a.vm_id = v.id)",
+    ),
+    (
+        "credit is held only for machines that are being made",
+        "select string_agg(v.name, ', ') from vms v join holds h on h.vm_id = v.id where v.state <> 'provisioning'",
+    ),
+    (
+        "only machines that are made are metered",
+        "select string_agg(v.name, ', ') from vms v join meters m on m.vm_id = v.id join meter_intervals i on i.meter_id = m.id and upper_inf(i.during)
+         where v.state not in ('running', 'stopped', 'deleting')",
+    ),
+    (
+        "a machine that is being made or deleted has a job for it",
+        "select string_agg(v.name, ', ') from vms v where v.state in ('provisioning', 'deleting')
+         and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))",
+    ),
+    (
+        "no wallet is below zero",
+        "select string_agg(o.name || ' ' || w.balance, ', ') from wallets w join organisations o on o.id = w.organisation_id where w.balance < 0",
+    ),
+];
+
+impl World {
+    /// Proves what must always be true.
+    pub async fn check(&self) {
+        for (rule, sql) in NEVER {
+            assert_eq!(self.text(sql).await, "", "rule: {rule}");
+        }
+        assert_eq!(uni_manager::ledger::first_difference(&self.app.pool).await.unwrap(), None, "the ledger adds up");
+        self.check_guests().await;
+        self.check_volumes();
+    }
+
+    /// Each machine that is made has one guest, and each guest of ours has its machine. Machines that are missing, or that
+    /// an unfinished job is at work on, are left out.
+    async fn check_guests(&self) {
+        let made: Vec<(String, i32)> = sqlx::query_as(
+            "select v.id::text, v.vmid from vms v where v.state in ('running', 'stopped') and v.missing_since is null and v.missing_looks = 0
+             and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked')) order by v.vmid",
+        )
+        .fetch_all(&self.app.pool)
+        .await
+        .unwrap();
+        let busy: Vec<String> = sqlx::query_scalar(
+            "select distinct vm_id::text from jobs where status in ('pending', 'running', 'parked')",
+        )
+        .fetch_all(&self.app.pool)
+        .await
+        .unwrap();
+        let guests = self.our_guests();
+        for (vm, vmid) in &made {
+            let its: Vec<u32> = guests
+                .iter()
+                .filter(|guest| guest.config.get("description").is_some_and(|text| text.contains(vm.as_str())))
+                .map(|guest| guest.vmid)
+                .collect();
+            assert_eq!(its, [u32::try_from(*vmid).unwrap()], "each machine has exactly one guest, under its VMID");
+        }
+        for guest in &guests {
+            let description = guest.config.get("description").unwrap_or_default();
+            assert!(
+                made.iter().map(|(vm, _)| vm).chain(&busy).any(|vm| description.contains(vm.as_str())),
+                "guest {} is left behind: {description}",
+                guest.vmid
+            );
+        }
+    }
+
+    /// Every disk belongs to a guest.
+    fn check_volumes(&self) {
+        self.simulator.inspect(|cluster| {
+            for node in cluster.nodes() {
+                for storage in ["shared", "local-lvm"] {
+                    for volume in cluster.volumes(storage, &node.name) {
+                        let owner = volume.vmid.expect("a disk has an owner");
+                        assert!(cluster.guest(owner).is_some(), "disk {} is left behind by guest {owner}", volume.name);
+                    }
+                }
+            }
+        });
+    }
+}
