@@ -368,26 +368,10 @@ pub async fn asked_for_by(app: &App, id: JobId) -> Result<Option<String>> {
 /// `Conflict` when it is not parked.
 pub async fn retry(app: &App, id: JobId, actor: &Actor) -> Result<()> {
     let job = find(app, None, id).await?;
-    let mut transaction = app.pool.begin().await?;
-    if !db::unpark(&mut transaction, id, false, app.clock.machine_now()).await? {
-        return Err(Error::conflict("Only a parked job can be told to try again."));
+    if go_on(app, &job, false, Event::JobRetried, actor).await? {
+        return Ok(());
     }
-    let subject = Subject::new("job", id, format!("{} {}", job.kind.title(), job.vm_name));
-    audit::record(
-        &mut transaction,
-        app.clock.now(),
-        actor,
-        Some(job.organisation),
-        Event::JobRetried,
-        subject,
-        serde_json::json!({}),
-    )
-    .await?;
-    live::wake_jobs(&mut transaction).await?;
-    announce(&mut transaction, job.organisation, job.vm, id).await?;
-    live::announce(&mut transaction, None, "exceptions").await?;
-    transaction.commit().await?;
-    Ok(())
+    Err(Error::conflict("Only a parked job can be told to try again."))
 }
 
 /// Asks a job that can go back to undo what it has done. It does so before its next step.
@@ -396,26 +380,26 @@ pub async fn retry(app: &App, id: JobId, actor: &Actor) -> Result<()> {
 /// `Conflict` when it is over or cannot go back.
 pub async fn cancel(app: &App, organisation: Option<OrganisationId>, id: JobId, actor: &Actor) -> Result<()> {
     let job = find(app, organisation, id).await?;
-    let mut transaction = app.pool.begin().await?;
-    if !job.kind.can_go_back() || !db::unpark(&mut transaction, id, true, app.clock.machine_now()).await? {
-        return Err(Error::conflict("This job can no longer be undone."));
+    if job.kind.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
+        return Ok(());
     }
-    let subject = Subject::new("job", id, format!("{} {}", job.kind.title(), job.vm_name));
-    audit::record(
-        &mut transaction,
-        app.clock.now(),
-        actor,
-        Some(job.organisation),
-        Event::JobCancelled,
-        subject,
-        serde_json::json!({}),
-    )
-    .await?;
+    Err(Error::conflict("This job can no longer be undone."))
+}
+
+/// Lets a job go on at once, in its direction or backwards. Answers false when it stands where that cannot be.
+async fn go_on(app: &App, job: &Job, backwards: bool, event: Event, actor: &Actor) -> Result<bool> {
+    let mut transaction = app.pool.begin().await?;
+    if !db::unpark(&mut transaction, job.id, backwards, app.clock.machine_now()).await? {
+        return Ok(false);
+    }
+    let subject = Subject::new("job", job.id, format!("{} {}", job.kind.title(), job.vm_name));
+    let (now, organisation) = (app.clock.now(), Some(job.organisation));
+    audit::record(&mut transaction, now, actor, organisation, event, subject, serde_json::json!({})).await?;
     live::wake_jobs(&mut transaction).await?;
-    announce(&mut transaction, job.organisation, job.vm, id).await?;
+    announce(&mut transaction, job.organisation, job.vm, job.id).await?;
     live::announce(&mut transaction, None, "exceptions").await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// The unfinished jobs of an organisation, newest first.

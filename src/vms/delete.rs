@@ -10,7 +10,7 @@ use super::{State, db, find, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
 use crate::{ledger, live, metering, runway};
@@ -33,13 +33,7 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
     // Read again under the lock: it may have gone, or failed, since it was looked for.
     let found = find_within(app, &mut transaction, organisation, vm).await?;
-    if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
-        return Err(Error::conflict(format!(
-            "{} is busy: “{}” is not finished. Wait until it is.",
-            found.name,
-            job.kind.title()
-        )));
-    }
+    found.check_free()?;
     let subject = Subject::new("vm", vm, &found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmDelete, subject, json!({})).await?;
     let job = match found.state {

@@ -150,7 +150,7 @@ impl Vm {
     ///
     /// # Errors
     /// `Conflict` with a sentence.
-    pub fn check_free(&self) -> Result<()> {
+    fn check_free(&self) -> Result<()> {
         match &self.job {
             None => Ok(()),
             Some(job) => Err(Error::conflict(format!(
@@ -188,7 +188,10 @@ pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<V
 /// As [`find`].
 async fn find_within(app: &App, connection: &mut PgConnection, organisation: OrganisationId, id: VmId) -> Result<Vm> {
     let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
-    db::select(connection, &filter, 1, app.clock.now()).await?.pop().ok_or(Error::NotFound("VM"))
+    let found = db::select(&mut *connection, &filter, 1, app.clock.now()).await?.pop();
+    let mut vm = found.ok_or(Error::NotFound("VM"))?;
+    vm.job = jobs::unfinished_of_vm(connection, id).await?.map(Box::new);
+    Ok(vm)
 }
 
 async fn with_jobs(app: &App, mut vms: Vec<Vm>) -> Result<Vec<Vm>> {

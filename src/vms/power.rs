@@ -64,13 +64,7 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     // Whoever else changes this machine takes this lock first, so what is read below stays true until the commit.
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
     let found = find_within(app, &mut transaction, organisation, vm).await?;
-    if let Some(job) = jobs::unfinished_of_vm(&mut transaction, vm).await? {
-        return Err(Error::conflict(format!(
-            "{} is busy: “{}” is not finished. Wait until it is.",
-            found.name,
-            job.kind.title()
-        )));
-    }
+    found.check_free()?;
     match (power, found.state) {
         (Power::Start, State::Stopped) => {
             let price = catalog::price_book(&mut transaction).await?;

@@ -106,3 +106,13 @@ async fn a_worker_by_itself_does_the_work_and_ends_when_it_is_told_to() {
     assert!(status.success(), "{status}");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_head_far_larger_than_any_request_has_is_refused() {
+    let world = World::new().await;
+
+    let answer = world.http.get(format!("{}/healthz", world.url)).header("x-long", "a".repeat(200_000)).send().await;
+
+    assert_eq!(answer.unwrap().status(), 431);
+    world.finish().await;
+}
