@@ -1,7 +1,8 @@
-//! What the own token may do. Users, tokens and access lists are not changed here.
+//! What the own token may do, and giving roles on paths. Users, tokens and roles are not made here.
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -11,6 +12,17 @@ use crate::request::Parameters;
 
 /// The privileges of a token: by path, then by privilege, whether it holds for paths below.
 pub type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// Who is given roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// A user, `name@realm`.
+    User(&'a str),
+    /// A group.
+    Group(&'a str),
+    /// A token, `name@realm!token`.
+    Token(&'a str),
+}
 
 impl Client {
     /// `GET /access/permissions?path=`. Any token, about itself. With a path such as `/vms/100`
@@ -29,4 +41,35 @@ impl Client {
             .map(|(path, privileges)| (path, privileges.into_iter().map(propagates).collect()))
             .collect())
     }
+
+    /// `PUT /access/acl`. Needs Permissions.Modify on the path. Gives the holder these roles there
+    /// and, with `propagate`, below; again is fine. An unknown role or holder is refused.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn grant(&self, path: &str, holder: Holder<'_>, roles: &[&str], propagate: bool) -> Result<(), Error> {
+        let parameters = acl(path, holder, roles).flag("propagate", Some(propagate));
+        let _: IgnoredAny = self.put(String::from("/access/acl"), parameters).await?;
+        Ok(())
+    }
+
+    /// `PUT /access/acl` with `delete`. Needs Permissions.Modify on the path. Takes these roles away
+    /// there; those given on other paths stay.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn revoke(&self, path: &str, holder: Holder<'_>, roles: &[&str]) -> Result<(), Error> {
+        let parameters = acl(path, holder, roles).flag("delete", Some(true));
+        let _: IgnoredAny = self.put(String::from("/access/acl"), parameters).await?;
+        Ok(())
+    }
+}
+
+fn acl(path: &str, holder: Holder<'_>, roles: &[&str]) -> Parameters {
+    let (key, name) = match holder {
+        Holder::User(name) => ("users", name),
+        Holder::Group(name) => ("groups", name),
+        Holder::Token(name) => ("tokens", name),
+    };
+    Parameters::new().with("path", path).with("roles", roles.join(",")).with(key, name)
 }

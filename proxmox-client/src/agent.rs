@@ -1,9 +1,10 @@
 //! What the guest agent tells about a running machine. The guest writes these answers: believe
-//! nothing in them that matters to others.
+//! nothing in them that matters to others. Nothing is done to the guest here.
 
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::error::Error;
@@ -51,6 +52,55 @@ impl GuestInterface {
     }
 }
 
+/// The operating system of a guest. A guest fills in what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct GuestSystem {
+    /// Such as `debian` or `mswindows`.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub id: Option<String>,
+    /// Such as `Debian GNU/Linux`.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub name: Option<String>,
+    /// Such as `Debian GNU/Linux 12 (bookworm)`.
+    #[serde(rename = "pretty-name", default, deserialize_with = "lenient::optional_text")]
+    pub pretty_name: Option<String>,
+    /// Such as `12`.
+    #[serde(rename = "version-id", default, deserialize_with = "lenient::optional_text")]
+    pub version_id: Option<String>,
+    /// The kernel.
+    #[serde(rename = "kernel-release", default, deserialize_with = "lenient::optional_text")]
+    pub kernel_release: Option<String>,
+    /// The processor's kind, such as `x86_64`.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub machine: Option<String>,
+}
+
+/// A mounted file system of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct GuestFileSystem {
+    /// Its device.
+    #[serde(default)]
+    pub name: String,
+    /// Where it is mounted.
+    #[serde(default)]
+    pub mountpoint: String,
+    /// Such as `ext4`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Its size, bytes, if the agent tells.
+    #[serde(rename = "total-bytes", default, deserialize_with = "lenient::optional_whole")]
+    pub total_bytes: Option<u64>,
+    /// Bytes in use, if the agent tells.
+    #[serde(rename = "used-bytes", default, deserialize_with = "lenient::optional_whole")]
+    pub used_bytes: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct HostName {
+    #[serde(rename = "host-name")]
+    name: String,
+}
+
 #[derive(Deserialize)]
 struct AgentAnswer<T> {
     result: T,
@@ -64,8 +114,38 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn agent_network_interfaces(&self, node: &str, vmid: u32) -> Result<Vec<GuestInterface>, Error> {
-        let path = vm_path(node, vmid, "/agent/network-get-interfaces")?;
-        let answer: AgentAnswer<Vec<GuestInterface>> = self.get(path, Parameters::new()).await?;
+        self.ask_agent(node, vmid, "network-get-interfaces").await
+    }
+
+    /// `GET …/agent/get-osinfo`. Privileges and refusals as [`Client::agent_network_interfaces`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_system(&self, node: &str, vmid: u32) -> Result<GuestSystem, Error> {
+        self.ask_agent(node, vmid, "get-osinfo").await
+    }
+
+    /// `GET …/agent/get-host-name`. Privileges and refusals as
+    /// [`Client::agent_network_interfaces`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_host_name(&self, node: &str, vmid: u32) -> Result<String, Error> {
+        let host: HostName = self.ask_agent(node, vmid, "get-host-name").await?;
+        Ok(host.name)
+    }
+
+    /// `GET …/agent/get-fsinfo`. Privileges and refusals as [`Client::agent_network_interfaces`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_file_systems(&self, node: &str, vmid: u32) -> Result<Vec<GuestFileSystem>, Error> {
+        self.ask_agent(node, vmid, "get-fsinfo").await
+    }
+
+    async fn ask_agent<T: DeserializeOwned>(&self, node: &str, vmid: u32, question: &str) -> Result<T, Error> {
+        let path = vm_path(node, vmid, &format!("/agent/{question}"))?;
+        let answer: AgentAnswer<T> = self.get(path, Parameters::new()).await?;
         Ok(answer.result)
     }
 }

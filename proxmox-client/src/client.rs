@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, Envelope, read};
 use crate::error::{Error, MaybeDoneCause, NeverSentCause};
 use crate::request::{Call, Parameters};
-use crate::settings::{Settings, SettingsError, Trust};
+use crate::settings::{ApiToken, Settings, SettingsError, Trust};
 use crate::tls;
 
 /// Proxmox closes an idle connection after 5 s; a connection kept longer breaks under a request.
@@ -44,7 +44,8 @@ struct Inner {
     base: String,
     turns: Semaphore,
     request_timeout: Duration,
-    token_id: String,
+    token: ApiToken,
+    trust: Trust,
 }
 
 impl Client {
@@ -82,7 +83,8 @@ impl Client {
                 base: String::from(url.as_str().trim_end_matches('/')),
                 turns: Semaphore::new(settings.requests_at_once),
                 request_timeout: settings.request_timeout,
-                token_id: String::from(settings.token.id()),
+                token: settings.token,
+                trust: settings.trust,
             }),
         })
     }
@@ -91,6 +93,16 @@ impl Client {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.inner.base
+    }
+
+    /// The value of the `Authorization` header.
+    pub(crate) fn authorization(&self) -> SecretString {
+        self.inner.token.header()
+    }
+
+    /// Which certificate is believed.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.inner.trust
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: String, parameters: Parameters) -> Result<T, Error> {
@@ -187,7 +199,7 @@ impl fmt::Debug for Client {
         formatter
             .debug_struct("Client")
             .field("endpoint", &self.inner.base)
-            .field("token", &self.inner.token_id)
+            .field("token", &self.inner.token.id())
             .finish_non_exhaustive()
     }
 }

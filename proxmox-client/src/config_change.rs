@@ -175,11 +175,13 @@ impl ConfigChange {
         if value.is_empty() { self.delete(key) } else { self.set(key, value) }
     }
 
-    fn parameters(&self) -> Parameters {
-        let mut parameters = Parameters::new();
-        for (key, value) in &self.set {
-            parameters = parameters.with(key.clone(), value);
-        }
+    /// Adds only what is set, for a machine that does not exist yet.
+    pub(crate) fn options(&self, parameters: Parameters) -> Parameters {
+        self.set.iter().fold(parameters, |parameters, (key, value)| parameters.with(key.clone(), value))
+    }
+
+    pub(crate) fn parameters(&self) -> Parameters {
+        let mut parameters = self.options(Parameters::new());
         if !self.delete.is_empty() {
             let names: Vec<&str> = self.delete.iter().map(String::as_str).collect();
             parameters = parameters.with("delete", names.join(","));

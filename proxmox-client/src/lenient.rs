@@ -136,6 +136,20 @@ pub(crate) fn as_u32(value: &Value) -> Option<u32> {
     as_u64(value).and_then(|number| u32::try_from(number).ok())
 }
 
+/// A whole number that may be missing or negative.
+pub(crate) fn optional_signed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    read_optional(deserializer, "a whole number", |value| match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    })
+}
+
+/// A TCP port.
+pub(crate) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    read(deserializer, "a port", |value| as_u64(value).and_then(|number| u16::try_from(number).ok()))
+}
+
 /// A measurement that may be missing.
 pub(crate) fn optional_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     read_optional(deserializer, "a number", as_f64)

@@ -10,7 +10,7 @@ use reqwest::Method;
 use crate::error::{Error, NeverSentCause};
 
 /// Everything a form or query value must not show literally.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(crate) const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// As [`VALUE`]; a UPID's `:`, `@` and `!` may stand in a path.
 const SEGMENT: &AsciiSet = &VALUE.remove(b':').remove(b'@').remove(b'!');
 /// The longest node, storage or task name sent.

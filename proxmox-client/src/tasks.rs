@@ -35,7 +35,7 @@ pub enum TaskEnd {
 }
 
 impl TaskEnd {
-    fn read(exit_status: &str) -> Self {
+    pub(crate) fn read(exit_status: &str) -> Self {
         let exit_status = exit_status.trim();
         if exit_status == "OK" {
             return Self::Ok;
@@ -158,7 +158,7 @@ impl fmt::Display for WaitError {
 
 impl std::error::Error for WaitError {}
 
-fn task_path(upid: &Upid, rest: &str) -> Result<String, Error> {
+pub(crate) fn task_path(upid: &Upid, rest: &str) -> Result<String, Error> {
     let name = segment("task", upid.as_str())?;
     node_path(upid.node(), &format!("/tasks/{name}{rest}"))
 }

@@ -1,8 +1,8 @@
-//! The beginning and the end of a virtual machine, and the growing of its disks. Each of them is a
-//! task. None may be repeated blindly: after [`Error::MaybeDone`] look for what it made.
+//! Cloning and deleting a virtual machine. Each is a task, and neither may be repeated blindly:
+//! after [`Error::MaybeDone`] look for what it made.
 
 use crate::client::Client;
-use crate::error::{Error, NeverSentCause};
+use crate::error::Error;
 use crate::request::{Parameters, vm_path};
 use crate::upid::Upid;
 
@@ -97,23 +97,6 @@ impl Client {
             .maybe("target", clone.target.as_deref())
             .maybe("pool", clone.pool.as_deref());
         self.post(vm_path(node, source_vmid, "/clone")?, parameters).await
-    }
-
-    /// `PUT /nodes/{node}/qemu/{vmid}/resize`. Needs VM.Config.Disk and Datastore.AllocateSpace.
-    /// Grows `disk` (such as `scsi0`) to `size_gib` GiB in all; the same size is fine, so this may
-    /// be repeated. A smaller size, a missing disk or a lock fail the task. `None` from versions
-    /// before 8, which do it before they answer.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn resize_disk(&self, node: &str, vmid: u32, disk: &str, size_gib: u64) -> Result<Option<Upid>, Error> {
-        let path = vm_path(node, vmid, "/resize")?;
-        if size_gib == 0 {
-            let detail = "a disk cannot have the size 0";
-            return Err(Error::never_sent(format_args!("PUT {path}"), NeverSentCause::Argument, detail));
-        }
-        let parameters = Parameters::new().with("disk", disk).with("size", format_args!("{size_gib}G"));
-        self.put(path, parameters).await
     }
 
     /// `DELETE /nodes/{node}/qemu/{vmid}`. Needs VM.Allocate. Destroys the machine and its disks.

@@ -135,6 +135,49 @@ impl Client {
         self.power(node, vmid, "stop", Parameters::new()).await
     }
 
+    /// `POST …/status/stop` with `overrule-shutdown`. Needs VM.PowerMgmt. As [`Client::stop`], but
+    /// ends the shutdown task of the machine that waits, if there is one the token may end, and so
+    /// is not busy. Old versions do not know it and refuse it (400).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn stop_overruling_shutdown(&self, node: &str, vmid: u32) -> Result<Upid, Error> {
+        self.power(node, vmid, "stop", Parameters::new().flag("overrule-shutdown", Some(true))).await
+    }
+
+    /// `POST …/status/suspend`. Needs VM.PowerMgmt. Stops the processors; memory and process stay,
+    /// so the status is running and `qmpstatus` paused. Refused with
+    /// [`crate::Refusal::is_not_running`] or, when it is not on that node,
+    /// [`crate::Refusal::is_missing_guest`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn suspend(&self, node: &str, vmid: u32) -> Result<Upid, Error> {
+        self.power(node, vmid, "suspend", Parameters::new()).await
+    }
+
+    /// `POST …/status/suspend` with `todisk`. Needs VM.PowerMgmt, VM.Config.Disk and
+    /// Datastore.AllocateSpace. Writes the memory to a volume, on `storage` or the configured one,
+    /// and ends the process; the machine has the lock `suspended` until it is started. Refused as
+    /// [`Client::suspend`], and (500) under high availability or with devices of the node.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn suspend_to_disk(&self, node: &str, vmid: u32, storage: Option<&str>) -> Result<Upid, Error> {
+        let parameters = Parameters::new().flag("todisk", Some(true)).maybe("statestorage", storage);
+        self.power(node, vmid, "suspend", parameters).await
+    }
+
+    /// `POST …/status/resume`. Needs VM.PowerMgmt. Lets a paused machine go on, and starts one that
+    /// was suspended to disk. Refused with [`crate::Refusal::is_not_running`] or, when it is not on
+    /// that node, [`crate::Refusal::is_missing_guest`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resume(&self, node: &str, vmid: u32) -> Result<Upid, Error> {
+        self.power(node, vmid, "resume", Parameters::new()).await
+    }
+
     /// `POST …/status/reboot`. Needs VM.PowerMgmt. Shuts down and starts again, which brings
     /// waiting changes into force. Refused with [`crate::Refusal::is_not_running`] or, when it is
     /// not on that node, [`crate::Refusal::is_missing_guest`].

@@ -13,6 +13,7 @@ use proxmox_client::{ApiToken, Client, Fingerprint, Settings, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+pub mod areas;
 pub mod replay;
 
 /// The largest request a test sends.

@@ -9,7 +9,7 @@ use proxmox_client::{Client, CloneVm, ConfigChange, ContentFilter, Error, Resour
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Reply, Seen, Server};
+use super::{Reply, Seen, Server, areas};
 
 /// A recorded exchange.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,11 +100,11 @@ pub fn form(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn text<T: Debug>(result: Result<T, Error>) -> Option<Result<String, Error>> {
+pub fn text<T: Debug>(result: Result<T, Error>) -> Option<Result<String, Error>> {
     Some(result.map(|value| format!("{value:?}")))
 }
 
-fn only(parameters: &BTreeMap<String, String>, allowed: &[&str]) -> Option<()> {
+pub fn only(parameters: &BTreeMap<String, String>, allowed: &[&str]) -> Option<()> {
     parameters.keys().all(|key| allowed.contains(&key.as_str())).then_some(())
 }
 
@@ -117,7 +117,8 @@ fn known_parameters(parts: &[&str]) -> Option<&'static [&'static str]> {
         [.., "content"] => &["content", "vmid"],
         [.., "log"] => &["start", "limit"],
         ["nodes", _, "qemu", ..] => return None,
-        _ => &[],
+        [.., "status" | "version" | "storage"] | ["nodes"] => &[],
+        _ => return None,
     })
 }
 
@@ -163,7 +164,7 @@ async fn call(client: &Client, exchange: &Exchange) -> Option<Result<String, Err
             let vmid = vmid.parse().ok()?;
             machine_call(client, method, node, vmid, rest, &parameters).await
         }
-        _ => None,
+        (method, parts) => areas::other_call(client, method, parts, &parameters).await,
     }
 }
 
@@ -202,6 +203,8 @@ async fn machine_call(
                 "stop" => text(client.stop(node, vmid).await),
                 "reboot" => text(client.reboot(node, vmid).await),
                 "reset" => text(client.reset(node, vmid).await),
+                "suspend" => text(client.suspend(node, vmid).await),
+                "resume" => text(client.resume(node, vmid).await),
                 _ => None,
             }
         }
@@ -243,6 +246,6 @@ async fn machine_call(
             text(client.delete_vm(node, vmid, is_on("purge"), unreferenced).await)
         }
         ("GET", ["agent", "network-get-interfaces"]) => text(client.agent_network_interfaces(node, vmid).await),
-        _ => None,
+        (method, rest) => areas::machine_call(client, method, node, vmid, rest, parameters).await,
     }
 }

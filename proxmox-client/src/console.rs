@@ -1,0 +1,177 @@
+//! Consoles of a virtual machine: opening one on the node, and all a WebSocket library needs to
+//! connect to it. The WebSocket itself is the caller's.
+
+use std::fmt;
+
+use percent_encoding::utf8_percent_encode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::lenient;
+use crate::request::{Parameters, VALUE, vm_path};
+use crate::settings::{SettingsError, Trust};
+use crate::tls;
+use crate::upid::Upid;
+
+/// A screen that waits for a WebSocket.
+#[derive(Debug, Clone)]
+pub struct VncConsole {
+    /// The port on the node that answered.
+    pub port: u16,
+    /// What the WebSocket is opened with.
+    pub ticket: SecretString,
+    /// What the VNC client is given; it uses the first 8 letters.
+    pub password: SecretString,
+    /// Who opened it.
+    pub user: String,
+    /// The task that waits.
+    pub upid: Upid,
+}
+
+/// A serial console that waits for a WebSocket.
+#[derive(Debug, Clone)]
+pub struct TermConsole {
+    /// The port on the node that answered.
+    pub port: u16,
+    /// What the WebSocket is opened with.
+    pub ticket: SecretString,
+    /// Who opened it.
+    pub user: String,
+    /// The task that waits.
+    pub upid: Upid,
+}
+
+impl TermConsole {
+    /// The first message the WebSocket is to be sent; the answer begins with `OK`. Afterwards input
+    /// is `0:LENGTH:DATA`, a new size `1:COLUMNS:ROWS:` and a sign of life `2`; output comes bare.
+    #[must_use]
+    pub fn greeting(&self) -> SecretString {
+        SecretString::from(format!("{}:{}\n", self.user, self.ticket.expose_secret()))
+    }
+}
+
+/// All that opens the WebSocket of a console. Its `Debug` shows neither ticket nor token.
+#[derive(Clone)]
+pub struct ConsoleSocket {
+    url: SecretString,
+    authorization: SecretString,
+    trust: Trust,
+}
+
+impl ConsoleSocket {
+    /// The only subprotocol to offer.
+    pub const PROTOCOL: &'static str = "binary";
+    /// The largest frame Proxmox VE reads, bytes; split what is longer. It reads no fragments and no
+    /// compressed frames.
+    pub const LONGEST_FRAME: usize = 128 * 1024;
+
+    /// The address, `wss://…`, with the ticket in it.
+    #[must_use]
+    pub fn url(&self) -> &SecretString {
+        &self.url
+    }
+
+    /// The headers the request needs: `Authorization` with the token, which must be the one the
+    /// console was opened with, and `Sec-WebSocket-Protocol`.
+    #[must_use]
+    pub fn headers(&self) -> [(&'static str, SecretString); 2] {
+        [("Authorization", self.authorization.clone()), ("Sec-WebSocket-Protocol", SecretString::from(Self::PROTOCOL))]
+    }
+
+    /// Which certificate is believed.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// TLS that believes what the client believes, for a library on rustls. `None` for
+    /// [`Trust::PublicRoots`]: the library's own list of authorities is right then. Without meaning
+    /// for `ws://` addresses.
+    ///
+    /// # Errors
+    /// When the TLS library refuses the settings; the client was made with the same ones.
+    pub fn tls(&self) -> Result<Option<rustls::ClientConfig>, SettingsError> {
+        match &self.trust {
+            Trust::PublicRoots => Ok(None),
+            Trust::Ca(pem) => tls::own_authority(pem).map(Some),
+            Trust::Fingerprint(fingerprint) => tls::pinned(*fingerprint).map(Some),
+        }
+    }
+}
+
+impl fmt::Debug for ConsoleSocket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.expose_secret();
+        let shown = url.split_once('?').map_or(url, |(shown, _)| shown);
+        formatter.debug_struct("ConsoleSocket").field("url", &shown).field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct ProxyAnswer {
+    #[serde(deserialize_with = "lenient::port")]
+    port: u16,
+    ticket: SecretString,
+    #[serde(default)]
+    password: Option<SecretString>,
+    user: String,
+    upid: Upid,
+}
+
+impl Client {
+    /// `POST /nodes/{node}/qemu/{vmid}/vncproxy` with `websocket`. Needs VM.Console. The node that
+    /// is *asked* opens the port and waits 10 s for [`Client::console_socket`] of the same client:
+    /// make the client's endpoint the machine's node, and never a balancer. Answers for a stopped
+    /// machine too, whose WebSocket closes at once. Refused with
+    /// [`crate::Refusal::is_missing_guest`], [`crate::Refusal::missing_privilege`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open_vnc(&self, node: &str, vmid: u32) -> Result<VncConsole, Error> {
+        let parameters = Parameters::new().flag("websocket", Some(true));
+        let answer: ProxyAnswer = self.post(vm_path(node, vmid, "/vncproxy")?, parameters).await?;
+        let ProxyAnswer { port, ticket, password, user, upid } = answer;
+        // Older versions give no password of its own: there it is the ticket.
+        let password = password.unwrap_or_else(|| ticket.clone());
+        Ok(VncConsole { port, ticket, password, user, upid })
+    }
+
+    /// `POST /nodes/{node}/qemu/{vmid}/termproxy`. Needs VM.Console and a serial port in the
+    /// configuration (`serial0=socket`), else refused (500). Tokens are accepted from version 9.0 on
+    /// (late 2025). Otherwise as [`Client::open_vnc`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open_terminal(&self, node: &str, vmid: u32, serial: Option<u8>) -> Result<TermConsole, Error> {
+        let parameters = Parameters::new().maybe("serial", serial.map(|number| format!("serial{number}")));
+        let answer: ProxyAnswer = self.post(vm_path(node, vmid, "/termproxy")?, parameters).await?;
+        let ProxyAnswer { port, ticket, user, upid, .. } = answer;
+        Ok(TermConsole { port, ticket, user, upid })
+    }
+
+    /// `GET /nodes/{node}/qemu/{vmid}/vncwebsocket?port=&vncticket=`, for both kinds of console.
+    /// Needs VM.Console. Nothing is sent here; open it within 10 s of the console. Refused with 401
+    /// when the ticket is older than 40 s, or of another machine, port or token.
+    ///
+    /// # Errors
+    /// See [`Error`]; only for a node's name that cannot be.
+    pub fn console_socket(
+        &self,
+        node: &str,
+        vmid: u32,
+        port: u16,
+        ticket: &SecretString,
+    ) -> Result<ConsoleSocket, Error> {
+        let path = vm_path(node, vmid, "/vncwebsocket")?;
+        // `https` becomes `wss`, and a simulator's `http` becomes `ws`.
+        let endpoint = self.endpoint().replacen("http", "ws", 1);
+        let ticket = utf8_percent_encode(ticket.expose_secret(), VALUE);
+        Ok(ConsoleSocket {
+            url: SecretString::from(format!("{endpoint}/api2/json{path}?port={port}&vncticket={ticket}")),
+            authorization: self.authorization(),
+            trust: self.trust().clone(),
+        })
+    }
+}
