@@ -12,7 +12,6 @@ use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
 use super::{db, identity};
 use crate::app::App;
 use crate::clusters::{self, Trouble};
-use crate::error::Error;
 use crate::jobs::{self, Job};
 use crate::{addresses, fault};
 
@@ -272,14 +271,4 @@ fn forget_since(job: &mut Job) {
 
 fn has_address(interfaces: &[proxmox_client::GuestInterface], address: Ipv4Addr) -> bool {
     interfaces.iter().flat_map(|interface| &interface.addresses).any(|known| known.ip() == Some(IpAddr::V4(address)))
-}
-
-/// The error of a step that was given up, in words for the customer.
-pub(super) fn customer_reason(error: &Trouble) -> String {
-    match error {
-        Trouble::Ours(Error::Unavailable(sentence)) => sentence.clone(),
-        Trouble::Away(_) | Trouble::Busy(_) | Trouble::Refused(_) | Trouble::Ours(_) => {
-            "It could not be made. Nothing was charged, and the operator has been told.".into()
-        }
-    }
 }

@@ -117,11 +117,14 @@ async fn gone(app: &App, connection: &mut PgConnection, job: &Job, state: State,
     clusters::release_vmid(connection, job.vm, now).await
 }
 
+/// What a customer reads of a machine that could not be made.
+const NOT_MADE: &str = "It could not be made. Nothing was charged, and the operator has been told.";
+
 /// What a job that could not be done means, in the transaction that ends it. Answers how the job ends.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job, trouble: Option<&Trouble>) -> Result<Status> {
+pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job) -> Result<Status> {
     let now = app.clock.now();
     let status = match job.kind {
         // Undone to the last step: nothing of it is left.
@@ -132,11 +135,7 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job, troubl
             } else {
                 (State::Failed, Status::Failed)
             };
-            let reason = trouble.map_or_else(
-                || "It could not be made. Nothing was charged, and the operator has been told.".to_owned(),
-                provision::customer_reason,
-            );
-            gone(app, &mut *connection, job, state, (state == State::Failed).then_some(reason.as_str())).await?;
+            gone(app, &mut *connection, job, state, (state == State::Failed).then_some(NOT_MADE)).await?;
             let subject = Subject::new("vm", job.vm, &job.vm_name);
             let system = Actor::system();
             let event = if state == State::Failed { Event::VmFailed } else { Event::VmDeleted };
@@ -147,7 +146,8 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job, troubl
                 Some(job.organisation),
                 event,
                 subject,
-                json!({ "error": job.error }),
+                // Why is in the job, for operators: this log is the customer's too.
+                json!({}),
             )
             .await?;
             status

@@ -19,6 +19,8 @@ const SLEEP_SECONDS_MAX: u64 = 5;
 const RETRY_SECONDS: u64 = 2;
 /// How many steps one claim may run before the job is put back, so that nothing runs for ever.
 const STEPS_PER_CLAIM_MAX: usize = 64;
+/// In a job's scratch: how often the current step found the cluster away.
+const LOOKS_AWAY: &str = "looks_away";
 /// How many rounds [`run_due_jobs`] makes.
 const ROUNDS_MAX: usize = 10_000;
 
@@ -175,27 +177,30 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
     };
     let known = job.error.as_deref() == Some(words.as_str());
     job.error = Some(words.clone());
-    job.attempts = job.attempts.saturating_add(1);
     if !known {
         jobs::log(app, job, &words).await?;
     }
+    if let Trouble::Away(_) = trouble {
+        // Nothing is lost while a cluster is away: the job says so and waits as long as it takes. That is no attempt: a
+        // node that has just come back often answers that it is busy, and must find all of them left.
+        let looks = job.scratch.get(LOOKS_AWAY).and_then(serde_json::Value::as_i64).unwrap_or(0).saturating_add(1);
+        job.scratch.insert(LOOKS_AWAY.into(), looks.into());
+        job.waiting_for = Some(jobs::CLUSTER_AWAY.into());
+        jobs::release(app, job, jobs::pause(i32::try_from(looks).unwrap_or(i32::MAX))).await?;
+        return Ok(false);
+    }
+    job.attempts = job.attempts.saturating_add(1);
     match trouble {
-        // Nothing is lost while a cluster is away: the job says so and waits as long as it takes.
-        Trouble::Away(_) => {
-            job.waiting_for = Some(jobs::CLUSTER_AWAY.into());
-            jobs::release(app, job, jobs::pause(job.attempts)).await?;
-            Ok(false)
-        }
         Trouble::Busy(_) | Trouble::Ours(_) if job.attempts < ATTEMPTS_MAX => {
             job.waiting_for = Some("another attempt".into());
             jobs::release(app, job, jobs::pause(job.attempts)).await?;
             Ok(false)
         }
-        Trouble::Busy(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
+        Trouble::Away(_) | Trouble::Busy(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
             if job.kind.can_go_back() && !job.undoing {
                 return go_back(app, job, "It cannot go on: undoing what was done.").await;
             }
-            give_up(app, job, &trouble).await?;
+            give_up(app, job).await?;
             Ok(false)
         }
     }
@@ -227,7 +232,7 @@ async fn finish(app: &App, job: &Job) -> Result<()> {
 
 async fn end_undone(app: &App, job: &Job) -> Result<()> {
     let mut transaction = app.pool.begin().await?;
-    let status = vms::give_up(app, &mut transaction, job, None).await?;
+    let status = vms::give_up(app, &mut transaction, job).await?;
     fault::point(&format!("{}.undone.before_commit", job.kind.name()));
     if jobs::finish(app, &mut transaction, job, status).await? {
         transaction.commit().await?;
@@ -236,11 +241,10 @@ async fn end_undone(app: &App, job: &Job) -> Result<()> {
     Ok(())
 }
 
-async fn give_up(app: &App, job: &Job, trouble: &Trouble) -> Result<()> {
+async fn give_up(app: &App, job: &Job) -> Result<()> {
     // An undo that is stuck has left something behind: a person must look.
     let mut transaction = app.pool.begin().await?;
-    let status =
-        if job.undoing { Status::Parked } else { vms::give_up(app, &mut transaction, job, Some(trouble)).await? };
+    let status = if job.undoing { Status::Parked } else { vms::give_up(app, &mut transaction, job).await? };
     if jobs::finish(app, &mut transaction, job, status).await? {
         transaction.commit().await?;
     }

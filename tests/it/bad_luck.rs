@@ -1,6 +1,7 @@
 //! A cluster that is away while somebody wants something of it: the job says so and waits, and nothing is lost.
 
 use chrono::TimeDelta;
+use proxmox_simulator::{Fault, FaultKind};
 
 use crate::world::{World, text};
 
@@ -27,6 +28,26 @@ async fn an_order_waits_for_an_unreachable_cluster_and_says_so() {
 
     assert_eq!(world.state(&ann, &vm).await, "running");
     assert_eq!(world.our_guests().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_long_outage_uses_up_no_attempts_at_what_comes_after_it() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "5").await;
+    let vm = world.order(&ann, "web").await;
+    // The node is out of reach just when it is to clone: at every other step the count would begin anew.
+    world.simulator.faults().inject(Fault { times: 12, ..Fault::once("POST", "/clone", FaultKind::Proxy595) });
+    let message = "can't lock file '/var/lock/qemu-server/lock-10000.conf' - got timeout".into();
+    let busy = FaultKind::Refuse { status: 500, message };
+    world.simulator.faults().inject(Fault { times: 3, ..Fault::once("POST", "/clone", busy) });
+
+    for _ in 0..20 {
+        world.run_due_jobs().await;
+        world.advance(TimeDelta::minutes(2));
+    }
+
+    assert_eq!(world.state(&ann, &vm).await, "running");
     world.finish().await;
 }
 
