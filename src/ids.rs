@@ -67,9 +67,13 @@ ids! {
     PriceId
     /// An image.
     ImageId
+    /// A CD image that can be put into a VM's drive.
+    IsoImageId
+    /// Where a guest is not what we sell.
+    DriftId
     /// An SSH key.
     SshKeyId
-    /// A machine. Also the SMBIOS uuid of its guest.
+    /// A machine. Also the SMBIOS uuid of its guest, unless that was adopted.
     VmId
     /// A job.
     JobId

@@ -23,9 +23,9 @@ insert into transfers (id, posting, debit_account, credit_account, amount, code,
            'HOUR', 'To begin with'
     from generate_series(1, 20000) n;
 
-insert into vms (id, organisation_id, name, plan_id, image_id, location_id, cluster_id, node, vmid, state, state_since, created_at)
+insert into vms (id, organisation_id, name, plan_id, image_id, location_id, cluster_id, node, vmid, state, state_since, created_at, guest_uuid, disk_gib)
     select pg_temp.id(10, n), pg_temp.id(7, (n - 1) % 20000 + 1), 'vm-' || n, pg_temp.id(4, (n + n / 20000) % 4), pg_temp.id(2, 1), pg_temp.id(1, 1), pg_temp.id(3, 1),
-           'pve' || n % 16 + 1, 9999 + n, 'running', 'HOUR', 'HOUR'
+           'pve' || n % 16 + 1, 9999 + n, 'running', 'HOUR', 'HOUR', pg_temp.id(10, n), 10
     from generate_series(1, 100000) n;
 insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms;
 insert into meters (id, organisation_id, vm_id, month, accrued, cap)

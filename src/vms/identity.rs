@@ -1,7 +1,9 @@
-//! Whose a guest is. Each guest of ours carries its machine's id as SMBIOS uuid and as a tag; from the clone until they are
+//! Whose a guest is. Each guest of ours carries its machine's id as SMBIOS uuid and as a tag (an adopted one keeps its own
+//! uuid, which the machine remembers); from the clone until they are
 //! set, the description names it. Nothing is destroyed unless it names our machine.
 
 use proxmox_client::VmConfig;
+use uuid::Uuid;
 
 use crate::ids::VmId;
 
@@ -30,12 +32,12 @@ pub(super) enum Identity {
 }
 
 /// Reads the identity of a guest.
-pub(super) fn of(config: &VmConfig, vm: VmId) -> Identity {
+pub(super) fn of(config: &VmConfig, vm: VmId, guest_uuid: Uuid) -> Identity {
     let uuid = config
         .smbios1
         .as_ref()
         .and_then(|smbios| smbios.uuid())
-        .is_some_and(|uuid| uuid.eq_ignore_ascii_case(&vm.to_string()));
+        .is_some_and(|uuid| uuid.eq_ignore_ascii_case(&guest_uuid.to_string()));
     if uuid && config.tags.contains(&tag(vm)) {
         return Identity::Ours;
     }

@@ -107,7 +107,7 @@ impl Machine {
     }
 
     fn identify(&self, node: String, config: VmConfig) -> Guest {
-        match identity::of(&config, self.vm) {
+        match identity::of(&config, self.vm, self.row.guest_uuid) {
             Identity::Ours => Guest::Ours(node, Box::new(config)),
             Identity::BeingMade => Guest::BeingMade,
             Identity::Foreign => Guest::Foreign,

@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
@@ -28,7 +29,7 @@ pub use run::{complete, give_up, run_step, undo_step};
 use crate::app::App;
 use crate::catalog::PowerState;
 use crate::error::{Error, Result};
-use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
+use crate::ids::{ClusterId, ImageId, IsoImageId, LocationId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job};
 
 /// The most machines one page shows.
@@ -135,6 +136,24 @@ pub struct Vm {
     pub vmid: Option<i32>,
     /// The keys it was made with, one per line.
     pub authorized_keys: String,
+    /// The SMBIOS uuid of its guest.
+    pub guest_uuid: Uuid,
+    /// What its owner marks it with, in order.
+    pub tags: Vec<String>,
+    /// Neither deleted nor rebuilt until this is taken away.
+    pub protected: bool,
+    /// Since when its processors stand still, if they do; it is charged as running.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// The CD in its drive.
+    pub iso_image: Option<IsoImageId>,
+    /// It starts from the CD, not from its disk.
+    pub boot_from_iso: bool,
+    /// Machines of the organisation with the same group are never on one node.
+    pub placement_group: Option<String>,
+    /// When it was taken over, if it was not made by us.
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// The plan that a job at work on it will give it.
+    pub next_plan: Option<PlanId>,
     /// When it was ordered.
     pub created_at: DateTime<Utc>,
     /// Per hour in its present state; zero while nothing is charged.

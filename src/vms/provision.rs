@@ -148,7 +148,7 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
         .sockets(1)
         .cores(u32::try_from(machine.row.vcpu).unwrap_or(1))
         .memory_mib(u64::try_from(machine.row.memory_mib).unwrap_or(512))
-        .smbios_uuid(&job.vm.to_string())
+        .smbios_uuid(&machine.row.guest_uuid.to_string())
         .tags([identity::TAG.to_owned(), identity::tag(job.vm)])
         .description(&identity::description(job.vm))
         .ci_user(&machine.row.login)

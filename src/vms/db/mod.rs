@@ -1,25 +1,30 @@
-//! The SQL of machines.
+//! The SQL of machines. What looks at clusters need is in `looks`.
+
+mod looks;
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+pub(super) use looks::{SeenRow, clear_missing, is_still_quiet, select_quiet, set_missing};
 
 use super::{Counts, Made, State, Unknown, Vm};
 use crate::catalog::PowerState;
 use crate::error::{Error, OnConstraint, Result};
-use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
+use crate::ids::{ClusterId, ImageId, IsoImageId, LocationId, OrganisationId, PlanId, VmId};
 use crate::ledger::{money, rate};
 
 #[derive(Debug, Default)]
-pub(super) struct Filter {
+pub(in crate::vms) struct Filter {
     pub organisation: Option<OrganisationId>,
     pub vm: Option<VmId>,
     pub after: Option<VmId>,
 }
 
-pub(super) async fn select(
+pub(in crate::vms) async fn select(
     executor: impl sqlx::PgExecutor<'_>,
     filter: &Filter,
     limit: i64,
@@ -28,8 +33,9 @@ pub(super) async fn select(
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.number, v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.state_since, v.state_reason,
                   v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
-                  v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, p.disk_gib,
-                  v.image_id as "image: ImageId", i.name as image_name, i.login,
+                  v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, v.disk_gib,
+                  v.image_id as "image: ImageId", i.name as image_name, i.login, v.guest_uuid, v.tags, v.protected, v.paused_at, v.boot_from_iso,
+                  v.iso_image_id as "iso_image: IsoImageId", v.placement_group, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
                   v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
                   (select host(a.address) from addresses a where a.vm_id = v.id) as address,
                   coalesce(metered.hourly_rate, 0) as "rate!", running.monthly_cap as "monthly_cap?"
@@ -88,6 +94,15 @@ pub(super) async fn select(
                 node: row.node,
                 vmid: row.vmid,
                 authorized_keys: row.authorized_keys,
+                guest_uuid: row.guest_uuid,
+                tags: row.tags,
+                protected: row.protected,
+                paused_at: row.paused_at.filter(|_| state == State::Running),
+                iso_image: row.iso_image,
+                boot_from_iso: row.boot_from_iso,
+                placement_group: row.placement_group,
+                adopted_at: row.adopted_at,
+                next_plan: row.next_plan,
                 created_at: row.created_at,
                 rate: rate(row.rate)?,
                 monthly_cap: row.monthly_cap.map(money).transpose()?,
@@ -97,7 +112,7 @@ pub(super) async fn select(
         .collect()
 }
 
-pub(super) async fn select_count(pool: &PgPool, organisation: OrganisationId) -> Result<Counts> {
+pub(in crate::vms) async fn select_count(pool: &PgPool, organisation: OrganisationId) -> Result<Counts> {
     let row = sqlx::query!(
         r#"select count(*) as "all!", count(*) filter (where state = 'running') as "running!", count(stopped_for_credit_at) as "stopped_for_credit!"
            from vms where organisation_id = $1 and deleted_at is null"#,
@@ -108,7 +123,7 @@ pub(super) async fn select_count(pool: &PgPool, organisation: OrganisationId) ->
     Ok(Counts { all: row.all, running: row.running, stopped_for_credit: row.stopped_for_credit })
 }
 
-pub(super) async fn select_existing(pool: &PgPool, ids: &[VmId]) -> Result<HashSet<VmId>> {
+pub(in crate::vms) async fn select_existing(pool: &PgPool, ids: &[VmId]) -> Result<HashSet<VmId>> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     let found =
         sqlx::query_scalar!(r#"select id as "id: VmId" from vms where id = any($1) and deleted_at is null"#, &ids)
@@ -117,7 +132,10 @@ pub(super) async fn select_existing(pool: &PgPool, ids: &[VmId]) -> Result<HashS
     Ok(found.into_iter().collect())
 }
 
-pub(super) async fn select_count_by_key(pool: &PgPool, organisation: OrganisationId) -> Result<HashMap<String, i64>> {
+pub(in crate::vms) async fn select_count_by_key(
+    pool: &PgPool,
+    organisation: OrganisationId,
+) -> Result<HashMap<String, i64>> {
     let rows = sqlx::query!(
         r#"select k.line as "line!", count(*) as "vms!" from vms v cross join lateral regexp_split_to_table(v.authorized_keys, '\n') as k(line)
            where v.organisation_id = $1 and v.deleted_at is null group by k.line"#,
@@ -128,25 +146,28 @@ pub(super) async fn select_count_by_key(pool: &PgPool, organisation: Organisatio
     Ok(rows.into_iter().map(|row| (row.line, row.vms)).collect())
 }
 
-pub(super) struct NewRow<'a> {
+pub(in crate::vms) struct NewRow<'a> {
     pub id: VmId,
     pub organisation: OrganisationId,
     pub name: &'a str,
     pub plan: PlanId,
+    pub disk_gib: i32,
     pub image: ImageId,
     pub location: LocationId,
     pub cluster: ClusterId,
     pub node: &'a str,
     pub authorized_keys: &'a str,
+    pub placement_group: Option<&'a str>,
+    pub user_data: Option<&'a str>,
     pub order_key: Option<&'a str>,
     pub order_hash: Option<Vec<u8>>,
 }
 
-pub(super) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now: DateTime<Utc>) -> Result<()> {
+pub(in crate::vms) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "insert into vms (id, organisation_id, name, plan_id, image_id, location_id, cluster_id, node, authorized_keys, state, state_since,
-                          order_key, order_hash, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'provisioning', $10, $11, $12, $10)",
+                          order_key, order_hash, created_at, guest_uuid, disk_gib, placement_group, user_data)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'provisioning', $10, $11, $12, $10, $1, $13, $14, $15)",
         new.id.uuid(),
         new.organisation.uuid(),
         new.name,
@@ -159,6 +180,9 @@ pub(super) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now:
         now,
         new.order_key,
         new.order_hash,
+        new.disk_gib,
+        new.placement_group,
+        new.user_data,
     )
     .execute(connection)
     .await
@@ -167,7 +191,7 @@ pub(super) async fn insert(connection: &mut PgConnection, new: &NewRow<'_>, now:
 }
 
 /// The machine of an order, and the hash of what was ordered.
-pub(super) async fn select_by_order(
+pub(in crate::vms) async fn select_by_order(
     connection: &mut PgConnection,
     organisation: OrganisationId,
     order_key: &str,
@@ -182,7 +206,10 @@ pub(super) async fn select_by_order(
     Ok(row.map(|row| (row.id, row.order_hash)))
 }
 
-pub(super) async fn select_made(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Vec<Made>> {
+pub(in crate::vms) async fn select_made(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<Vec<Made>> {
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!",
                   (v.missing_since is null and c.unreachable_since is null) as "seen!"
@@ -205,7 +232,7 @@ pub(super) async fn select_made(connection: &mut PgConnection, organisation: Org
         .collect())
 }
 
-pub(super) async fn select_count_by_state(pool: &PgPool) -> Result<Vec<(State, i64)>> {
+pub(in crate::vms) async fn select_count_by_state(pool: &PgPool) -> Result<Vec<(State, i64)>> {
     let rows = sqlx::query!(r#"select state, count(*) as "count!" from vms where deleted_at is null group by state"#)
         .fetch_all(pool)
         .await?;
@@ -215,7 +242,7 @@ pub(super) async fn select_count_by_state(pool: &PgPool) -> Result<Vec<(State, i
 }
 
 /// Moves a machine to another state. A machine that is gone stays gone.
-pub(super) async fn update_state(
+pub(in crate::vms) async fn update_state(
     connection: &mut PgConnection,
     vm: VmId,
     state: State,
@@ -236,7 +263,7 @@ pub(super) async fn update_state(
     Ok(())
 }
 
-pub(super) async fn set_stopped_for_credit(
+pub(in crate::vms) async fn set_stopped_for_credit(
     connection: &mut PgConnection,
     vm: VmId,
     at: Option<DateTime<Utc>>,
@@ -245,19 +272,20 @@ pub(super) async fn set_stopped_for_credit(
     Ok(())
 }
 
-pub(super) async fn set_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
+pub(in crate::vms) async fn set_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
     sqlx::query!("update vms set vmid = $2 where id = $1", vm.uuid(), vmid.and_then(|vmid| i32::try_from(vmid).ok()))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub(super) async fn set_node(connection: &mut PgConnection, vm: VmId, node: &str) -> Result<()> {
+pub(in crate::vms) async fn set_node(connection: &mut PgConnection, vm: VmId, node: &str) -> Result<()> {
     sqlx::query!("update vms set node = $2 where id = $1", vm.uuid(), node).execute(connection).await?;
     Ok(())
 }
 
-pub(super) struct MachineRow {
+pub(in crate::vms) struct MachineRow {
+    pub guest_uuid: Uuid,
     pub name: String,
     pub vcpu: i32,
     pub memory_mib: i32,
@@ -273,10 +301,10 @@ pub(super) struct MachineRow {
 }
 
 /// Everything a job needs to know about its machine.
-pub(super) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Option<MachineRow>> {
+pub(in crate::vms) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Option<MachineRow>> {
     let row = sqlx::query_as!(
         MachineRow,
-        r#"select v.name, p.vcpu, p.memory_mib, p.disk_gib,
+        r#"select v.guest_uuid, v.name, p.vcpu, p.memory_mib, v.disk_gib,
                   v.image_id as "image: ImageId", i.login, v.cluster_id as "cluster: ClusterId", v.node, v.vmid, v.authorized_keys,
                   c.storage, c.bridge
            from vms v join plans p on p.id = v.plan_id join images i on i.id = v.image_id join clusters c on c.id = v.cluster_id where v.id = $1"#,
@@ -287,75 +315,7 @@ pub(super) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Option<Mac
     Ok(row)
 }
 
-pub(super) struct SeenRow {
-    pub id: VmId,
-    pub organisation: OrganisationId,
-    pub plan: PlanId,
-    pub name: String,
-    pub state: String,
-    pub node: String,
-    pub vmid: i32,
-    pub missing_looks: i32,
-    pub metered: bool,
-}
-
-/// The machines that should be on a cluster and that no job is at work on.
-pub(super) async fn select_quiet(pool: &PgPool, cluster: ClusterId) -> Result<Vec<SeenRow>> {
-    let rows = sqlx::query_as!(
-        SeenRow,
-        r#"select v.id as "id: VmId", v.organisation_id as "organisation: OrganisationId", v.plan_id as "plan: PlanId", v.name, v.state, v.node, v.vmid as "vmid!",
-                  v.missing_looks,
-                  (w.exhausted_at is not null or exists (
-                      select 1 from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during) and i.state = v.state
-                      where m.vm_id = v.id)) as "metered!"
-           from vms v join wallets w on w.organisation_id = v.organisation_id
-           where v.cluster_id = $1 and v.state in ('running', 'stopped') and v.vmid is not null
-             and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))"#,
-        cluster.uuid()
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows)
-}
-
-/// Whether it is still in that state with nothing at work on it, now that its wallet is locked.
-pub(super) async fn is_still_quiet(connection: &mut PgConnection, vm: VmId, state: &str) -> Result<bool> {
-    let quiet = sqlx::query_scalar!(
-        r#"select exists (select 1 from vms v where v.id = $1 and v.state = $2
-                          and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))) as "quiet!""#,
-        vm.uuid(),
-        state
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(quiet)
-}
-
-pub(super) async fn set_missing(
-    connection: &mut PgConnection,
-    vm: VmId,
-    looks: i32,
-    since: Option<DateTime<Utc>>,
-) -> Result<()> {
-    sqlx::query!(
-        "update vms set missing_looks = $2, missing_since = coalesce(missing_since, $3) where id = $1",
-        vm.uuid(),
-        looks,
-        since
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn clear_missing(connection: &mut PgConnection, vm: VmId) -> Result<()> {
-    sqlx::query!("update vms set missing_looks = 0, missing_since = null where id = $1", vm.uuid())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn select_machine_plan(connection: &mut PgConnection, vm: VmId) -> Result<PlanId> {
+pub(in crate::vms) async fn select_machine_plan(connection: &mut PgConnection, vm: VmId) -> Result<PlanId> {
     Ok(sqlx::query_scalar!(r#"select plan_id as "plan: PlanId" from vms where id = $1"#, vm.uuid())
         .fetch_one(connection)
         .await?)
