@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::error::{Error, MaybeDoneCause, NeverSentCause, Refusal};
@@ -32,6 +32,9 @@ pub(crate) struct Envelope<T> {
     /// The length of a log or list that was cut.
     #[serde(default, deserialize_with = "crate::lenient::optional_whole")]
     pub(crate) total: Option<u64>,
+    /// The place of the endpoint that answered.
+    #[serde(skip)]
+    pub(crate) endpoint: usize,
 }
 
 /// Reads an answer as a result or as the reason why there is none.
@@ -56,6 +59,22 @@ pub(crate) fn read<T: DeserializeOwned>(call: &Call, answer: &Answer) -> Result<
         };
         Error::maybe_done(call, MaybeDoneCause::Unreadable, detail)
     })
+}
+
+/// Whether a failure lies in the endpoint that was asked, so that another one may do better: what
+/// answered is not the API, or the API there is cut off from the cluster. An answer of the API is no
+/// such failure, nor is a node named in the path that is out of reach.
+pub(crate) fn is_fault_of_endpoint(call: &Call, answer: &Answer, error: &Error) -> bool {
+    match answer.status {
+        200..=299 => serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&answer.body).is_err(),
+        300..=399 => true,
+        // Without a node in the path it was the endpoint's own daemon that did not answer.
+        595..=599 => !call.path.starts_with("/nodes/"),
+        _ => match error {
+            Error::Refused(refusal) => is_web_page(answer) || refusal.is_without_quorum(),
+            Error::NeverSent { .. } | Error::MaybeDone { .. } => true,
+        },
+    }
 }
 
 fn refusal(call: &Call, answer: &Answer) -> Error {

@@ -1,24 +1,27 @@
-//! The client: one request at a time from parameters to a read answer, with its limits. What the
-//! calls are is in the files named after their area; what answers mean is in `answer.rs`.
+//! The client: one request at a time from parameters to a read answer, with its limits, and on
+//! which endpoint it goes on when one does not answer. What the calls are is in the files named
+//! after their area; what answers mean is in `answer.rs`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::answer::{Answer, Envelope, read};
+use crate::answer::{Answer, Envelope, is_fault_of_endpoint, read};
+use crate::cluster::Version;
+use crate::endpoints::{EndpointState, Endpoints, Reach};
 use crate::error::{Error, MaybeDoneCause, NeverSentCause};
 use crate::request::{Call, Parameters};
-use crate::settings::{ApiToken, Settings, SettingsError, Trust};
+use crate::settings::{ApiToken, Settings, SettingsError};
 use crate::tls;
 
-/// Proxmox closes an idle connection after 5 s; a connection kept longer breaks under a request.
-const POOL_IDLE: Duration = Duration::from_secs(3);
 /// The largest answer read.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// How often a request that is safe to repeat is repeated.
@@ -28,8 +31,14 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(200);
 /// The encoding of every body.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client of one Proxmox VE API endpoint. Cloning it is cheap; all clones share connections and
-/// the limit of requests at once.
+/// A client of one Proxmox VE cluster. Cloning it is cheap; all clones share connections and the
+/// limit of requests at once.
+///
+/// With several endpoints it stays with the last that answered. A call that was never sent goes on
+/// to the next endpoint at once; a read goes on also where the request left and no answer of the
+/// API came back; a change does not. An endpoint that failed is passed over for a time that doubles
+/// up to [`Settings::longest_back_off`]. That a node named in a path is out of reach is no fault of
+/// the endpoint. [`Client::endpoints`] tells how each is doing.
 ///
 /// Dropping a call's future may leave its request carried out or not, as with
 /// [`Error::MaybeDone`].
@@ -39,13 +48,11 @@ pub struct Client {
 }
 
 struct Inner {
-    http: reqwest::Client,
-    /// Scheme, host and port, without a slash at the end.
-    base: String,
+    endpoints: Endpoints,
     turns: Semaphore,
     request_timeout: Duration,
+    failover_timeout: Duration,
     token: ApiToken,
-    trust: Trust,
 }
 
 impl Client {
@@ -54,45 +61,46 @@ impl Client {
     /// # Errors
     /// When a setting is unusable; [`SettingsError`] says which.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let url = settings.check()?;
-        let mut headers = HeaderMap::new();
-        let mut authorization =
-            HeaderValue::from_str(settings.token.header().expose_secret()).map_err(|_| SettingsError::TokenSecret)?;
-        authorization.set_sensitive(true);
-        headers.insert(AUTHORIZATION, authorization);
-        let builder = reqwest::Client::builder()
-            .default_headers(headers)
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.request_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(settings.requests_at_once)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .http1_only()
-            .no_proxy();
-        let builder = match &settings.trust {
-            Trust::PublicRoots => builder,
-            Trust::Ca(pem) => builder.tls_backend_preconfigured(tls::own_authority(pem)?),
-            Trust::Fingerprint(fingerprint) => builder.tls_backend_preconfigured(tls::pinned(*fingerprint)?),
-        };
-        let http = builder.build().map_err(|error| SettingsError::Tls(deepest(&error)))?;
         Ok(Self {
             inner: Arc::new(Inner {
-                http,
-                base: String::from(url.as_str().trim_end_matches('/')),
+                endpoints: Endpoints::new(&settings)?,
                 turns: Semaphore::new(settings.requests_at_once),
                 request_timeout: settings.request_timeout,
+                failover_timeout: settings.failover_timeout,
                 token: settings.token,
-                trust: settings.trust,
             }),
         })
     }
 
-    /// The endpoint: scheme, host and port.
+    /// The endpoint that is asked first, the last that answered: scheme, host and port.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        &self.inner.base
+        &self.reach(self.inner.endpoints.current()).url
+    }
+
+    /// How each endpoint is doing, in the order of the settings, as the calls so far have found it.
+    /// Nothing is sent; [`Client::check_endpoints`] asks.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointState> {
+        self.inner.endpoints.states(Instant::now())
+    }
+
+    /// `GET /version` of every endpoint, all at once within the limit of requests, whether it is
+    /// passed over or not. Any token. So that an endpoint nobody has needed yet, and whose certificate
+    /// has changed, is found before it is needed. Ends after twice the request time at the latest.
+    pub async fn check_endpoints(&self) -> Vec<EndpointState> {
+        let mut checks = JoinSet::new();
+        for place in 0..self.inner.endpoints.count() {
+            let client = self.clone();
+            checks.spawn(async move {
+                let call = Call::new(Method::GET, "/version");
+                if let Ok(_turn) = client.turn(&call).await {
+                    let _: Result<Envelope<Version>, _> = client.ask(place, &call, "").await;
+                }
+            });
+        }
+        while checks.join_next().await.is_some() {}
+        self.endpoints()
     }
 
     /// The value of the `Authorization` header.
@@ -100,9 +108,14 @@ impl Client {
         self.inner.token.header()
     }
 
-    /// Which certificate is believed.
-    pub(crate) fn trust(&self) -> &Trust {
-        &self.inner.trust
+    /// The place of the endpoint that is asked first.
+    pub(crate) fn current_place(&self) -> usize {
+        self.inner.endpoints.current()
+    }
+
+    /// An endpoint by its place.
+    pub(crate) fn reach(&self, place: usize) -> &Reach {
+        self.inner.endpoints.at(place)
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: String, parameters: Parameters) -> Result<T, Error> {
@@ -121,8 +134,19 @@ impl Client {
         self.request(Method::DELETE, path, &parameters).await.map(|envelope| envelope.data)
     }
 
-    /// Sends a request, repeats it where that cannot do anything twice, and reads the answer with
-    /// its envelope.
+    /// Waits for one of the requests allowed at once, over all endpoints.
+    async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Error> {
+        match tokio::time::timeout(self.inner.request_timeout, self.inner.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => {
+                let detail = "all requests allowed at once stayed occupied";
+                Err(Error::never_sent(call, NeverSentCause::Queue, detail))
+            }
+        }
+    }
+
+    /// Sends a request, goes on to other endpoints and repeats it where that cannot do anything
+    /// twice, and reads the answer with its envelope.
     pub(crate) async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -130,67 +154,122 @@ impl Client {
         parameters: &Parameters,
     ) -> Result<Envelope<T>, Error> {
         let call = Call::new(method, path);
-        let turn = tokio::time::timeout(self.inner.request_timeout, self.inner.turns.acquire());
-        let Ok(Ok(_turn)) = turn.await else {
-            let detail = "all requests allowed at once stayed occupied";
-            return Err(Error::never_sent(&call, NeverSentCause::Queue, detail));
-        };
+        let _turn = self.turn(&call).await?;
         let encoded = parameters.encoded();
-        let mut repeats = 0;
-        let answer = loop {
-            match self.send_once(&call, &encoded).await {
-                Ok(answer) => break answer,
-                Err(error) if repeats < REPEATS && may_repeat(&call.method, &error) => {
-                    repeats += 1;
-                    tokio::time::sleep(REPEAT_PAUSE).await;
+        let endpoints = &self.inner.endpoints;
+        let begun = Instant::now();
+        let mut failures: Vec<(usize, Error)> = Vec::new();
+        let mut places = endpoints.order(begun);
+        for repeat in 0..=REPEATS {
+            if repeat > 0 {
+                places =
+                    failures.iter().filter(|(_, error)| may_repeat(&call, error)).map(|(place, _)| *place).collect();
+                if places.is_empty() || begun.elapsed() >= self.inner.failover_timeout {
+                    break;
                 }
-                Err(error) => return Err(error),
+                tokio::time::sleep(REPEAT_PAUSE).await;
             }
-        };
-        read(&call, &answer)
+            for (number, place) in places.iter().copied().enumerate() {
+                if !failures.is_empty() && begun.elapsed() >= self.inner.failover_timeout {
+                    let left_out = if repeat == 0 { &places[number..] } else { &[] };
+                    return Err(endpoints.combined(&call, failures, left_out));
+                }
+                let error = match self.ask(place, &call, &encoded).await {
+                    Ok(envelope) => return Ok(envelope),
+                    Err(Failure::Final(error)) => return Err(error),
+                    Err(Failure::OfEndpoint(error)) => error,
+                };
+                if call.method != Method::GET && !matches!(error, Error::NeverSent { .. }) {
+                    // It may be done, or was refused; what other endpoints failed with was never sent.
+                    return Err(error);
+                }
+                match failures.iter_mut().find(|(failed, _)| *failed == place) {
+                    Some((_, earlier)) => *earlier = error,
+                    None => failures.push((place, error)),
+                }
+            }
+        }
+        Err(endpoints.combined(&call, failures, &[]))
     }
 
-    async fn send_once(&self, call: &Call, encoded: &str) -> Result<Answer, Error> {
-        let url = format!("{}/api2/json{}", self.inner.base, call.path);
-        let has_body = call.method == Method::POST || call.method == Method::PUT;
-        let request = if has_body {
-            // Proxmox refuses a chunked body; an empty one would go out without any length.
-            self.inner
-                .http
-                .request(call.method.clone(), url)
-                .header(CONTENT_TYPE, FORM)
-                .header(CONTENT_LENGTH, encoded.len())
-                .body(String::from(encoded))
-        } else {
-            let mark = if encoded.is_empty() { "" } else { "?" };
-            self.inner.http.request(call.method.clone(), format!("{url}{mark}{encoded}"))
-        };
-        let mut response = request.send().await.map_err(|error| transport_failure(call, &error))?;
-        let header = |name| {
-            let value: Option<&HeaderValue> = response.headers().get(name);
-            value.and_then(|value| value.to_str().ok()).map(String::from)
-        };
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            reason: response
-                .extensions()
-                .get::<hyper::ext::ReasonPhrase>()
-                .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned()),
-            content_type: header(CONTENT_TYPE),
-            location: header(LOCATION),
-            body: Vec::new(),
-        };
-        loop {
-            let chunk = response.chunk().await.map_err(|error| transport_failure(call, &error))?;
-            let Some(chunk) = chunk else {
-                return Ok(answer);
-            };
-            if answer.body.len() + chunk.len() > LONGEST_ANSWER {
-                let detail = format!("the answer is longer than {LONGEST_ANSWER} bytes");
-                return Err(Error::maybe_done(call, MaybeDoneCause::Unreadable, detail));
+    /// Asks one endpoint once and notes how it did.
+    async fn ask<T: DeserializeOwned>(&self, place: usize, call: &Call, encoded: &str) -> Result<Envelope<T>, Failure> {
+        let endpoints = &self.inner.endpoints;
+        let (error, is_of_endpoint) = match send_once(endpoints.at(place), call, encoded).await {
+            Ok(answer) => match read(call, &answer) {
+                Ok(envelope) => {
+                    endpoints.answered(place);
+                    return Ok(Envelope { endpoint: place, ..envelope });
+                }
+                Err(error) => {
+                    let is_of_endpoint = is_fault_of_endpoint(call, &answer, &error);
+                    if !is_of_endpoint {
+                        endpoints.answered(place);
+                    }
+                    (error, is_of_endpoint)
+                }
+            },
+            Err(error) => {
+                let is_argument = matches!(error, Error::NeverSent { cause: NeverSentCause::Argument, .. });
+                (error, !is_argument)
             }
-            answer.body.extend_from_slice(&chunk);
+        };
+        if !is_of_endpoint {
+            return Err(Failure::Final(error));
         }
+        endpoints.failed(place, &error, Instant::now());
+        Err(Failure::OfEndpoint(error))
+    }
+}
+
+/// How a request to one endpoint failed.
+enum Failure {
+    /// With an answer of the API, or for a reason that every endpoint would have.
+    Final(Error),
+    /// Because of this endpoint.
+    OfEndpoint(Error),
+}
+
+async fn send_once(reach: &Reach, call: &Call, encoded: &str) -> Result<Answer, Error> {
+    let url = format!("{}/api2/json{}", reach.url, call.path);
+    let has_body = call.method == Method::POST || call.method == Method::PUT;
+    let request = if has_body {
+        // Proxmox refuses a chunked body; an empty one would go out without any length.
+        reach
+            .http
+            .request(call.method.clone(), url)
+            .header(CONTENT_TYPE, FORM)
+            .header(CONTENT_LENGTH, encoded.len())
+            .body(String::from(encoded))
+    } else {
+        let mark = if encoded.is_empty() { "" } else { "?" };
+        reach.http.request(call.method.clone(), format!("{url}{mark}{encoded}"))
+    };
+    let mut response = request.send().await.map_err(|error| transport_failure(call, &error))?;
+    let header = |name| {
+        let value: Option<&HeaderValue> = response.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).map(String::from)
+    };
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        reason: response
+            .extensions()
+            .get::<hyper::ext::ReasonPhrase>()
+            .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned()),
+        content_type: header(CONTENT_TYPE),
+        location: header(LOCATION),
+        body: Vec::new(),
+    };
+    loop {
+        let chunk = response.chunk().await.map_err(|error| transport_failure(call, &error))?;
+        let Some(chunk) = chunk else {
+            return Ok(answer);
+        };
+        if answer.body.len() + chunk.len() > LONGEST_ANSWER {
+            let detail = format!("the answer is longer than {LONGEST_ANSWER} bytes");
+            return Err(Error::maybe_done(call, MaybeDoneCause::Unreadable, detail));
+        }
+        answer.body.extend_from_slice(&chunk);
     }
 }
 
@@ -198,7 +277,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Client")
-            .field("endpoint", &self.inner.base)
+            .field("endpoint", &self.endpoint())
             .field("token", &self.inner.token.id())
             .finish_non_exhaustive()
     }
@@ -206,10 +285,10 @@ impl fmt::Debug for Client {
 
 /// Whether the same request may go out again at once. A time-out is not repeated: it has used up
 /// its caller's patience. TLS and name failures do not pass within a moment.
-fn may_repeat(method: &Method, error: &Error) -> bool {
+fn may_repeat(call: &Call, error: &Error) -> bool {
     match error {
         Error::NeverSent { cause, .. } => *cause == NeverSentCause::Connect,
-        Error::MaybeDone { cause, .. } => *method == Method::GET && *cause == MaybeDoneCause::Connection,
+        Error::MaybeDone { cause, .. } => call.method == Method::GET && *cause == MaybeDoneCause::Connection,
         Error::Refused(_) => false,
     }
 }
@@ -241,7 +320,7 @@ pub(crate) fn transport_failure(call: impl ToString, error: &reqwest::Error) -> 
 }
 
 /// The innermost of an error's causes; the outer ones repeat the URL and say less.
-fn deepest(error: &dyn std::error::Error) -> String {
+pub(crate) fn deepest(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

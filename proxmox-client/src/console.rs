@@ -4,9 +4,11 @@
 use std::fmt;
 
 use percent_encoding::utf8_percent_encode;
+use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::answer::Envelope;
 use crate::client::Client;
 use crate::error::Error;
 use crate::lenient;
@@ -28,6 +30,7 @@ pub struct VncConsole {
     pub user: String,
     /// The task that waits.
     pub upid: Upid,
+    socket: ConsoleSocket,
 }
 
 /// A serial console that waits for a WebSocket.
@@ -41,9 +44,25 @@ pub struct TermConsole {
     pub user: String,
     /// The task that waits.
     pub upid: Upid,
+    socket: ConsoleSocket,
+}
+
+impl VncConsole {
+    /// What opens the WebSocket, on the endpoint that opened the console: no other one can. Use it
+    /// within 10 s. Refused with 401 when the ticket is older than 40 s.
+    #[must_use]
+    pub fn socket(&self) -> &ConsoleSocket {
+        &self.socket
+    }
 }
 
 impl TermConsole {
+    /// As [`VncConsole::socket`].
+    #[must_use]
+    pub fn socket(&self) -> &ConsoleSocket {
+        &self.socket
+    }
+
     /// The first message the WebSocket is to be sent; the answer begins with `OK`. Afterwards input
     /// is `0:LENGTH:DATA`, a new size `1:COLUMNS:ROWS:` and a sign of life `2`; output comes bare.
     #[must_use]
@@ -122,8 +141,8 @@ struct ProxyAnswer {
 
 impl Client {
     /// `POST /nodes/{node}/qemu/{vmid}/vncproxy` with `websocket`. Needs VM.Console. The node that
-    /// is *asked* opens the port and waits 10 s for [`Client::console_socket`] of the same client:
-    /// make the client's endpoint the machine's node, and never a balancer. Answers for a stopped
+    /// is *asked* opens the port and waits 10 s for [`VncConsole::socket`]: an endpoint must be a
+    /// node and never a balancer. Answers for a stopped
     /// machine too, whose WebSocket closes at once. Refused with
     /// [`crate::Refusal::is_missing_guest`], [`crate::Refusal::missing_privilege`].
     ///
@@ -131,11 +150,13 @@ impl Client {
     /// See [`Error`].
     pub async fn open_vnc(&self, node: &str, vmid: u32) -> Result<VncConsole, Error> {
         let parameters = Parameters::new().flag("websocket", Some(true));
-        let answer: ProxyAnswer = self.post(vm_path(node, vmid, "/vncproxy")?, parameters).await?;
-        let ProxyAnswer { port, ticket, password, user, upid } = answer;
+        let path = vm_path(node, vmid, "/vncproxy")?;
+        let answer: Envelope<ProxyAnswer> = self.request(Method::POST, path, &parameters).await?;
+        let ProxyAnswer { port, ticket, password, user, upid } = answer.data;
+        let socket = self.socket_at(answer.endpoint, node, vmid, port, &ticket)?;
         // Older versions give no password of its own: there it is the ticket.
         let password = password.unwrap_or_else(|| ticket.clone());
-        Ok(VncConsole { port, ticket, password, user, upid })
+        Ok(VncConsole { port, ticket, password, user, upid, socket })
     }
 
     /// `POST /nodes/{node}/qemu/{vmid}/termproxy`. Needs VM.Console and a serial port in the
@@ -146,14 +167,17 @@ impl Client {
     /// See [`Error`].
     pub async fn open_terminal(&self, node: &str, vmid: u32, serial: Option<u8>) -> Result<TermConsole, Error> {
         let parameters = Parameters::new().maybe("serial", serial.map(|number| format!("serial{number}")));
-        let answer: ProxyAnswer = self.post(vm_path(node, vmid, "/termproxy")?, parameters).await?;
-        let ProxyAnswer { port, ticket, user, upid, .. } = answer;
-        Ok(TermConsole { port, ticket, user, upid })
+        let path = vm_path(node, vmid, "/termproxy")?;
+        let answer: Envelope<ProxyAnswer> = self.request(Method::POST, path, &parameters).await?;
+        let ProxyAnswer { port, ticket, user, upid, .. } = answer.data;
+        let socket = self.socket_at(answer.endpoint, node, vmid, port, &ticket)?;
+        Ok(TermConsole { port, ticket, user, upid, socket })
     }
 
     /// `GET /nodes/{node}/qemu/{vmid}/vncwebsocket?port=&vncticket=`, for both kinds of console.
     /// Needs VM.Console. Nothing is sent here; open it within 10 s of the console. Refused with 401
-    /// when the ticket is older than 40 s, or of another machine, port or token.
+    /// when the ticket is older than 40 s, or of another machine, port, token or endpoint: this is for
+    /// a client with one endpoint whose ticket was kept; otherwise take [`VncConsole::socket`].
     ///
     /// # Errors
     /// See [`Error`]; only for a node's name that cannot be.
@@ -164,14 +188,26 @@ impl Client {
         port: u16,
         ticket: &SecretString,
     ) -> Result<ConsoleSocket, Error> {
+        self.socket_at(self.current_place(), node, vmid, port, ticket)
+    }
+
+    fn socket_at(
+        &self,
+        place: usize,
+        node: &str,
+        vmid: u32,
+        port: u16,
+        ticket: &SecretString,
+    ) -> Result<ConsoleSocket, Error> {
         let path = vm_path(node, vmid, "/vncwebsocket")?;
+        let reach = self.reach(place);
         // `https` becomes `wss`, and a simulator's `http` becomes `ws`.
-        let endpoint = self.endpoint().replacen("http", "ws", 1);
+        let endpoint = reach.url.replacen("http", "ws", 1);
         let ticket = utf8_percent_encode(ticket.expose_secret(), VALUE);
         Ok(ConsoleSocket {
             url: SecretString::from(format!("{endpoint}/api2/json{path}?port={port}&vncticket={ticket}")),
             authorization: self.authorization(),
-            trust: self.trust().clone(),
+            trust: reach.trust.clone(),
         })
     }
 }

@@ -17,47 +17,147 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 const REQUESTS_AT_ONCE: usize = 4;
 /// More requests at once than this are refused as a mistake.
 const MOST_REQUESTS_AT_ONCE: usize = 64;
+/// More endpoints than this are refused as a mistake: a cluster has no more nodes.
+const MOST_ENDPOINTS: usize = 32;
+/// Time within which a call goes on to another endpoint: one may time out, and a second is asked.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long an endpoint is passed over after its first failure.
+const BACK_OFF: Duration = Duration::from_secs(2);
+/// How long an endpoint is passed over at most.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
-/// How to reach one Proxmox VE API.
+/// How to reach the API of one cluster.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Scheme, host and port: `https://pve1.example:8006`. `http://` only for loopback addresses,
-    /// for simulators and tests.
-    pub endpoint: String,
-    /// The API token.
+    /// Where the API is: one node of the cluster or several, in the order they are tried.
+    pub endpoints: Vec<Endpoint>,
+    /// The API token, the same on all nodes.
     pub token: ApiToken,
-    /// Which certificate is believed.
+    /// Which certificate is believed of an endpoint that has no trust of its own.
     pub trust: Trust,
-    /// Time to open a connection.
+    /// Time to open a connection, TLS included.
     pub connect_timeout: Duration,
     /// Time for one request from sending to the last byte, and time to wait for its turn.
     pub request_timeout: Duration,
-    /// Requests at once, over all clones of a client; 1 to 64.
+    /// A call goes on to another endpoint, or tries again, only within this time of its beginning.
+    /// It ends after this time and one `request_timeout` at the latest, once it has its turn.
+    pub failover_timeout: Duration,
+    /// How long an endpoint that failed is passed over; doubles with every failure in a row.
+    pub back_off: Duration,
+    /// How long an endpoint is passed over at most.
+    pub longest_back_off: Duration,
+    /// Requests at once, over all clones of a client and all endpoints; 1 to 64.
     pub requests_at_once: usize,
 }
 
-impl Settings {
-    /// Settings with the usual limits: 5 s to connect, 35 s per request, 4 requests at once.
+/// One node of the cluster, or a name that leads to one.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Scheme, host and port: `https://pve1.example:8006`. `http://` only for loopback addresses,
+    /// for simulators and tests.
+    pub url: String,
+    /// Which certificate is believed here; that of [`Settings::trust`] if `None`. Every node has a
+    /// certificate, and so a fingerprint, of its own.
+    pub trust: Option<Trust>,
+}
+
+impl Endpoint {
+    /// An endpoint believed as the settings say.
     #[must_use]
-    pub fn new(endpoint: impl Into<String>, token: ApiToken, trust: Trust) -> Self {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), trust: None }
+    }
+
+    /// The same endpoint with a certificate of its own.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+}
+
+impl From<&str> for Endpoint {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for Endpoint {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
+impl Settings {
+    /// Settings with the usual limits: 5 s to connect, 35 s per request, 45 s to find an endpoint
+    /// that answers, 2 s to 60 s of back-off, 4 requests at once.
+    #[must_use]
+    pub fn new(endpoint: impl Into<Endpoint>, token: ApiToken, trust: Trust) -> Self {
         Self {
-            endpoint: endpoint.into(),
+            endpoints: vec![endpoint.into()],
             token,
             trust,
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
+            failover_timeout: FAILOVER_TIMEOUT,
+            back_off: BACK_OFF,
+            longest_back_off: LONGEST_BACK_OFF,
             requests_at_once: REQUESTS_AT_ONCE,
         }
     }
 
-    pub(crate) fn check(&self) -> Result<reqwest::Url, SettingsError> {
+    /// Adds another endpoint of the same cluster, asked when those before it do not answer.
+    ///
+    /// ```
+    /// use proxmox_client::{ApiToken, Client, Endpoint, Settings, Trust};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fingerprint = |pair: &str| vec![pair; 32].join(":").parse().map(Trust::Fingerprint);
+    /// let token = ApiToken::parse("panel@pve!app=12345678-1234-1234-1234-123456789abc")?;
+    /// let settings = Settings::new("https://pve1.example:8006", token, fingerprint("A1")?)
+    ///     .endpoint(Endpoint::new("https://pve2.example:8006").trust(fingerprint("B2")?));
+    /// let client = Client::new(settings)?;
+    /// assert_eq!(client.endpoint(), "https://pve1.example:8006");
+    /// assert_eq!(client.endpoints().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Adds several endpoints, as [`Settings::endpoint`].
+    #[must_use]
+    pub fn endpoints<E: Into<Endpoint>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
+        self.endpoints.extend(endpoints.into_iter().map(Into::into));
+        self
+    }
+
+    /// The addresses of the endpoints in their order.
+    pub(crate) fn check(&self) -> Result<Vec<reqwest::Url>, SettingsError> {
         if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
             return Err(SettingsError::Limit("a time limit is zero"));
+        }
+        if self.back_off > self.longest_back_off {
+            return Err(SettingsError::Limit("the back-off is longer than the longest one"));
         }
         if !(1..=MOST_REQUESTS_AT_ONCE).contains(&self.requests_at_once) {
             return Err(SettingsError::Limit("requests at once must be 1 to 64"));
         }
-        parse_endpoint(&self.endpoint)
+        if !(1..=MOST_ENDPOINTS).contains(&self.endpoints.len()) {
+            return Err(SettingsError::Limit("there must be 1 to 32 endpoints"));
+        }
+        let mut urls: Vec<reqwest::Url> = Vec::new();
+        for endpoint in &self.endpoints {
+            let url = parse_endpoint(&endpoint.url)?;
+            if urls.contains(&url) {
+                return Err(SettingsError::Limit("an endpoint is named twice"));
+            }
+            urls.push(url);
+        }
+        Ok(urls)
     }
 }
 
@@ -262,6 +362,13 @@ mod tests {
         let good = Settings::new("https://pve1.example:8006", token, Trust::PublicRoots);
         assert!(good.check().is_ok());
         assert!(Settings { requests_at_once: 0, ..good.clone() }.check().is_err());
-        assert!(Settings { request_timeout: std::time::Duration::ZERO, ..good }.check().is_err());
+        assert!(Settings { request_timeout: std::time::Duration::ZERO, ..good.clone() }.check().is_err());
+        assert!(Settings { back_off: std::time::Duration::from_secs(61), ..good.clone() }.check().is_err());
+        assert!(Settings { endpoints: Vec::new(), ..good.clone() }.check().is_err());
+        assert!(good.clone().endpoint("https://pve1.example:8006/").check().is_err(), "the same one again");
+        assert!(good.clone().endpoint("pve2.example").check().is_err());
+        let many = (0..31).map(|number| format!("https://pve2.example:{}", 9000 + number));
+        assert!(good.clone().endpoints(many.clone()).check().is_ok());
+        assert!(good.endpoints(many).endpoint("https://pve3.example").check().is_err());
     }
 }

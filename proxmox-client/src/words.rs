@@ -29,6 +29,14 @@ impl<'a> Words<'a> {
         waited_for_file || waited_for_cluster || self.0.contains("cluster not ready - no quorum")
     }
 
+    /// The node that was asked has no majority of the cluster with it, so it accepts no changes.
+    /// Another one may have it. Every such text that stands for a change that had not begun also
+    /// [is busy](Words::is_busy).
+    #[must_use]
+    pub fn is_without_quorum(self) -> bool {
+        self.0.contains("no quorum")
+    }
+
     /// The name of the configuration lock that stands in the way, such as `backup` or `clone`,
     /// from `VM is locked (backup)`. It goes when the job that took it ends; after a dead job an
     /// administrator has to remove it.
@@ -159,6 +167,12 @@ macro_rules! ask_words {
                 self.texts().any(crate::Words::is_busy)
             }
 
+            /// See [`Words::is_without_quorum`](crate::Words::is_without_quorum).
+            #[must_use]
+            pub fn is_without_quorum(&self) -> bool {
+                self.texts().any(crate::Words::is_without_quorum)
+            }
+
             /// See [`Words::is_locked`](crate::Words::is_locked).
             #[must_use]
             pub fn is_locked(&self) -> Option<&str> {
@@ -276,6 +290,7 @@ mod tests {
             "cluster not ready - no quorum?",
         ] {
             assert!(Words(text).is_busy(), "{text}");
+            assert_eq!(Words(text).is_without_quorum(), text.contains("quorum"), "{text}");
         }
         for text in [
             "VM quit/powerdown failed - got timeout",
