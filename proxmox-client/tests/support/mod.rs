@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub mod areas;
+pub mod encrypted;
 pub mod replay;
 
 /// The largest request a test sends.
@@ -47,6 +49,12 @@ pub enum Reply {
     Nothing,
     /// Never answers.
     Hang,
+    /// Writes these bytes after this time.
+    Late(Duration, Vec<u8>),
+    /// Writes these bytes one by one, with a pause after each.
+    Drip(Duration, Vec<u8>),
+    /// Writes these bytes, and the last ones of them again and again while anybody reads.
+    Endless(Vec<u8>, Vec<u8>),
 }
 
 impl Reply {
@@ -68,6 +76,19 @@ impl Reply {
     }
 }
 
+/// How many requests are being answered, and the most there ever were.
+#[derive(Debug, Default)]
+pub struct Busy {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Busy {
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
 /// The server; it ends with the test's runtime.
 pub struct Server {
     pub address: SocketAddr,
@@ -82,6 +103,11 @@ impl Server {
     }
 
     pub fn on(listener: TcpListener, replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::counting(listener, replies, Arc::default())
+    }
+
+    /// As [`Server::on`], and counts its requests together with others.
+    pub fn counting(listener: TcpListener, replies: impl IntoIterator<Item = Reply>, busy: Arc<Busy>) -> Self {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let replies: VecDeque<Reply> = replies.into_iter().collect();
@@ -89,7 +115,7 @@ impl Server {
         let notes = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(one(stream, Arc::clone(&replies), Arc::clone(&notes)));
+                tokio::spawn(one(stream, Arc::clone(&replies), Arc::clone(&notes), Arc::clone(&busy)));
             }
         });
         Self { address, seen }
@@ -120,24 +146,56 @@ pub fn settings(endpoint: &str) -> Settings {
     }
 }
 
-async fn one(mut stream: TcpStream, replies: Arc<Mutex<VecDeque<Reply>>>, seen: Arc<Mutex<Vec<Seen>>>) {
+async fn one(
+    mut stream: TcpStream,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    busy: Arc<Busy>,
+) {
     let Some(request) = read(&mut stream).await else {
         return;
     };
     seen.lock().unwrap().push(request);
+    busy.most.fetch_max(busy.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    // Counted down before the last byte leaves, or the next request might come sooner.
+    let done = |stream: TcpStream, bytes: Vec<u8>| {
+        busy.now.fetch_sub(1, Ordering::SeqCst);
+        write(stream, bytes)
+    };
     let reply = replies
         .lock()
         .unwrap()
         .pop_front()
         .unwrap_or_else(|| Reply::json(418, "Nothing left to play", r#"{"data":null}"#));
     match reply {
-        Reply::Bytes(bytes) => {
-            let _ = stream.write_all(&bytes).await;
-            let _ = stream.shutdown().await;
-        }
+        Reply::Bytes(bytes) => done(stream, bytes).await,
         Reply::Nothing => {}
         Reply::Hang => tokio::time::sleep(Duration::from_secs(60)).await,
+        Reply::Late(pause, bytes) => {
+            tokio::time::sleep(pause).await;
+            done(stream, bytes).await;
+        }
+        Reply::Drip(pause, bytes) => {
+            for byte in bytes {
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        }
+        Reply::Endless(start, again) => {
+            let again = again.repeat(64 * 1024 / again.len());
+            let mut next = &start;
+            while stream.write_all(next).await.is_ok() {
+                next = &again;
+            }
+        }
     }
+}
+
+async fn write(mut stream: TcpStream, bytes: Vec<u8>) {
+    let _ = stream.write_all(&bytes).await;
+    let _ = stream.shutdown().await;
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Seen> {
