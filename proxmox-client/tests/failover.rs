@@ -51,7 +51,7 @@ fn failures() -> Vec<(&'static str, Reply, bool)> {
         ("half an answer", Reply::Bytes(cut), false),
         ("a hang-up", Reply::Nothing, false),
         ("silence", Reply::Hang, false),
-        ("a byte now and then", Reply::Drip(Duration::from_millis(20), whole), false),
+        ("a byte now and then", Reply::Drip(Duration::from_millis(20), Vec::new(), whole), false),
         (
             "an answer after the time",
             Reply::Late(PATIENCE * 2, b"HTTP/1.1 200 OK\r\n\r\n{\"data\":[]}".to_vec()),

@@ -51,8 +51,8 @@ pub enum Reply {
     Hang,
     /// Writes these bytes after this time.
     Late(Duration, Vec<u8>),
-    /// Writes these bytes one by one, with a pause after each.
-    Drip(Duration, Vec<u8>),
+    /// Writes the first bytes at once and the others one by one, with a pause after each.
+    Drip(Duration, Vec<u8>, Vec<u8>),
     /// Writes these bytes, and the last ones of them again and again while anybody reads.
     Endless(Vec<u8>, Vec<u8>),
 }
@@ -175,8 +175,9 @@ async fn one(
             tokio::time::sleep(pause).await;
             done(stream, bytes).await;
         }
-        Reply::Drip(pause, bytes) => {
-            for byte in bytes {
+        Reply::Drip(pause, at_once, slowly) => {
+            let _ = stream.write_all(&at_once).await;
+            for byte in slowly {
                 if stream.write_all(&[byte]).await.is_err() {
                     return;
                 }
