@@ -2,16 +2,50 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::lenient::as_bool;
+use crate::lenient::{self, as_bool};
 use crate::request::Parameters;
 
 /// The privileges of a token: by path, then by privilege, whether it holds for paths below.
 pub type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// One line of who has which role where.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AclEntry {
+    /// Where, such as `/vms/100`.
+    pub path: String,
+    /// `user`, `group` or `token`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name of the user, group or token.
+    #[serde(rename = "ugid")]
+    pub holder: String,
+    /// The role.
+    #[serde(rename = "roleid")]
+    pub role: String,
+    /// Whether it holds for paths below.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub propagate: bool,
+}
+
+/// A role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Role {
+    /// Its name.
+    #[serde(rename = "roleid")]
+    pub role: String,
+    /// Its privileges, separated by commas; they differ between versions.
+    #[serde(rename = "privs", default, deserialize_with = "lenient::optional_text")]
+    pub privileges: Option<String>,
+    /// Whether it is one of Proxmox' own, which cannot be changed.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub special: bool,
+}
 
 /// Who is given roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +74,22 @@ impl Client {
             .into_iter()
             .map(|(path, privileges)| (path, privileges.into_iter().map(propagates).collect()))
             .collect())
+    }
+
+    /// `GET /access/acl`. Any token; only entries of paths on which it has Permissions.Modify.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn acl(&self) -> Result<Vec<AclEntry>, Error> {
+        self.get(String::from("/access/acl"), Parameters::new()).await
+    }
+
+    /// `GET /access/roles`. Any token.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn roles(&self) -> Result<Vec<Role>, Error> {
+        self.get(String::from("/access/roles"), Parameters::new()).await
     }
 
     /// `PUT /access/acl`. Needs Permissions.Modify on the path. Gives the holder these roles there

@@ -39,6 +39,12 @@ fn set_path(node: &str, vmid: u32, set: &str) -> Result<String, Error> {
     vm_path(node, vmid, &format!("/firewall/ipset/{}", segment("set", set)?))
 }
 
+fn entry_path(node: &str, vmid: u32, set: &str, cidr: &str) -> Result<String, Error> {
+    // The rest of this path is the entry, with the slash of a network.
+    let parts: Result<Vec<String>, Error> = cidr.split('/').map(|part| segment("entry", part)).collect();
+    Ok(format!("{}/{}", set_path(node, vmid, set)?, parts?.join("/")))
+}
+
 impl Client {
     /// `GET /nodes/{node}/qemu/{vmid}/firewall/ipset`. Needs VM.Audit.
     ///
@@ -88,6 +94,21 @@ impl Client {
         Ok(())
     }
 
+    /// `PUT …/firewall/ipset/{set}/{cidr}`. Needs VM.Config.Network. Changes an entry's remark and
+    /// whether it is taken out of a network that is in the set. An entry that is not there is refused
+    /// (500); with a digest refused with [`crate::Refusal::is_changed_meanwhile`] if the set has changed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn set_address(&self, node: &str, vmid: u32, set: &str, entry: &AddressSetEntry) -> Result<(), Error> {
+        let parameters = Parameters::new()
+            .flag("nomatch", Some(entry.nomatch))
+            .maybe("comment", entry.comment.as_ref())
+            .maybe("digest", entry.digest.as_ref());
+        let _: IgnoredAny = self.put(entry_path(node, vmid, set, &entry.cidr)?, parameters).await?;
+        Ok(())
+    }
+
     /// `DELETE …/firewall/ipset/{set}/{cidr}`. Needs VM.Config.Network. With a digest refused with
     /// [`crate::Refusal::is_changed_meanwhile`] if the set has changed.
     ///
@@ -101,9 +122,7 @@ impl Client {
         cidr: &str,
         digest: Option<&str>,
     ) -> Result<(), Error> {
-        // The rest of this path is the entry, with the slash of a network.
-        let parts: Result<Vec<String>, Error> = cidr.split('/').map(|part| segment("entry", part)).collect();
-        let path = format!("{}/{}", set_path(node, vmid, set)?, parts?.join("/"));
+        let path = entry_path(node, vmid, set, cidr)?;
         let _: IgnoredAny = self.delete(path, Parameters::new().maybe("digest", digest)).await?;
         Ok(())
     }

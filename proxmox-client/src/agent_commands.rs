@@ -61,6 +61,15 @@ struct Process {
     pid: u64,
 }
 
+/// What the agent said.
+#[derive(Deserialize)]
+struct Told<T> {
+    result: T,
+}
+
+#[derive(Deserialize)]
+struct Count(#[serde(deserialize_with = "lenient::whole")] u64);
+
 fn argument_failure(path: &str, detail: &str) -> Error {
     Error::never_sent(format_args!("POST {path}"), NeverSentCause::Argument, detail)
 }
@@ -74,6 +83,50 @@ impl Client {
     pub async fn agent_ping(&self, node: &str, vmid: u32) -> Result<(), Error> {
         let _: IgnoredAny = self.post(vm_path(node, vmid, "/agent/ping")?, Parameters::new()).await?;
         Ok(())
+    }
+
+    /// `POST …/agent/fstrim`. Needs VM.GuestAgent.FileSystemMgmt, before version 9 VM.Monitor. Gives
+    /// blocks that file systems no longer use back to the storage.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_trim(&self, node: &str, vmid: u32) -> Result<(), Error> {
+        let _: IgnoredAny = self.post(vm_path(node, vmid, "/agent/fstrim")?, Parameters::new()).await?;
+        Ok(())
+    }
+
+    /// `POST …/agent/fsfreeze-freeze`. Needs VM.GuestAgent.FileSystemMgmt, before version 9
+    /// VM.Monitor. Stops writing to all file systems until [`Client::agent_thaw`], and says how many.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_freeze(&self, node: &str, vmid: u32) -> Result<u64, Error> {
+        self.count_of(vm_path(node, vmid, "/agent/fsfreeze-freeze")?).await
+    }
+
+    /// `POST …/agent/fsfreeze-thaw`. Privileges as [`Client::agent_freeze`]. Lets file systems be
+    /// written to again, and says how many; 0 when none was frozen.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_thaw(&self, node: &str, vmid: u32) -> Result<u64, Error> {
+        self.count_of(vm_path(node, vmid, "/agent/fsfreeze-thaw")?).await
+    }
+
+    /// `POST …/agent/fsfreeze-status`. Needs VM.GuestAgent.Audit, before version 9 VM.Monitor. Whether
+    /// file systems are frozen.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn agent_is_frozen(&self, node: &str, vmid: u32) -> Result<bool, Error> {
+        let path = vm_path(node, vmid, "/agent/fsfreeze-status")?;
+        let state: Told<String> = self.post(path, Parameters::new()).await?;
+        Ok(state.result == "frozen")
+    }
+
+    async fn count_of(&self, path: String) -> Result<u64, Error> {
+        let Told { result: Count(count) } = self.post(path, Parameters::new()).await?;
+        Ok(count)
     }
 
     /// `POST …/agent/exec`. Needs VM.GuestAgent.Unrestricted, before version 9 VM.Monitor. Starts a

@@ -188,6 +188,17 @@ impl Client {
         }
     }
 
+    /// `GET /nodes/{node}/vzdump/extractconfig?volume=`. Needs VM.Backup on the machine the backup is of
+    /// and Datastore.AllocateSpace on the storage. The configuration in a backup, as the text of a
+    /// configuration file: what a restore brings back, without its disks. Refused (500) for a volume
+    /// that is not there or no backup.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn backup_config(&self, node: &str, volume: &str) -> Result<String, Error> {
+        self.get(node_path(node, "/vzdump/extractconfig")?, Parameters::new().with("volume", volume)).await
+    }
+
     /// `POST /nodes/{node}/qemu` with `archive`. Needs what [`Client::create_vm`] needs and VM.Backup
     /// or Datastore.AllocateSpace for the volume; to overwrite, VM.Backup on the machine is enough.
     /// Refused with [`crate::Refusal::is_already_exists`] without [`RestoreVm::overwrite`],

@@ -1,18 +1,24 @@
-//! Consoles of a virtual machine: opening one on the node, and all a WebSocket library needs to
-//! connect to it. The WebSocket itself is the caller's.
+//! Consoles of a virtual machine: opening one on the node, and the connection to it, or all that a
+//! WebSocket library needs to make it. The frames of the WebSocket are the caller's.
 
 use std::fmt;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
+use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::answer::Envelope;
-use crate::client::Client;
-use crate::error::Error;
+use crate::answer::{Answer, Envelope, read};
+use crate::client::{Client, transport_failure};
+use crate::error::{Error, MaybeDoneCause, NeverSentCause};
 use crate::lenient;
-use crate::request::{Parameters, VALUE, vm_path};
+use crate::request::{Call, Parameters, VALUE, vm_path};
 use crate::settings::{SettingsError, Trust};
 use crate::tls;
 use crate::upid::Upid;
@@ -77,6 +83,9 @@ pub struct ConsoleSocket {
     url: SecretString,
     authorization: SecretString,
     trust: Trust,
+    http: reqwest::Client,
+    /// The request without the ticket.
+    call: Call,
 }
 
 impl ConsoleSocket {
@@ -97,6 +106,40 @@ impl ConsoleSocket {
     #[must_use]
     pub fn headers(&self) -> [(&'static str, SecretString); 2] {
         [("Authorization", self.authorization.clone()), ("Sec-WebSocket-Protocol", SecretString::from(Self::PROTOCOL))]
+    }
+
+    /// Opens the WebSocket, within `limit`. What comes back is the connection after the handshake, at the
+    /// first byte of the first frame: for a WebSocket library that takes a connection over. A library
+    /// with a handshake of its own takes [`ConsoleSocket::url`], `headers` and `tls` instead.
+    ///
+    /// # Errors
+    /// See [`Error`]. Refused with 401 when the ticket is older than 40 s, or of another machine, port,
+    /// token or endpoint.
+    pub async fn connect(
+        &self,
+        limit: Duration,
+    ) -> Result<impl AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin + use<>, Error> {
+        let mut key = [0; 16];
+        tls::fill_random(&mut key).map_err(|why| Error::never_sent(&self.call, NeverSentCause::Argument, why))?;
+        let url = self.url.expose_secret().replacen("ws", "http", 1);
+        let opening = async {
+            let request = self
+                .http
+                .get(url)
+                .header(CONNECTION, "Upgrade")
+                .header(UPGRADE, "websocket")
+                .header(SEC_WEBSOCKET_VERSION, "13")
+                .header(SEC_WEBSOCKET_KEY, STANDARD.encode(key))
+                .header(SEC_WEBSOCKET_PROTOCOL, Self::PROTOCOL);
+            let response = request.send().await.map_err(|error| transport_failure(&self.call, &error))?;
+            if response.status() != reqwest::StatusCode::SWITCHING_PROTOCOLS {
+                return Err(not_opened(&self.call, &response));
+            }
+            response.upgrade().await.map_err(|error| transport_failure(&self.call, &error))
+        };
+        tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
+            Err(Error::maybe_done(&self.call, MaybeDoneCause::Timeout, "the console did not open in time"))
+        })
     }
 
     /// Which certificate is believed.
@@ -125,6 +168,22 @@ impl fmt::Debug for ConsoleSocket {
         let url = self.url.expose_secret();
         let shown = url.split_once('?').map_or(url, |(shown, _)| shown);
         formatter.debug_struct("ConsoleSocket").field("url", &shown).field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+/// Why there is an answer and no WebSocket. The text is in the reason phrase; the body is not read.
+fn not_opened(call: &Call, response: &reqwest::Response) -> Error {
+    let phrase: Option<&hyper::ext::ReasonPhrase> = response.extensions().get();
+    let answer = Answer {
+        status: response.status().as_u16(),
+        reason: phrase.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned()),
+        content_type: None,
+        location: None,
+        body: Vec::new(),
+    };
+    match read::<IgnoredAny>(call, &answer) {
+        Err(error) => error,
+        Ok(_) => Error::maybe_done(call, MaybeDoneCause::Unreadable, "the answer is no WebSocket"),
     }
 }
 
@@ -208,6 +267,8 @@ impl Client {
             url: SecretString::from(format!("{endpoint}/api2/json{path}?port={port}&vncticket={ticket}")),
             authorization: self.authorization(),
             trust: reach.trust.clone(),
+            http: reach.http.clone(),
+            call: Call::new(Method::GET, path),
         })
     }
 }

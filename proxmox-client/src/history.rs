@@ -1,4 +1,4 @@
-//! Measurements of a virtual machine over time. Rates here are per second, unlike the counters of a
+//! Measurements of a virtual machine or a node over time. Rates here are per second, unlike the counters of a
 //! status; nothing is added up.
 
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::client::Client;
 use crate::error::Error;
 use crate::lenient::{self, text_enum};
-use crate::request::{Parameters, vm_path};
+use crate::request::{Parameters, node_path, vm_path};
 
 text_enum! {
     /// How far back measurements go, and so how far apart they are.
@@ -69,7 +69,51 @@ pub struct Sample {
     pub diskwrite: Option<f64>,
 }
 
+/// The measurements of one step of a node. What was not measured is missing.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct NodeSample {
+    /// When, in seconds since 1970.
+    #[serde(deserialize_with = "lenient::whole")]
+    pub time: u64,
+    /// Load as a share of all processors: 0 to 1.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub cpu: Option<f64>,
+    /// Share of the time that processors waited for disks: 0 to 1.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub iowait: Option<f64>,
+    /// Processes that run or wait.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub loadavg: Option<f64>,
+    /// Memory in use, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub memused: Option<f64>,
+    /// Memory, bytes.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub memtotal: Option<f64>,
+    /// Bytes per second to the node.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub netin: Option<f64>,
+    /// Bytes per second from the node.
+    #[serde(default, deserialize_with = "lenient::optional_float")]
+    pub netout: Option<f64>,
+}
+
 impl Client {
+    /// `GET /nodes/{node}/rrddata?timeframe=&cf=`. Needs Sys.Audit on the node. Answered by the
+    /// endpoint for every node. Of an unknown node empty, or refused (500).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn node_history(
+        &self,
+        node: &str,
+        timeframe: &Timeframe,
+        consolidation: &Consolidation,
+    ) -> Result<Vec<NodeSample>, Error> {
+        let parameters = Parameters::new().with("timeframe", timeframe).with("cf", consolidation);
+        self.get(node_path(node, "/rrddata")?, parameters).await
+    }
+
     /// `GET /nodes/{node}/qemu/{vmid}/rrddata?timeframe=&cf=`. Needs VM.Audit. Of a new machine
     /// empty, or refused (500). A number that was used before has the old guest's history too.
     ///

@@ -5,45 +5,7 @@
 //! Every call ends in one of three kinds of [`Error`]: never sent, maybe done, or refused. A
 //! change that is maybe done must be looked for before it is repeated.
 //!
-//! ```no_run
-//! use std::time::Duration;
-//!
-//! use proxmox_client::{
-//!     ApiToken, Client, CloneVm, ConfigChange, Error, Settings, TaskEnd, TaskWait, Trust,
-//! };
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let token = ApiToken::parse("panel@pve!app=12345678-1234-1234-1234-123456789abc")?;
-//! let settings = Settings::new("https://pve1.example:8006", token, Trust::PublicRoots);
-//! let client = Client::new(settings)?;
-//!
-//! let clone = CloneVm::new(101).name("web-1").full(true).storage("local-lvm");
-//! let task = match client.clone_vm("pve1", 9000, &clone).await {
-//!     Ok(task) => task,
-//!     Err(Error::Refused(refusal)) if refusal.is_already_exists() => {
-//!         return Err("101 is taken".into());
-//!     }
-//!     Err(other) => return Err(other.into()),
-//! };
-//! let wait = TaskWait::new(Duration::from_secs(600));
-//! match client.wait_for_task(&task, &wait).await? {
-//!     TaskEnd::Ok | TaskEnd::Warnings(_) => {}
-//!     TaskEnd::Failed(error) => return Err(error.into()),
-//! }
-//!
-//! let change = ConfigChange::new()
-//!     .cores(2)
-//!     .memory_mib(4096)
-//!     .tags(["web", "customer-7"])
-//!     .ssh_keys(&["ssh-ed25519 AAAAC3… somebody@example"]);
-//! client.set_vm_config("pve1", 101, &change).await?;
-//!
-//! let screen = client.open_vnc("pve1", 101).await?;
-//! let socket = client.console_socket("pve1", 101, screen.port, &screen.ticket)?;
-//! let (url, headers, tls) = (socket.url(), socket.headers(), socket.tls()?);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod access;
 mod address_sets;
@@ -62,6 +24,7 @@ mod endpoints;
 mod error;
 mod fingerprint;
 mod firewall;
+mod ha_placement;
 mod high_availability;
 mod history;
 mod lenient;
@@ -87,7 +50,7 @@ mod vm_migration;
 mod vm_power;
 mod words;
 
-pub use access::{Holder, Permissions};
+pub use access::{AclEntry, Holder, Permissions, Role};
 pub use address_sets::{AddressSet, AddressSetEntry};
 pub use agent::{GuestAddress, GuestFileSystem, GuestInterface, GuestSystem};
 pub use agent_commands::{CommandStatus, GuestFile};
@@ -103,9 +66,10 @@ pub use endpoints::EndpointState;
 pub use error::{Error, MaybeDoneCause, NeverSentCause, Refusal};
 pub use fingerprint::Fingerprint;
 pub use firewall::{FirewallOptions, FirewallPolicy, FirewallRule};
+pub use ha_placement::{HaAffinity, HaGroup, HaRule, HaRuleKind};
 pub use high_availability::{HaResource, HaStatus, WantedState};
-pub use history::{Consolidation, Sample, Timeframe};
-pub use nodes::{Node, NodeStatus};
+pub use history::{Consolidation, NodeSample, Sample, Timeframe};
+pub use nodes::{Node, NodeDetails, NodeStatus, Space};
 pub use pending_config::PendingOption;
 pub use pools::Pool;
 pub use property_string::{PropertyString, PropertyStringError};

@@ -85,6 +85,12 @@ fn snapshot_path(node: &str, vmid: u32, name: &str, rest: &str) -> Result<String
     vm_path(node, vmid, &format!("/snapshot/{name}{rest}"))
 }
 
+#[derive(Deserialize)]
+struct Feature {
+    #[serde(rename = "hasFeature", default, deserialize_with = "lenient::flag")]
+    has: bool,
+}
+
 impl Client {
     /// `GET /nodes/{node}/qemu/{vmid}/snapshot`. Needs VM.Audit. The entry Proxmox adds for the
     /// present state is not among them. Refused with [`crate::Refusal::is_missing_guest`].
@@ -95,6 +101,17 @@ impl Client {
         let mut all: Vec<Snapshot> = self.get(vm_path(node, vmid, "/snapshot")?, Parameters::new()).await?;
         let now = all.iter().position(|snapshot| snapshot.name == NOW).map(|at| all.remove(at));
         Ok(Snapshots { all, parent: now.and_then(|now| now.parent) })
+    }
+
+    /// `GET /nodes/{node}/qemu/{vmid}/feature?feature=snapshot`. Needs VM.Audit. Whether all disks are
+    /// on storages that can take snapshots. Refused with [`crate::Refusal::is_missing_guest`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn can_snapshot(&self, node: &str, vmid: u32) -> Result<bool, Error> {
+        let path = vm_path(node, vmid, "/feature")?;
+        let feature: Feature = self.get(path, Parameters::new().with("feature", "snapshot")).await?;
+        Ok(feature.has)
     }
 
     /// `POST …/snapshot`. Needs VM.Snapshot. A reserved name is refused with 500, an impossible one

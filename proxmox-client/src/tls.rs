@@ -123,6 +123,11 @@ impl ServerCertVerifier for OneLook {
     verify_signatures!();
 }
 
+/// Fills a key that nobody can guess.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), &'static str> {
+    provider().secure_random.fill(bytes).map_err(|_| "this machine has no random numbers")
+}
+
 fn with_verifier(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, SettingsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

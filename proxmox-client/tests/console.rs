@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use proxmox_client::{ApiToken, Client, ConsoleSocket, Error, Fingerprint, Settings, Trust};
 use secrecy::{ExposeSecret, SecretString};
 use support::{Reply, Server};
+use tokio::io::AsyncReadExt;
 
 const TASK: &str = "UPID:pve:000005E6:000610B1:6B00B674:vncproxy:101:panel@pve!app:";
 const TICKET: &str = "#'G&6)%+:PVEVNC:6B00BDDA::a/b+c==";
@@ -44,6 +47,37 @@ async fn a_terminal_is_greeted() {
     assert_eq!((seen[0].target.as_str(), seen[0].body.as_str()), ("/api2/json/nodes/pve/qemu/101/termproxy", ""));
     assert_eq!(seen[1].body, "serial=serial1");
     assert!(!format!("{console:?}").contains("PVEVNC"));
+}
+
+#[tokio::test]
+async fn a_websocket_is_opened() {
+    let switched =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\u{2}\u{c}RFB 003.008\n";
+    let bad = Reply::new(401, "permission denied - invalid PVEVNC ticket", None, "");
+    let replies =
+        [proxy(""), Reply::Bytes(switched.as_bytes().to_vec()), bad, Reply::new(200, "OK", None, ""), Reply::Hang];
+    let server = Server::start(replies).await;
+    let screen = server.client().open_vnc("pve", 101).await.unwrap();
+    let limit = Duration::from_millis(300);
+    let mut socket = screen.socket().connect(limit).await.unwrap();
+    let mut first = [0; 14];
+    socket.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first[2..], b"RFB 003.008\n");
+    let seen = &server.seen()[1];
+    assert!(seen.target.starts_with("/api2/json/nodes/pve/qemu/101/vncwebsocket?port=5901&vncticket=%23"));
+    assert_eq!((seen.header("upgrade"), seen.header("sec-websocket-protocol")), (Some("websocket"), Some("binary")));
+    assert_eq!(seen.header("sec-websocket-key").map(str::len), Some(24));
+    assert!(seen.header("authorization").is_some());
+
+    let Err(Error::Refused(refusal)) = screen.socket().connect(limit).await else {
+        panic!("not refused");
+    };
+    assert!(refusal.is_unauthenticated() && !refusal.to_string().contains("vncticket"), "{refusal}");
+    for _ in 0..2 {
+        let error = screen.socket().connect(limit).await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::MaybeDone { .. }), "{error:?}");
+        assert!(!format!("{error:?}").contains("PVEVNC"), "{error:?}");
+    }
 }
 
 fn client(endpoint: &str, trust: Trust) -> Client {
