@@ -63,6 +63,14 @@ impl Client {
     /// the effective privileges there; without one, all paths that have any. A new token with
     /// privilege separation has none.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let own = client.permissions(Some("/vms/101")).await?;
+    /// let may_start = own.values().any(|privileges| privileges.contains_key("VM.PowerMgmt"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn permissions(&self, path: Option<&str>) -> Result<Permissions, Error> {

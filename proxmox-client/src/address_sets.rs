@@ -87,6 +87,14 @@ impl Client {
     /// `POST …/firewall/ipset/{set}`. Needs VM.Config.Network. One that is there already is refused
     /// with `errors.cidr` (400), and so is a network of everything (`/0`).
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// client.create_address_set("pve1", 101, "ipfilter-net0").await?;
+    /// client.add_address("pve1", 101, "ipfilter-net0", "192.0.2.7").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn add_address(&self, node: &str, vmid: u32, set: &str, cidr: &str) -> Result<(), Error> {

@@ -111,6 +111,15 @@ impl Client {
     /// before version 9 VM.Monitor. Refused with [`crate::Refusal::is_agent_not_ready`] while the
     /// guest starts; each such try blocks a worker of the node for 3 s, so ask slowly.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// for interface in client.agent_network_interfaces("pve1", 101).await? {
+    ///     println!("{interface:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn agent_network_interfaces(&self, node: &str, vmid: u32) -> Result<Vec<GuestInterface>, Error> {

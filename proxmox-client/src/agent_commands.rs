@@ -133,6 +133,14 @@ impl Client {
     /// program with its arguments, without a shell, and gives its number for
     /// [`Client::agent_exec_status`]. Not for version 7, which wants the command otherwise.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let pid = client.agent_exec("pve1", 101, &["uname", "-a"], None).await?;
+    /// let status = client.agent_exec_status("pve1", 101, pid).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`]; no command, and an input above 64 KiB, are not sent.
     pub async fn agent_exec(&self, node: &str, vmid: u32, command: &[&str], input: Option<&str>) -> Result<u64, Error> {

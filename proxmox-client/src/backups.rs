@@ -166,6 +166,14 @@ impl Client {
     /// and a lock fail the task, often with `job errors`; the reason is then in its log, and so is
     /// the name of the new volume.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::{BackUp, BackupMode};
+    /// let task = client.back_up("pve1", &BackUp::new(101, "backups")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn back_up(&self, node: &str, back_up: &BackUp) -> Result<Option<Upid>, Error> {

@@ -88,6 +88,18 @@ impl Client {
     /// `GET /version` of every endpoint, all at once within the limit of requests, whether it is
     /// passed over or not. Any token. So that an endpoint nobody has needed yet, and whose certificate
     /// has changed, is found before it is needed. Ends after twice the request time at the latest.
+    ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// for endpoint in client.check_endpoints().await {
+    ///     if endpoint.is_tls_failure() {
+    ///         println!("{}: {:?}", endpoint.url, endpoint.last_error);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+
     pub async fn check_endpoints(&self) -> Vec<EndpointState> {
         let mut checks = JoinSet::new();
         for place in 0..self.inner.endpoints.count() {

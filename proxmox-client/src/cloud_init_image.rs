@@ -45,6 +45,14 @@ impl Client {
     /// `GET …/cloudinit/dump?type=`. Needs VM.Audit. A file as the options make it. Keep the user
     /// data out of logs.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::CloudInitFile;
+    /// println!("{}", client.dump_cloud_init("pve1", 101, &CloudInitFile::Network).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn dump_cloud_init(&self, node: &str, vmid: u32, file: &CloudInitFile) -> Result<String, Error> {

@@ -196,6 +196,15 @@ impl Client {
     /// `GET /cluster/resources?type=`. Any token; only what it may see is listed, silently, so an
     /// absent guest is not proven gone ([`Client::vmid_is_free`] tells).
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::ResourceFilter;
+    /// let running = client.resources(Some(ResourceFilter::Vm)).await?;
+    /// let running = running.iter().filter(|machine| machine.status.as_deref() == Some("running")).count();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn resources(&self, filter: Option<ResourceFilter>) -> Result<Vec<Resource>, Error> {

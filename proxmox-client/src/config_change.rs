@@ -209,6 +209,15 @@ impl Client {
     /// [`crate::Refusal::is_missing_guest`], [`crate::Refusal::is_busy`], or 400 with the option in
     /// `errors`. Sending the same change twice ends the same.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::ConfigChange;
+    /// let change = ConfigChange::new().cores(2).memory_mib(4096).tags(["web", "customer-7"]);
+    /// client.set_vm_config("pve1", 101, &change).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`]; an empty change is not sent.
     pub async fn set_vm_config(&self, node: &str, vmid: u32, change: &ConfigChange) -> Result<(), Error> {

@@ -205,6 +205,15 @@ impl Client {
     /// machine too, whose WebSocket closes at once. Refused with
     /// [`crate::Refusal::is_missing_guest`], [`crate::Refusal::missing_privilege`].
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use std::time::Duration;
+    /// let screen = client.open_vnc("pve1", 101).await?;
+    /// let websocket = screen.socket().connect(Duration::from_secs(10)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn open_vnc(&self, node: &str, vmid: u32) -> Result<VncConsole, Error> {

@@ -183,6 +183,15 @@ impl Client {
 
     /// `GET …/firewall/rules`. Needs VM.Audit. In their order.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// for rule in client.firewall_rules("pve1", 101).await? {
+    ///     println!("{rule:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn firewall_rules(&self, node: &str, vmid: u32) -> Result<Vec<FirewallRule>, Error> {

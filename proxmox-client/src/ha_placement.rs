@@ -158,6 +158,14 @@ impl Client {
     /// `POST /cluster/ha/rules`. Needs Sys.Console on `/`. A name that is taken, a machine nobody looks
     /// after, and a rule against another one are refused (400 or 500). Before version 9 refused (501).
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::{HaAffinity, HaRule};
+    /// client.create_ha_rule(&HaRule::of_guests("apart", &[101, 102], HaAffinity::Negative)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn create_ha_rule(&self, rule: &HaRule) -> Result<(), Error> {

@@ -93,6 +93,14 @@ impl Client {
     /// `POST /cluster/ha/resources`. Needs Sys.Console on `/`. Has the cluster look after a machine.
     /// One it looks after already is refused (500).
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::WantedState;
+    /// client.add_ha_resource(101, &WantedState::Started).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn add_ha_resource(&self, vmid: u32, state: &WantedState) -> Result<(), Error> {

@@ -117,6 +117,14 @@ impl Client {
     /// `GET /nodes/{node}/qemu/{vmid}/rrddata?timeframe=&cf=`. Needs VM.Audit. Of a new machine
     /// empty, or refused (500). A number that was used before has the old guest's history too.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::{Consolidation, Timeframe};
+    /// let samples = client.vm_history("pve1", 101, &Timeframe::Hour, &Consolidation::Average).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn vm_history(

@@ -101,6 +101,15 @@ impl Client {
 
     /// `GET /nodes`. Any token; numbers only with Sys.Audit on the node.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// for node in client.nodes().await? {
+    ///     println!("{} is {:?}", node.node, node.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn nodes(&self) -> Result<Vec<Node>, Error> {

@@ -44,6 +44,13 @@ impl Client {
     /// `GET /nodes/{node}/qemu/{vmid}/pending`. Needs VM.Audit. All options; ask each whether it
     /// [`PendingOption::is_waiting`]. Refused with [`crate::Refusal::is_missing_guest`].
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let waits_for_a_reboot = !client.pending_config("pve1", 101).await?.is_empty();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn pending_config(&self, node: &str, vmid: u32) -> Result<Vec<PendingOption>, Error> {

@@ -45,6 +45,14 @@ impl Client {
 
     /// `POST /pools`. Needs Pool.Allocate on it. A name that is taken is refused (500).
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// client.create_pool("customer-7", Some("all of their machines")).await?;
+    /// client.add_to_pool("customer-7", &[101, 102], false).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn create_pool(&self, pool: &str, comment: Option<&str>) -> Result<(), Error> {

@@ -118,6 +118,14 @@ impl Client {
     /// with `errors.snapname` (400). A name that is taken, a storage that cannot, and a lock fail
     /// the task.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::CreateSnapshot;
+    /// let task = client.create_snapshot("pve1", 101, &CreateSnapshot::new("before-upgrade")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn create_snapshot(&self, node: &str, vmid: u32, create: &CreateSnapshot) -> Result<Upid, Error> {

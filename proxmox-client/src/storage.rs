@@ -114,6 +114,13 @@ impl Client {
     /// `GET /nodes/{node}/storage`. Needs Datastore.Audit or Datastore.AllocateSpace per storage;
     /// others are left out silently.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let free: u64 = client.storages("pve1").await?.iter().filter_map(|storage| storage.avail).sum();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn storages(&self, node: &str) -> Result<Vec<Storage>, Error> {

@@ -138,6 +138,15 @@ impl Client {
     /// storage and Sys.AccessNetwork on the node (or Sys.Audit and Sys.Modify on `/`). A file of
     /// that name fails the task unless the checksum says it is the same.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::Download;
+    /// let url = "https://cloud.example/debian-12.qcow2";
+    /// let task = client.download("pve1", "local", &Download::new(url, "import", "debian-12.qcow2")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn download(&self, node: &str, storage: &str, download: &Download) -> Result<Upid, Error> {

@@ -98,6 +98,14 @@ impl Client {
 
     /// `GET /nodes/{node}/tasks`. Privileges as [`Client::cluster_tasks`]. Newest first.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::TaskFilter;
+    /// let failed = client.node_tasks("pve1", &TaskFilter::newest(50).failed()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn node_tasks(&self, node: &str, filter: &TaskFilter) -> Result<Vec<TaskEntry>, Error> {

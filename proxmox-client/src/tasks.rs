@@ -183,6 +183,16 @@ impl Client {
     /// `start` counts from 0; a `limit` of 0 is everything. The error is in the last line, so for a
     /// long log ask from `total` minus some.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let task = client.start("pve1", 101).await?;
+    /// for line in client.task_log(&task, 0, 0).await?.lines {
+    ///     println!("{}", line.text);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn task_log(&self, upid: &Upid, start: u64, limit: u64) -> Result<TaskLog, Error> {

@@ -175,6 +175,14 @@ impl Client {
     /// for a restart are included. Refused with [`crate::Refusal::is_missing_guest`] when the
     /// machine is not on that node.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let config = client.vm_config("pve1", 101).await?;
+    /// println!("{} cores, {} MiB", config.cores, config.memory_mib);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn vm_config(&self, node: &str, vmid: u32) -> Result<VmConfig, Error> {

@@ -57,6 +57,15 @@ impl Client {
     /// removes what it made. Never repeat it blindly: after [`Error::MaybeDone`] look for the number
     /// and for a mark of your own in it.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::{ConfigChange, CreateVm};
+    /// let options = ConfigChange::new().cores(1).set("scsi0", "local-lvm:8");
+    /// let task = client.create_vm("pve1", &CreateVm::new(101).options(options)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn create_vm(&self, node: &str, create: &CreateVm) -> Result<Upid, Error> {

@@ -59,6 +59,13 @@ impl Client {
     /// be repeated. A smaller size, a missing disk or a lock fail the task. `None` from versions
     /// before 8, which do it before they answer.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let task = client.resize_disk("pve1", 101, "scsi0", 40).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn resize_disk(&self, node: &str, vmid: u32, disk: &str, size_gib: u64) -> Result<Option<Upid>, Error> {

@@ -84,6 +84,15 @@ impl Client {
     /// [`crate::Refusal::is_missing_guest`] (the source), [`crate::Refusal::is_locked`]; a busy
     /// source fails the task with [`crate::TaskError::is_busy`], and so may a taken number.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::CloneVm;
+    /// let clone = CloneVm::new(101).name("web-1").full(true).storage("local-lvm");
+    /// let task = client.clone_vm("pve1", 9000, &clone).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn clone_vm(&self, node: &str, source_vmid: u32, clone: &CloneVm) -> Result<Upid, Error> {

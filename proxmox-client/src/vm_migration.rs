@@ -109,6 +109,14 @@ impl Client {
     /// (`hamigrate`) only asks for the move: look where the machine is. The machine's counters start
     /// again at 0.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// use proxmox_client::MigrateVm;
+    /// let task = client.migrate_vm("pve1", 101, &MigrateVm::new("pve2")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn migrate_vm(&self, node: &str, vmid: u32, migrate: &MigrateVm) -> Result<Upid, Error> {

@@ -118,6 +118,13 @@ impl Client {
     /// fails ([`crate::TaskError::is_shutdown_ignored`]). The task of a stopped machine ends well.
     /// A paused machine is refused.
     ///
+    /// ```no_run
+    /// # async fn example(client: proxmox_client::Client) -> Result<(), proxmox_client::Error> {
+    /// let task = client.shutdown("pve1", 101, 60, true).await?; // after 60 s the plug is pulled
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn shutdown(&self, node: &str, vmid: u32, timeout_seconds: u32, force_stop: bool) -> Result<Upid, Error> {
