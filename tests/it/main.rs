@@ -2,6 +2,7 @@
 //! Proxmox that answers like Proxmox, and the doors of the product. Nothing sleeps; time is moved and due work is run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod proxmox;
 mod world;
 
 mod accounts;
