@@ -99,7 +99,6 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-
     pub async fn check_endpoints(&self) -> Vec<EndpointState> {
         let mut checks = JoinSet::new();
         for place in 0..self.inner.endpoints.count() {
