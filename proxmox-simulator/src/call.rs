@@ -36,10 +36,16 @@ impl Call<'_> {
 
     /// Starts a worker on the node of the call; returns its UPID.
     pub(crate) fn spawn(&mut self, kind: &'static str, locks: Option<u32>, work: Work) -> String {
+        let id = self.vmid().to_string();
+        self.spawn_as(kind, id, locks, work)
+    }
+
+    /// As `spawn`, for a task whose id is not the VMID of the call.
+    pub(crate) fn spawn_as(&mut self, kind: &'static str, id: String, locks: Option<u32>, work: Work) -> String {
         let task = NewTask {
             node: self.node().to_owned(),
             kind,
-            id: self.vmid(),
+            id,
             owner: self.caller.id().to_owned(),
             locks,
             work,

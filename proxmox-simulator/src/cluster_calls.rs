@@ -6,7 +6,6 @@ use crate::call::Call;
 use crate::failure::{Failure, Outcome, Reply};
 use crate::node_calls;
 use crate::options::Release;
-use crate::qemu::status as qemu_status;
 
 /// Version and repository id of a release.
 pub(crate) fn release_words(release: Release) -> (&'static str, &'static str, &'static str) {
@@ -61,13 +60,14 @@ pub(crate) fn status(call: &mut Call<'_>) -> Outcome {
 
 /// GET /cluster/resources
 pub(crate) fn resources(call: &mut Call<'_>) -> Outcome {
+    let (lag, now) = (call.cluster.settings.resources_lag, call.now);
     let only = call.parameters.text("type");
     let wanted = |kind: &str| only.is_none_or(|only| only == kind);
     let mut entries = Vec::new();
     if wanted("vm") {
         let visible = |vmid: u32| call.caller.may(&format!("/vms/{vmid}"), "VM.Audit");
         let guests = call.cluster.guests.values().filter(|guest| visible(guest.vmid));
-        entries.extend(guests.map(|guest| qemu_status::resource(call.cluster, guest, call.now)));
+        entries.extend(guests.map(|guest| call.cluster.pictured(guest, lag, now)));
     }
     if wanted("node") {
         for node in &call.cluster.nodes {

@@ -9,10 +9,11 @@
 //! ```
 //!
 //! The rooms: `transport` is the wire, `auth` who asks, `routes` and `schema` which call it is and whether its
-//! parameters are right, `qemu` and the `*_calls` files what calls do, `tasks` what takes time, `cluster` the state,
+//! parameters are right, `qemu`, `backups`, `storage_files` and the `*_calls` files what calls do, `tasks` what takes time, `cluster` the state,
 //! `faults` what goes wrong.
 
 mod auth;
+mod backups;
 mod call;
 mod clock;
 mod cluster;
@@ -28,10 +29,13 @@ mod routes;
 mod schema;
 mod simulator;
 mod storage_calls;
+mod storage_files;
 mod tasks;
 mod transport;
 
+pub use cluster::archive::{Archive, ArchivedDisk, FileAttributes};
 pub use cluster::guest::{Config, Guest, Process};
+pub use cluster::snapshot::Snapshot;
 pub use cluster::storage::{Storage, Volume};
 pub use cluster::{ClusterState, Node};
 pub use faults::{Fault, FaultKind, Faults};

@@ -21,7 +21,7 @@ fn character(guest: &Guest, what: u64) -> u64 {
 
 /// Permille of its processors a guest uses.
 fn processors_permille(guest: &Guest, now: Micros) -> u64 {
-    let paused = guest.process.as_ref().is_none_or(|process| process.paused);
+    let paused = guest.process.as_ref().is_none_or(|process| process.paused || process.prelaunch);
     let uptime = uptime(guest, now);
     if paused || uptime < 2 {
         return 0;
@@ -75,8 +75,7 @@ pub(crate) fn memory(guest: &Guest, now: Micros) -> u64 {
 
 /// Bytes since the process started: to the guest, from the guest, read, written.
 pub(crate) fn traffic(guest: &Guest, now: Micros) -> [u64; 4] {
-    let uptime = uptime(guest, now);
-    [(4, 40_000), (5, 12_000), (6, 90_000), (7, 30_000)].map(|(what, most)| {
-        if guest.process.is_some() { 110 + uptime * (100 + character(guest, what) % most) } else { 0 }
-    })
+    let uptime = if guest.process.as_ref().is_some_and(|process| process.prelaunch) { 0 } else { uptime(guest, now) };
+    [(4, 40_000), (5, 12_000), (6, 90_000), (7, 30_000)]
+        .map(|(what, most)| uptime * (100 + character(guest, what) % most))
 }

@@ -39,6 +39,9 @@ pub struct Options {
     pub auth_delay: Duration,
     /// How long an idle connection is kept; real nodes close after 5 s.
     pub keep_alive: Duration,
+    /// How old the picture that `/cluster/resources` answers from may be: a real node's is up to 10 s old, and a new
+    /// guest is `unknown` and without a name until the next picture. Zero looks at each call.
+    pub resources_lag: Duration,
     /// Opens `POST` and `DELETE /simulator/faults` to whoever sends this as bearer token.
     pub admin_token: Option<String>,
 }
@@ -62,6 +65,7 @@ impl Default for Options {
             state: None,
             auth_delay: Duration::ZERO,
             keep_alive: Duration::from_secs(5),
+            resources_lag: Duration::ZERO,
             admin_token: None,
         }
     }
@@ -105,7 +109,7 @@ pub struct TokenGrant {
 pub struct StorageDefinition {
     /// The storage id.
     pub id: String,
-    /// Plugin type: `dir`, `lvmthin` or `rbd`.
+    /// Plugin type: `dir`, `nfs`, `lvm`, `lvmthin`, `zfspool`, `rbd` or `pbs`.
     pub kind: String,
     /// One storage for all nodes instead of one on each.
     pub shared: bool,
@@ -186,6 +190,24 @@ pub struct Timing {
     pub control: Duration,
     /// `qmdestroy`.
     pub delete: Duration,
+    /// `qmsnapshot` and `qmdelsnapshot`.
+    pub snapshot: Duration,
+    /// `qmrollback`.
+    pub rollback: Duration,
+    /// `vzdump` for each guest and each GiB of its disks in use, at least one.
+    pub backup_per_gib: Duration,
+    /// `qmrestore` for each GiB of the disks in use, at least one.
+    pub restore_per_gib: Duration,
+    /// `qmigrate` without local disks.
+    pub migrate: Duration,
+    /// `qmmove` and a migration of local disks for each GiB in use, at least one.
+    pub copy_per_gib: Duration,
+    /// `qmsuspend`, which writes the memory.
+    pub hibernate: Duration,
+    /// `imgdel` and `prunebackups`.
+    pub free_volume: Duration,
+    /// `download` and `imgcopy`.
+    pub fetch: Duration,
     /// From the start of the process until the guest agent answers.
     pub guest_boot: Duration,
     /// What a shutdown's `timeout` of one second takes.
@@ -209,6 +231,15 @@ impl Timing {
             stop: zero,
             control: zero,
             delete: zero,
+            snapshot: zero,
+            rollback: zero,
+            backup_per_gib: zero,
+            restore_per_gib: zero,
+            migrate: zero,
+            copy_per_gib: zero,
+            hibernate: zero,
+            free_volume: zero,
+            fetch: zero,
             guest_boot: zero,
             second: zero,
             spread_percent: 0,
@@ -229,6 +260,15 @@ impl Timing {
             stop: milliseconds(1000),
             control: milliseconds(200),
             delete: milliseconds(1200),
+            snapshot: milliseconds(800),
+            rollback: milliseconds(1200),
+            backup_per_gib: milliseconds(1500),
+            restore_per_gib: milliseconds(1500),
+            migrate: milliseconds(3000),
+            copy_per_gib: milliseconds(800),
+            hibernate: milliseconds(1500),
+            free_volume: milliseconds(300),
+            fetch: milliseconds(1000),
             guest_boot: milliseconds(3000),
             second: milliseconds(1000),
             spread_percent: 20,
@@ -253,6 +293,15 @@ impl Timing {
             stop: scale(self.stop),
             control: scale(self.control),
             delete: scale(self.delete),
+            snapshot: scale(self.snapshot),
+            rollback: scale(self.rollback),
+            backup_per_gib: scale(self.backup_per_gib),
+            restore_per_gib: scale(self.restore_per_gib),
+            migrate: scale(self.migrate),
+            copy_per_gib: scale(self.copy_per_gib),
+            hibernate: scale(self.hibernate),
+            free_volume: scale(self.free_volume),
+            fetch: scale(self.fetch),
             guest_boot: scale(self.guest_boot),
             second: scale(self.second),
             spread_percent: self.spread_percent,

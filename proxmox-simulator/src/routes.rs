@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::cluster::ClusterState;
 use crate::failure::{Failure, Outcome};
 use crate::parameters::{Given, Parameters};
-use crate::{cluster_calls, node_calls, qemu, storage_calls, tasks};
+use crate::{backups, cluster_calls, node_calls, qemu, storage_calls, storage_files, tasks};
 
 type Handler = fn(&mut Call<'_>) -> Outcome;
 
@@ -27,11 +27,27 @@ const HANDLERS: &[(&str, &str, Handler)] = &[
     ("GET", "/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces", qemu::agent::interfaces),
     ("POST", "/nodes/{node}/qemu/{vmid}/agent/ping", qemu::agent::ping),
     ("POST", "/nodes/{node}/qemu/{vmid}/clone", qemu::clone::call),
+    ("GET", "/nodes/{node}/qemu/{vmid}/cloudinit", qemu::cloud_init::pending),
+    ("PUT", "/nodes/{node}/qemu/{vmid}/cloudinit", qemu::cloud_init::regenerate),
+    ("GET", "/nodes/{node}/qemu/{vmid}/cloudinit/dump", qemu::cloud_init::dump),
     ("GET", "/nodes/{node}/qemu/{vmid}/config", qemu::config::read),
     ("POST", "/nodes/{node}/qemu/{vmid}/config", qemu::update::call_in_background),
     ("PUT", "/nodes/{node}/qemu/{vmid}/config", qemu::update::call),
+    ("GET", "/nodes/{node}/qemu/{vmid}/feature", qemu::features::call),
+    ("GET", "/nodes/{node}/qemu/{vmid}/migrate", qemu::migrate::preconditions),
+    ("POST", "/nodes/{node}/qemu/{vmid}/migrate", qemu::migrate::call),
+    ("POST", "/nodes/{node}/qemu/{vmid}/monitor", qemu::monitor::run),
+    ("POST", "/nodes/{node}/qemu/{vmid}/move_disk", qemu::move_disk::call),
     ("GET", "/nodes/{node}/qemu/{vmid}/pending", qemu::config::pending),
     ("PUT", "/nodes/{node}/qemu/{vmid}/resize", qemu::resize::call),
+    ("PUT", "/nodes/{node}/qemu/{vmid}/sendkey", qemu::monitor::send_key),
+    ("GET", "/nodes/{node}/qemu/{vmid}/snapshot", qemu::snapshots::list),
+    ("POST", "/nodes/{node}/qemu/{vmid}/snapshot", qemu::snapshots::create::call),
+    ("DELETE", "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}", qemu::snapshots::delete::call),
+    ("GET", "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}", qemu::snapshots::index),
+    ("GET", "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config", qemu::snapshots::config),
+    ("PUT", "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config", qemu::snapshots::describe),
+    ("POST", "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback", qemu::snapshots::rollback::call),
     ("GET", "/nodes/{node}/qemu/{vmid}/status", qemu::status::index),
     ("GET", "/nodes/{node}/qemu/{vmid}/status/current", qemu::status::current),
     ("POST", "/nodes/{node}/qemu/{vmid}/status/reboot", qemu::power::reboot),
@@ -42,14 +58,27 @@ const HANDLERS: &[(&str, &str, Handler)] = &[
     ("POST", "/nodes/{node}/qemu/{vmid}/status/stop", qemu::power::stop),
     ("POST", "/nodes/{node}/qemu/{vmid}/status/suspend", qemu::power::suspend),
     ("POST", "/nodes/{node}/qemu/{vmid}/template", qemu::template::call),
+    ("PUT", "/nodes/{node}/qemu/{vmid}/unlink", qemu::move_disk::unlink),
+    ("GET", "/nodes/{node}/query-url-metadata", storage_files::url_metadata),
     ("GET", "/nodes/{node}/status", node_calls::status),
     ("GET", "/nodes/{node}/storage", storage_calls::list_on_node),
     ("GET", "/nodes/{node}/storage/{storage}/content", storage_calls::content),
+    ("POST", "/nodes/{node}/storage/{storage}/content", storage_files::allocate),
+    ("DELETE", "/nodes/{node}/storage/{storage}/content/{volume}", storage_files::delete),
+    ("GET", "/nodes/{node}/storage/{storage}/content/{volume}", storage_files::read),
+    ("PUT", "/nodes/{node}/storage/{storage}/content/{volume}", storage_files::change),
+    ("POST", "/nodes/{node}/storage/{storage}/download-url", storage_files::transfer::download),
+    ("DELETE", "/nodes/{node}/storage/{storage}/prunebackups", backups::prune::call),
+    ("GET", "/nodes/{node}/storage/{storage}/prunebackups", backups::prune::preview),
     ("GET", "/nodes/{node}/storage/{storage}/status", storage_calls::status),
+    ("POST", "/nodes/{node}/storage/{storage}/upload", storage_files::transfer::upload),
     ("GET", "/nodes/{node}/tasks", tasks::list),
     ("DELETE", "/nodes/{node}/tasks/{upid}", tasks::stop),
     ("GET", "/nodes/{node}/tasks/{upid}/log", tasks::log),
     ("GET", "/nodes/{node}/tasks/{upid}/status", tasks::status),
+    ("POST", "/nodes/{node}/vzdump", backups::vzdump::call),
+    ("GET", "/nodes/{node}/vzdump/defaults", backups::defaults),
+    ("GET", "/nodes/{node}/vzdump/extractconfig", backups::extract_config),
     ("GET", "/storage", storage_calls::list),
     ("GET", "/version", cluster_calls::version),
 ];
@@ -73,6 +102,7 @@ pub(crate) struct Request<'a> {
 /// Answers a request.
 pub(crate) fn answer(cluster: &mut ClusterState, request: Request<'_>, now: Micros) -> Outcome {
     let Request { method, path, mut parameters, caller, task_fault } = request;
+    cluster.draw(cluster.settings.resources_lag, now);
     let found = cluster.schema().find(method, path);
     let found = found.and_then(|(route, values)| Some((route, values, handler(&route.method, &route.template)?)));
     let Some((route, values, run)) = found else {

@@ -71,10 +71,12 @@ impl Simulator {
         let settings = Settings {
             release: options.release,
             timing: options.timing.clone(),
+            resources_lag: options.resources_lag,
             fingerprint: fingerprint.clone(),
             address: address.ip().to_string(),
         };
-        let cluster = build(&options, settings, clock.now())?;
+        let mut cluster = build(&options, settings, clock.now())?;
+        cluster.draw(options.resources_lag, clock.now());
         let shared = Arc::new(Shared::new(cluster, clock, tokens, &options));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -168,6 +170,7 @@ impl Simulator {
         let mut cluster = self.settled();
         let Some(guest) = cluster.remove_guest(vmid) else { return false };
         crate::qemu::create::free_all(&mut cluster, &guest.node, vmid, &guest.config);
+        crate::qemu::snapshots::free_all(&mut cluster, &guest);
         cluster.wake_waiting(guest.waiting, self.shared.clock.now());
         true
     }
@@ -246,7 +249,11 @@ impl Simulator {
         drop(self);
     }
 
-    fn settled(&self) -> std::sync::MutexGuard<'_, ClusterState> {
+    pub(crate) fn now(&self) -> crate::clock::Micros {
+        self.shared.clock.now()
+    }
+
+    pub(crate) fn settled(&self) -> std::sync::MutexGuard<'_, ClusterState> {
         let mut cluster = self.shared.cluster();
         cluster.settle(self.shared.clock.now());
         cluster

@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::cluster::storage::{Storage, Volume};
 use crate::failure::{Failure, Outcome, Reply};
 use crate::load;
+use crate::storage_files;
 
 fn visible(call: &Call<'_>, storage: &Storage) -> bool {
     let path = format!("/storage/{}", storage.id);
@@ -134,10 +135,7 @@ pub(crate) fn content(call: &mut Call<'_>) -> Outcome {
     let wanted = |volume: &&Volume| {
         parameters.text("content").is_none_or(|content| volume.content == content)
             && (vmid.is_none() || volume.vmid == vmid)
-            && volume.vmid.is_none_or(|owner| {
-                call.caller.may(&format!("/storage/{}", storage.id), "Datastore.Allocate")
-                    || call.caller.may(&format!("/vms/{owner}"), "VM.Config.Disk")
-            })
+            && storage_files::check_access(call, storage, &volume.name, None).is_ok()
     };
     let entries: Vec<Value> = call
         .cluster
@@ -154,6 +152,10 @@ pub(crate) fn content(call: &mut Call<'_>) -> Outcome {
             ]);
             if let Some(owner) = volume.vmid {
                 entry.insert("vmid".to_owned(), json!(owner));
+            }
+            if volume.content == "backup" {
+                storage_files::describe_backup(&mut entry, volume);
+            } else if volume.vmid.is_some() {
                 entry.insert("used".to_owned(), json!(volume.used));
                 entry.insert("parent".to_owned(), json!(volume.parent));
             }

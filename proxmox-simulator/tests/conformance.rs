@@ -23,7 +23,6 @@ const NOT_REPLAYABLE: &[(&str, &str)] = &[
     ("aborted task", "nothing takes long with instant timing"),
     ("task log paging", "it reads the aborted task"),
     ("clone unknown target node", "the token's pool check comes first there"),
-    ("config unused", "the volume was allocated by a call that is not simulated"),
     ("no api2", "index pages are not simulated"),
     ("double slash", "clients normalise it away"),
     ("privsep: config after acl", "the recorded template was made elsewhere, with other options"),
@@ -31,10 +30,12 @@ const NOT_REPLAYABLE: &[(&str, &str)] = &[
 /// Exchanges of 8.4 that show the laboratory's kernel, not Proxmox.
 const KERNEL_OF_8: &[&str] =
     &["start locked", "config locked", "delete locked", "delete again", "tasks by vmid", "tasks errors"];
+/// Exchanges of 9.2 in which the slow laboratory still held a lock from the call before.
+const SLOW_IN_9: &[&str] = &["delete snapshot", "rollback missing task status (final)", "rollback missing task log"];
 /// Keys only a laboratory without Proxmox's own QEMU, or a snapshot, brings forth or leaves out.
 const OTHER_KEYS: &[&str] = &["diskread", "diskwrite", "running-machine", "running-qemu", "parent", "secureboot"];
 /// Config values that are random or counted.
-const RANDOM: &[&str] = &["smbios1", "vmgenid", "digest", "meta", "parent", "unused0"];
+const RANDOM: &[&str] = &["smbios1", "vmgenid", "digest", "meta", "parent", "unused0", "snaptime"];
 
 struct Replay {
     client: Client,
@@ -136,6 +137,9 @@ impl Replay {
         {
             return;
         }
+        if text("pve").starts_with('9') && SLOW_IN_9.iter().any(|start| label.starts_with(start)) {
+            return;
+        }
         if text("pve").starts_with('8') && KERNEL_OF_8.iter().any(|start| label.starts_with(start)) {
             return;
         }
@@ -151,6 +155,10 @@ impl Replay {
         if label == "perms: vm config" {
             // The tags were set by a call that was not recorded.
             self.client.send("PUT", &path, &[("tags", "a;b")]).await;
+        }
+        if label == "snapshot running vmstate" {
+            // So was this snapshot.
+            self.client.send("POST", &path, &[("snapname", "s1")]).await;
         }
         let mut form: Vec<(&str, String)> = Vec::new();
         if matches!(method, "POST" | "PUT") {
@@ -266,9 +274,20 @@ fn compare_shape(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<Str
         (Value::Array(recorded), Value::Array(ours)) => {
             for element in recorded {
                 let same = |own: &&Value| {
-                    ["type", "content", "status", "template", "key", "serial", "lock"]
-                        .iter()
-                        .all(|key| own.get(*key) == element.get(*key))
+                    [
+                        "type",
+                        "content",
+                        "status",
+                        "template",
+                        "key",
+                        "serial",
+                        "lock",
+                        "name",
+                        "drivename",
+                        "is_vmstate",
+                    ]
+                    .iter()
+                    .all(|key| own.get(*key) == element.get(*key))
                 };
                 if let Some(own) = ours.iter().find(same) {
                     compare_shape(&format!("{path}[]"), element, own, found);
@@ -281,7 +300,9 @@ fn compare_shape(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<Str
 
 fn compare_config(recorded: &Value, ours: &Value, found: &mut Vec<String>) {
     for (option, value) in recorded.as_object().into_iter().flatten() {
-        if RANDOM.contains(&option.as_str()) {
+        // A snapshot shows the hash itself.
+        let hash = option == "cipassword" && value.as_str().is_some_and(|value| value.starts_with('$'));
+        if RANDOM.contains(&option.as_str()) || hash {
             continue;
         }
         let masked = |value: &Value| match value.as_str() {
@@ -342,7 +363,12 @@ fn check_returns(schema: &Value, rule: &Value, value: &Value, path: &str, found:
     for (name, own) in rule["properties"].as_object().into_iter().flatten() {
         match value.get(name) {
             Some(value) => check_returns(schema, own, value, &format!("{path}.{name}"), found),
-            None if value.is_object() && own["optional"] != 1 && own["$ref"].is_null() && name != "ha" => {
+            None if value.is_object()
+                && own["optional"] != 1
+                && own["$ref"].is_null()
+                && name != "ha"
+                && !(name == "size" && path.ends_with(".local_disks")) =>
+            {
                 found.push(format!("{path}.{name} is not returned"));
             }
             None => {}
@@ -386,7 +412,7 @@ async fn replay(exchanges: &str, returns: Option<Value>) -> BTreeMap<&'static st
 async fn recorded_exchanges_come_out_the_same() {
     let compared = replay(include_str!("fixtures/exchanges.jsonl"), None).await;
     eprintln!("compared exchanges: {compared:?}");
-    assert!(compared["8.4"] >= 190 && compared["9.2"] >= 140, "too few compared: {compared:?}");
+    assert!(compared["8.4"] >= 265 && compared["9.2"] >= 200, "too few compared: {compared:?}");
 }
 
 #[tokio::test]
@@ -404,5 +430,5 @@ async fn the_whole_recording_and_the_official_schema_agree_where_they_are_at_han
     let exchanges: Vec<&str> = exchanges.lines().filter(shortened).collect();
     let compared = replay(&exchanges.join("\n"), serde_json::from_str(&schema).ok()).await;
     eprintln!("compared exchanges of the whole recording: {compared:?}");
-    assert!(compared["8.4"] >= 190 && compared["9.2"] >= 140 && compared["returned"] >= 80, "too few: {compared:?}");
+    assert!(compared["8.4"] >= 265 && compared["9.2"] >= 200 && compared["returned"] >= 105, "too few: {compared:?}");
 }

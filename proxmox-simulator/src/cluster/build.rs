@@ -17,6 +17,8 @@ use crate::tasks::Tasks;
 const NODES_MAX: u16 = 64;
 /// How long a node has been up when the cluster begins.
 const NODE_UPTIME: Micros = 3 * 86_400 * 1_000_000;
+/// Storage types there are.
+const KINDS: &[&str] = &["dir", "nfs", "lvm", "lvmthin", "zfspool", "rbd", "pbs"];
 /// Size of a cloud-init drive.
 pub(crate) const CLOUD_INIT_SIZE: u64 = 4 << 20;
 
@@ -55,6 +57,8 @@ pub(crate) fn build(options: &Options, settings: Settings, now: Micros) -> anyho
         tasks: Tasks::default(),
         next_free: VMID_FIRST,
         changes: 0,
+        received: BTreeMap::new(),
+        picture: super::picture::Picture::default(),
         settings: Arc::new(settings),
     };
     add_storages(&mut cluster, options, now)?;
@@ -68,7 +72,7 @@ fn add_storages(cluster: &mut ClusterState, options: &Options, now: Micros) -> a
     let node_names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     for definition in &options.storages {
         ensure!(
-            matches!(definition.kind.as_str(), "dir" | "lvmthin" | "rbd"),
+            KINDS.contains(&definition.kind.as_str()),
             "storage {}: unknown type {}",
             definition.id,
             definition.kind
@@ -95,6 +99,7 @@ fn add_storages(cluster: &mut ClusterState, options: &Options, now: Micros) -> a
                     created: seconds(now),
                     parent: None,
                     children: 0,
+                    file: crate::cluster::archive::FileAttributes::default(),
                 };
                 cluster.volumes.insert(&storage, node, volume);
             }
@@ -131,6 +136,7 @@ fn add_template(cluster: &mut ClusterState, template: &TemplateDefinition, now: 
             created: seconds(now),
             parent: None,
             children: 0,
+            file: crate::cluster::archive::FileAttributes::default(),
         };
         let volid = volume.volid();
         cluster.volumes.insert(&storage, &node, volume);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::snapshot::Snapshot;
 use crate::clock::Micros;
 use crate::schema::{Kind, Schema};
 
@@ -21,6 +22,12 @@ pub struct Guest {
     pub config: Config,
     /// Its QEMU process, when it runs.
     pub process: Option<Process>,
+    /// Its snapshots by name.
+    #[serde(default)]
+    pub snapshots: BTreeMap<String, Snapshot>,
+    /// The cloud-init options in the image the process was started with.
+    #[serde(default)]
+    pub(crate) cloud_init_image: Option<BTreeMap<String, String>>,
     /// Does it ignore the power button, so that a shutdown runs into its timeout?
     pub ignores_power_button: bool,
     /// The task that holds the config file's lock.
@@ -49,6 +56,9 @@ pub struct Process {
     pub booted: Micros,
     /// Are its processors stopped?
     pub paused: bool,
+    /// Was it started only for a backup, without the guest?
+    #[serde(default)]
+    pub prelaunch: bool,
 }
 
 /// A VM's config file: current values, and changes that wait for the next start.
@@ -70,6 +80,8 @@ impl Guest {
             node: node.to_owned(),
             config,
             process: None,
+            snapshots: BTreeMap::new(),
+            cloud_init_image: None,
             ignores_power_button: false,
             file_lock: None,
             waiting: VecDeque::new(),

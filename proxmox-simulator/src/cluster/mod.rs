@@ -1,14 +1,19 @@
 //! The state of a simulated cluster: nodes, storages, volumes, guests, tasks. It knows no requests; calls and tasks
 //! change it through the methods here.
 
+pub mod archive;
 pub(crate) mod build;
+pub(crate) mod dates;
 pub(crate) mod drive;
 pub mod guest;
+pub(crate) mod picture;
 pub(crate) mod sizes;
+pub mod snapshot;
 pub mod storage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +43,11 @@ pub struct ClusterState {
     pub(crate) tasks: Tasks,
     pub(crate) next_free: u32,
     pub(crate) changes: u64,
+    /// Files that were received and wait for their call, by temporary name.
+    #[serde(skip)]
+    pub(crate) received: BTreeMap<String, crate::storage_files::Received>,
+    #[serde(skip)]
+    pub(crate) picture: picture::Picture,
     #[serde(skip)]
     pub(crate) settings: Arc<Settings>,
 }
@@ -47,6 +57,8 @@ pub struct ClusterState {
 pub(crate) struct Settings {
     pub(crate) release: Release,
     pub(crate) timing: Timing,
+    /// How old the picture behind `/cluster/resources` may be.
+    pub(crate) resources_lag: Duration,
     pub(crate) fingerprint: String,
     pub(crate) address: String,
 }
@@ -56,6 +68,7 @@ impl Default for Settings {
         Self {
             release: Release::default(),
             timing: Timing::instant(),
+            resources_lag: Duration::ZERO,
             fingerprint: String::new(),
             address: "127.0.0.1".to_owned(),
         }

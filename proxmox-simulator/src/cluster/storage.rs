@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::archive::FileAttributes;
 use crate::failure::Failure;
 
 /// Names tried for a new disk of one guest.
 const DISKS_OF_A_GUEST_MAX: u32 = 1024;
+
+/// How the names of volumes that are no disks begin.
+const FILE_FOLDERS: &[&str] = &["backup/", "import/", "iso/", "snippets/", "vztmpl/"];
 
 /// One storage of the cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Storage {
     /// The storage id.
     pub id: String,
-    /// Plugin type: `dir`, `lvmthin` or `rbd`.
+    /// Plugin type: `dir`, `nfs`, `lvm`, `lvmthin`, `zfspool`, `rbd` or `pbs`.
     pub kind: String,
     /// One for all nodes.
     pub shared: bool,
@@ -27,16 +31,28 @@ pub struct Storage {
 impl Storage {
     /// Does it keep images as files in a folder per guest?
     pub(crate) fn is_directory(&self) -> bool {
-        self.kind == "dir"
+        matches!(self.kind.as_str(), "dir" | "nfs")
     }
 
     /// The file system path of a directory storage.
     pub(crate) fn path(&self) -> String {
-        if self.id == "local" { "/var/lib/vz".to_owned() } else { format!("/var/lib/{}", self.id) }
+        match (self.id.as_str(), self.kind.as_str()) {
+            ("local", _) => "/var/lib/vz".to_owned(),
+            (id, "nfs") => format!("/mnt/pve/{id}"),
+            (id, _) => format!("/var/lib/{id}"),
+        }
+    }
+
+    /// Does it take this content type?
+    pub(crate) fn takes(&self, content: &str) -> bool {
+        self.content.iter().any(|one| one == content)
     }
 
     /// The own name in a volume name, which for a linked clone begins with that of its base.
     fn own_name<'a>(&self, name: &'a str) -> &'a str {
+        if FILE_FOLDERS.iter().any(|folder| name.starts_with(folder)) {
+            return name;
+        }
         let parts_kept = if self.is_directory() { 2 } else { 1 };
         let start = name.rmatch_indices('/').nth(parts_kept - 1).map_or(0, |(index, _)| index + 1);
         &name[start..]
@@ -77,6 +93,9 @@ pub struct Volume {
     pub parent: Option<String>,
     /// Linked clones that need this volume.
     pub children: u32,
+    /// What is known of it as a file.
+    #[serde(default)]
+    pub file: FileAttributes,
 }
 
 impl Volume {

@@ -48,9 +48,13 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
     }
     let source = call.cluster.assert_on_node(&node, vmid)?;
     source.check_lock().map_err(Failure::died)?;
-    if let Some(snapshot) = call.parameters.text("snapname") {
-        return Err(Failure::died(format!("snapshot '{snapshot}' does not exist")));
+    // Of a snapshot, its options and disks are the source.
+    let mut source = source.clone();
+    let snapshot = call.parameters.text("snapname").map(|name| source.snapshot(name).cloned()).transpose();
+    if let Some(snapshot) = snapshot.map_err(Failure::died)? {
+        source.config = Config { values: snapshot.values, ..Config::default() };
     }
+    let source = &source;
     let full = call.parameters.flag("full").unwrap_or(!source.is_template());
     if !full {
         for unfit in ["storage", "format"] {

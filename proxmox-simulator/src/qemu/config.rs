@@ -18,7 +18,13 @@ pub(crate) fn read(call: &mut Call<'_>) -> Outcome {
                 [("snapshot", text), ("current", text)].map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
             ));
         }
-        return Err(Failure::died(format!("snapshot '{snapshot}' does not exist")));
+        let snapshot = guest.snapshot(snapshot).map_err(Failure::died)?;
+        let mut shown = super::snapshots::shown(call, snapshot);
+        if shown.contains_key("cipassword") {
+            shown.insert("cipassword".to_owned(), json!("**********"));
+        }
+        shown.insert("digest".to_owned(), json!(guest.config.digest()));
+        return Ok(Reply::data(shown));
     }
     let schema = call.cluster.schema();
     let config = &guest.config;

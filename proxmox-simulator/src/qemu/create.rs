@@ -1,4 +1,4 @@
-//! POST /nodes/{node}/qemu: a new VM from options. Restoring an archive is not simulated.
+//! POST /nodes/{node}/qemu: a new VM from options. Restoring an archive is in `backups::restore`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome, Reply};
 use crate::tasks::Work;
 
 /// Parameters of the call that are no config options.
-const NO_OPTIONS: &[&str] = &[
+pub(crate) const NO_OPTIONS: &[&str] = &[
     "node",
     "vmid",
     "archive",
@@ -41,11 +41,17 @@ pub(crate) struct Plan {
 /// The call.
 pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
     let (node, vmid) = (call.node().to_owned(), call.vmid());
-    if !call.caller.may(&format!("/vms/{vmid}"), "VM.Allocate") {
+    let path = format!("/vms/{vmid}");
+    // Who may back a guest up may also bring it back.
+    let overwrites = call.parameters.get("archive").is_some()
+        && call.parameters.flag("force") == Some(true)
+        && call.cluster.guest_on(&node, vmid).is_some()
+        && call.caller.may(&path, "VM.Backup");
+    if !call.caller.may(&path, "VM.Allocate") && !overwrites {
         return Err(Failure::forbidden("Permission check failed"));
     }
     if call.parameters.get("archive").is_some() {
-        return Err(Failure::with_status(501, "restoring an archive is not simulated"));
+        return crate::backups::restore::call(call);
     }
     let options = options::read(call, NO_OPTIONS)?;
     let default_storage = call.parameters.text("storage");
@@ -135,7 +141,8 @@ fn default_boot_order(values: &BTreeMap<String, String>) -> Vec<String> {
 pub(crate) fn free_all(cluster: &mut ClusterState, node: &str, vmid: u32, config: &Config) {
     let unused = config.values.iter().filter(|(option, _)| drive::is_unused_key(option));
     let unused = unused.map(|(_, text)| Drive::parse(text));
-    let drives = drives(config).into_iter().map(|(_, drive)| drive).chain(unused);
+    let memory = config.get("vmstate").map(Drive::parse);
+    let drives = drives(config).into_iter().map(|(_, drive)| drive).chain(unused).chain(memory);
     for volid in drives.filter_map(|drive| drive.volume_id().map(str::to_owned)).collect::<Vec<_>>() {
         if cluster.volume(node, &volid).is_ok_and(|volume| volume.vmid == Some(vmid)) {
             cluster.free_volume(node, &volid);

@@ -61,6 +61,7 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
     check(&plan, cluster)?;
     let Some(guest) = cluster.remove_guest(plan.vmid) else { return Ok(0) };
     free_all(cluster, &plan.node, plan.vmid, &guest.config);
+    super::snapshots::free_all(cluster, &guest);
     if plan.unreferenced {
         for storage in cluster.storages.clone() {
             let owned = cluster.volumes.on(&storage, &plan.node).filter(|volume| volume.vmid == Some(plan.vmid));

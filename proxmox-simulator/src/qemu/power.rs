@@ -115,10 +115,7 @@ pub(crate) fn suspend(call: &mut Call<'_>) -> Outcome {
     if call.parameters.flag("todisk") != Some(true) {
         return Ok(Reply::data(call.spawn("qmpause", Some(vmid), Work::Pause { node, vmid })));
     }
-    let guest = call.cluster.load_mut(&node, vmid)?;
-    guest.check_lock().map_err(Failure::died)?;
-    guest.config.set("lock", "suspending");
-    Ok(Reply::data(call.spawn("qmsuspend", Some(vmid), Work::Hibernate { node, vmid })))
+    super::hibernate::call(call)
 }
 
 /// POST status/resume
@@ -145,6 +142,10 @@ pub(crate) fn check_start(cluster: &ClusterState, node: &str, vmid: u32) -> Resu
     let guest = loaded(cluster, node, vmid)?;
     if guest.is_template() {
         return Err("you can't start a vm if it's a template".to_owned());
+    }
+    // A guest that runs for its backup only is let go by a start.
+    if super::hibernate::waits_in_backup(guest) {
+        return Ok(());
     }
     if guest.lock() != Some("suspended") {
         guest.check_lock()?;
@@ -178,6 +179,12 @@ pub(crate) fn finish_start(
     log: &mut Vec<String>,
 ) -> Result<u32, String> {
     let guest = loaded(cluster, node, vmid)?;
+    if super::hibernate::waits_in_backup(guest) {
+        log.push("VM is in prelaunch state for a backup, resuming it".to_owned());
+        let process = process_mut(cluster, node, vmid)?;
+        (process.prelaunch, process.started, process.booted) = (false, at, at);
+        return Ok(0);
+    }
     let cards = guest.config.values.iter().filter(|(option, _)| is_network_key(option));
     for (option, text) in cards {
         let Some(bridge) = network_option(text, "bridge") else { continue };
@@ -204,11 +211,11 @@ pub(crate) fn finish_start(
     for _ in 0..useless_threads {
         log.push("WARN: iothread is only valid with virtio disk or virtio-scsi-single controller, ignoring".to_owned());
     }
-    let guest = loaded_mut(cluster, node, vmid)?;
-    if guest.lock() == Some("suspended") {
-        guest.config.remove("lock");
+    if loaded(cluster, node, vmid)?.lock() == Some("suspended") {
+        super::hibernate::wake(cluster, node, vmid, at, log);
+    } else {
+        process::start(cluster, vmid, at);
     }
-    process::start(cluster, vmid, at);
     Ok(u32::try_from(useless_threads).unwrap_or(u32::MAX))
 }
 
@@ -294,21 +301,6 @@ pub(crate) fn finish_pause(cluster: &mut ClusterState, node: &str, vmid: u32, pa
     }
     process_mut(cluster, node, vmid)?.paused = paused;
     Ok(0)
-}
-
-pub(crate) fn finish_hibernate(cluster: &mut ClusterState, node: &str, vmid: u32) -> Result<u32, String> {
-    process_mut(cluster, node, vmid)?;
-    let guest = loaded_mut(cluster, node, vmid)?;
-    guest.process = None;
-    guest.config.set("lock", "suspended");
-    Ok(0)
-}
-
-/// A hibernation that fails gives the guest back as it was.
-pub(crate) fn abandon_hibernate(cluster: &mut ClusterState, vmid: u32) {
-    if let Some(guest) = cluster.guests.get_mut(&vmid).filter(|guest| guest.lock() == Some("suspending")) {
-        guest.config.remove("lock");
-    }
 }
 
 pub(crate) fn finish_resume(

@@ -1,6 +1,6 @@
 //! The start and end of a QEMU process, and the config changes that waited for either.
 
-use super::update;
+use super::{cloud_init, update};
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
 use crate::cluster::guest::Process;
@@ -10,7 +10,8 @@ pub(crate) fn start(cluster: &mut ClusterState, vmid: u32, at: Micros) {
     update::apply_pending(cluster, vmid, at);
     let pid = cluster.tasks.next_pid();
     if let Some(guest) = cluster.guests.get_mut(&vmid) {
-        guest.process = Some(Process { pid, started: at, booted: at, paused: false });
+        guest.cloud_init_image = Some(cloud_init::options(&guest.config));
+        guest.process = Some(Process { pid, started: at, booted: at, paused: false, prelaunch: false });
     }
     cluster.touch();
 }

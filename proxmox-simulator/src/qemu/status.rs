@@ -14,6 +14,7 @@ use crate::options::Release;
 fn machine_status(guest: &Guest) -> &'static str {
     match &guest.process {
         None => "stopped",
+        Some(process) if process.prelaunch => "prelaunch",
         Some(process) if process.paused => "paused",
         Some(_) => "running",
     }

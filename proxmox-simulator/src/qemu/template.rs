@@ -10,6 +10,9 @@ use crate::tasks::Work;
 pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
     let guest = call.cluster.load(call.node(), call.vmid())?;
     guest.check_lock().map_err(Failure::died)?;
+    if !guest.snapshots.is_empty() {
+        return Err(Failure::died("unable to create template, because VM contains snapshots"));
+    }
     if guest.is_template() && call.parameters.get("disk").is_none() {
         return Err(Failure::died("you can't convert a template to a template"));
     }

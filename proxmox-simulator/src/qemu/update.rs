@@ -284,12 +284,23 @@ fn detach(cluster: &mut ClusterState, place: &Place<'_>, config: &mut Config, op
     if !owned {
         return;
     }
+    // What a snapshot needs stays; Proxmox then only forgets the entry.
+    let in_snapshot = cluster.guest_on(place.node, place.vmid).is_some_and(|guest| guest.is_in_snapshot(&volid));
+    if in_snapshot && (force || drive.is_cloud_init() || is_unused_key(option)) {
+        return;
+    }
     if force || drive.is_cloud_init() || is_unused_key(option) {
         cluster.free_volume(place.node, &volid);
         return;
     }
+    add_unused(config, &volid);
+}
+
+/// Notes a volume as `unusedN`, unless it is noted already.
+pub(crate) fn add_unused(config: &mut Config, volid: &str) {
+    let known = config.values.iter().any(|(option, text)| is_unused_key(option) && text == volid);
     let free = (0..=UNUSED_MAX).map(|index| format!("unused{index}")).find(|name| config.get(name).is_none());
-    if let Some(name) = free {
+    if let Some(name) = free.filter(|_| !known) {
         config.set(&name, volid);
     }
 }

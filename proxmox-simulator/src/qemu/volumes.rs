@@ -1,5 +1,7 @@
 //! Allocating volumes for drives, with the lines the tools print. Which drive asks for what is decided by the callers.
 
+use std::time::Duration;
+
 use crate::clock::{Micros, seconds};
 use crate::cluster::build::CLOUD_INIT_SIZE;
 use crate::cluster::drive::Drive;
@@ -30,6 +32,11 @@ pub(crate) struct Wanted<'a> {
     pub(crate) parent: Option<String>,
 }
 
+/// How long so many bytes take at so much for a GiB; less than one counts as one.
+pub(crate) fn time_for(per_gib: Duration, bytes: u64) -> Duration {
+    per_gib.saturating_mul(u32::try_from(bytes.div_ceil(GIB).max(1)).unwrap_or(u32::MAX))
+}
+
 /// Makes a volume.
 pub(crate) fn allocate(
     cluster: &mut ClusterState,
@@ -51,6 +58,13 @@ pub(crate) fn allocate(
     if cluster.volumes.get(&storage, place.node, &name).is_some() {
         return Err(Failure::died(format!("disk image '{}' already exists", shown_path(&storage, &name))));
     }
+    if storage.kind == "lvm" {
+        // Thick volumes need their space at once; everything else promises more than there is.
+        let free = storage.size.saturating_sub(cluster.volumes.used(&storage, place.node));
+        if wanted.size > free {
+            return Err(Failure::died(format!("not enough free space ({free} < {})", wanted.size)));
+        }
+    }
     log_creation(&storage, &name, format, wanted.size, log);
     let volume = Volume {
         storage: storage.id.clone(),
@@ -60,10 +74,11 @@ pub(crate) fn allocate(
         vmid: Some(place.vmid),
         format: format.to_owned(),
         size: wanted.size,
-        used: wanted.used,
+        used: if storage.kind == "lvm" { wanted.size } else { wanted.used },
         created: seconds(place.at),
         parent: wanted.parent,
         children: 0,
+        file: crate::cluster::archive::FileAttributes::default(),
     };
     cluster.volumes.insert(&storage, place.node, volume.clone());
     Ok(volume)

@@ -1,4 +1,4 @@
-//! Proxmox's own description of the implemented calls (`fixtures/schema.json`, cut from the 9.2 API schema): routes,
+//! Proxmox's own description of the implemented calls (`fixtures/*.json`, cut from the 9.2 API schema): routes,
 //! parameters and permissions. Reading it happens once per process; checking values against it is in `check`.
 
 mod check;
@@ -15,6 +15,10 @@ pub(crate) use property_string::{parse as parse_property_string, print as print_
 
 use crate::options::Release;
 
+/// The parts of the description; definitions of the same name are the same.
+const PARTS: &[&str] = &[include_str!("../../fixtures/schema.json"), include_str!("../../fixtures/life.json")];
+/// The path parameter that takes the rest of the path, slashes and all.
+const REST: &str = "volume";
 /// What 8.4 does not know yet; computed from the two official schemas.
 const NEW_IN_9: &[&str] = &["allow-ksm", "intel-tdx", "ha-managed", "nets-host-mtu", "with-conntrack-state"];
 /// Sub-keys of property strings that 8.4 does not know yet.
@@ -43,6 +47,8 @@ pub(crate) type Properties = BTreeMap<String, Arc<Property>>;
 pub(crate) struct Schema {
     routes: Vec<Route>,
     by_shape: HashMap<(String, usize), Vec<usize>>,
+    /// Routes whose last parameter takes the rest of the path.
+    open_ended: Vec<usize>,
 }
 
 /// One method of one path.
@@ -112,12 +118,20 @@ impl Schema {
     }
 
     fn read(release: Release) -> Self {
-        let whole: Value = serde_json::from_str(include_str!("../../fixtures/schema.json"))
-            .expect("the schema is compiled into this crate and read by every test");
-        let definitions = whole["defs"].as_object().expect("the schema has definitions");
-        let reader = Reader { definitions, release };
-        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new() };
-        for (template, methods) in whole["paths"].as_object().expect("the schema has paths") {
+        let (mut definitions, mut paths) = (Map::new(), Vec::new());
+        for part in PARTS {
+            let mut part: Value =
+                serde_json::from_str(part).expect("the schema is compiled into this crate and read by every test");
+            if let Value::Object(own) = part["defs"].take() {
+                definitions.extend(own);
+            }
+            if let Value::Object(own) = part["paths"].take() {
+                paths.extend(own);
+            }
+        }
+        let reader = Reader { definitions: &definitions, release };
+        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new(), open_ended: Vec::new() };
+        for (template, methods) in &paths {
             for (method, description) in methods.as_object().expect("a path has methods") {
                 let segments: Vec<Segment> = split(template)
                     .map(|part| match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
@@ -125,14 +139,18 @@ impl Schema {
                         None => Segment::Literal(part.to_owned()),
                     })
                     .collect();
-                let shape = (method.clone(), segments.len());
-                schema.by_shape.entry(shape).or_default().push(schema.routes.len());
+                if matches!(segments.last(), Some(Segment::Parameter(name)) if name == REST) {
+                    schema.open_ended.push(schema.routes.len());
+                } else {
+                    let shape = (method.clone(), segments.len());
+                    schema.by_shape.entry(shape).or_default().push(schema.routes.len());
+                }
                 schema.routes.push(Route {
                     method: method.clone(),
                     template: template.clone(),
                     segments,
                     parameters: reader.properties(&description["params"]),
-                    permission: reader.resolve(&description["perm"]).clone(),
+                    permission: reader.permission(template, &description["perm"]),
                 });
             }
         }
@@ -141,19 +159,12 @@ impl Schema {
 
     /// The route for a decoded path, with the values of its path parameters.
     pub(crate) fn find(&self, method: &str, path: &[String]) -> Option<(&Route, Vec<(String, String)>)> {
-        let candidates = self.by_shape.get(&(method.to_owned(), path.len()))?;
-        candidates.iter().find_map(|index| {
-            let route = &self.routes[*index];
-            let mut values = Vec::new();
-            for (segment, given) in route.segments.iter().zip(path) {
-                match segment {
-                    Segment::Literal(literal) if literal == given => {}
-                    Segment::Literal(_) => return None,
-                    Segment::Parameter(name) => values.push((name.clone(), given.clone())),
-                }
-            }
-            Some((route, values))
-        })
+        let candidates = self.by_shape.get(&(method.to_owned(), path.len())).into_iter().flatten();
+        let closed = candidates.map(|index| &self.routes[*index]);
+        let open = self.open_ended.iter().map(|index| &self.routes[*index]);
+        let mut fitting =
+            closed.chain(open.filter(|route| route.method == method && path.len() >= route.segments.len()));
+        fitting.find_map(|route| Some((route, route.values(path)?)))
     }
 
     /// Every implemented method and path.
@@ -175,6 +186,22 @@ impl Schema {
     }
 }
 
+impl Route {
+    /// The values of the path parameters, if the path fits.
+    fn values(&self, path: &[String]) -> Option<Vec<(String, String)>> {
+        let mut values = Vec::new();
+        for (position, (segment, given)) in self.segments.iter().zip(path).enumerate() {
+            match segment {
+                Segment::Literal(literal) if literal == given => {}
+                Segment::Literal(_) => return None,
+                Segment::Parameter(name) if name == REST => values.push((name.clone(), path[position..].join("/"))),
+                Segment::Parameter(name) => values.push((name.clone(), given.clone())),
+            }
+        }
+        Some(values)
+    }
+}
+
 fn split(template: &str) -> impl Iterator<Item = &str> {
     template.split('/').filter(|part| !part.is_empty())
 }
@@ -190,6 +217,14 @@ impl<'a> Reader<'a> {
             Some(name) => self.resolve(&self.definitions[name]),
             None => value,
         }
+    }
+
+    /// Who may call it; the monitor had a privilege of its own before 9.
+    fn permission(&self, template: &str, value: &'a Value) -> Value {
+        if self.release == Release::V8_4 && template.ends_with("/monitor") {
+            return serde_json::json!({ "check": ["perm", "/vms/{vmid}", ["VM.Monitor"]] });
+        }
+        self.resolve(value).clone()
     }
 
     fn properties(&self, value: &'a Value) -> Properties {

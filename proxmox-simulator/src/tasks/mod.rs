@@ -2,6 +2,7 @@
 //! each access first settles everything that fell due, at the moment it fell due. What a task does is in `work`.
 
 mod calls;
+mod control;
 mod work;
 
 use std::cmp::Reverse;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use calls::{cluster_list, list, log, status, stop};
+pub(crate) use control::lost;
 pub(crate) use work::Work;
 
 use crate::clock::{Micros, micros, seconds};
@@ -27,7 +29,7 @@ const PID_FIRST: u32 = 0x0000_0500;
 /// Process ids start again here.
 const PID_MAX: u32 = 4_194_304;
 /// How much of a killed task's exit status is known.
-const KILLED: &str = "unexpected status";
+pub(crate) const KILLED: &str = "unexpected status";
 
 /// All tasks of the cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +42,12 @@ pub(crate) struct Tasks {
     due: BinaryHeap<Reverse<(Micros, u64, String)>>,
     #[serde(skip)]
     queued: u64,
+    /// What is frozen: task types, ids or UPIDs.
+    #[serde(skip)]
+    frozen: Vec<String>,
+    /// Frozen tasks that would have come to their end.
+    #[serde(skip)]
+    held: Vec<String>,
 }
 
 /// One task.
@@ -84,7 +92,7 @@ enum Phase {
 pub(crate) struct NewTask {
     pub(crate) node: String,
     pub(crate) kind: &'static str,
-    pub(crate) id: u32,
+    pub(crate) id: String,
     pub(crate) owner: String,
     pub(crate) locks: Option<u32>,
     pub(crate) work: Work,
@@ -118,9 +126,14 @@ impl Tasks {
         self.by_node.get(node).into_iter().flatten().filter_map(|upid| self.by_upid.get(upid))
     }
 
-    fn schedule(&mut self, at: Micros, upid: &str) {
+    pub(crate) fn schedule(&mut self, at: Micros, upid: &str) {
         self.queued += 1;
         self.due.push(Reverse((at, self.queued, upid.to_owned())));
+    }
+
+    fn is_frozen(&self, upid: &str) -> bool {
+        let Some(task) = self.by_upid.get(upid) else { return false };
+        self.frozen.iter().any(|what| *what == task.upid || *what == task.kind)
     }
 
     fn forget_oldest(&mut self, node: &str) {
@@ -164,7 +177,7 @@ impl ClusterState {
             pstart,
             started: now,
             kind: kind.to_owned(),
-            id: id.to_string(),
+            id,
             owner,
             log: Vec::new(),
             phase,
@@ -189,8 +202,12 @@ impl ClusterState {
         }
     }
 
-    /// Ends all tasks now, with their effects: what a snapshot shows.
+    /// Ends all tasks now, with their effects: what a snapshot shows. What is frozen thaws for that.
     pub(crate) fn settle_all(&mut self, now: Micros) {
+        self.tasks.frozen.clear();
+        for upid in std::mem::take(&mut self.tasks.held) {
+            self.tasks.schedule(now, &upid);
+        }
         while let Some(Reverse((at, _, upid))) = self.tasks.due.pop() {
             self.advance_as(&upid, at, at.min(now));
         }
@@ -209,6 +226,9 @@ impl ClusterState {
                 self.end_task(upid, stamp, Err(text));
             }
             Phase::Ready => self.begin(upid, stamp),
+            Phase::Working(until) if until <= at && self.tasks.is_frozen(upid) => {
+                self.tasks.held.push(upid.to_owned());
+            }
             Phase::Working(until) if until <= at => self.finish(upid, stamp),
             Phase::Waiting(_) | Phase::Working(_) | Phase::Ended { .. } => {}
         }
@@ -216,12 +236,14 @@ impl ClusterState {
 
     fn begin(&mut self, upid: &str, at: Micros) {
         let Some(task) = self.tasks.by_upid.get_mut(upid) else { return };
-        let Some(work) = task.work.clone() else { return };
+        let Some(mut work) = task.work.take() else { return };
         let (pid, locks) = (task.pid, task.locks);
         let mut log = std::mem::take(&mut task.log);
-        let begun = work.begin(self, &mut log);
+        let begun = work.begin(self, at, &mut log);
+        let keeps_file_lock = work.keeps_file_lock();
         if let Some(task) = self.tasks.by_upid.get_mut(upid) {
             task.log = log;
+            task.work = Some(work.clone());
         }
         match begun {
             Err(text) => {
@@ -230,7 +252,9 @@ impl ClusterState {
             }
             Ok(duration) => {
                 let until = at.saturating_add(spread(micros(duration), pid, self.timing().spread_percent));
-                if let Some(guest) = locks.and_then(|vmid| self.guests.get_mut(&vmid)) {
+                if !keeps_file_lock {
+                    self.release(upid, at);
+                } else if let Some(guest) = locks.and_then(|vmid| self.guests.get_mut(&vmid)) {
                     guest.file_lock = Some(FileLock { upid: upid.to_owned(), until });
                 }
                 if let Some(task) = self.tasks.by_upid.get_mut(upid) {
@@ -243,9 +267,19 @@ impl ClusterState {
 
     fn finish(&mut self, upid: &str, at: Micros) {
         let Some(task) = self.tasks.by_upid.get_mut(upid) else { return };
-        let Some(work) = task.work.take() else { return };
+        let Some(mut work) = task.work.take() else { return };
         let fault = task.fault.take();
+        let pid = task.pid;
         let mut log = std::mem::take(&mut task.log);
+        let goes_on = fault.as_ref().is_none_or(|text| text.starts_with("WARNINGS"));
+        if goes_on && let Some(duration) = work.proceed(self, at, &mut log) {
+            let until = at.saturating_add(spread(micros(duration), pid, self.timing().spread_percent));
+            if let Some(task) = self.tasks.by_upid.get_mut(upid) {
+                (task.log, task.work, task.fault, task.phase) = (log, Some(work), fault, Phase::Working(until));
+            }
+            self.tasks.schedule(until, upid);
+            return;
+        }
         let result = match fault {
             Some(text) if !text.starts_with("WARNINGS") => {
                 work.abandon(self);
@@ -270,6 +304,8 @@ impl ClusterState {
                 task.log.push(format!("TASK {exit}"));
                 exit
             }
+            // The worker is gone before it could say so.
+            Err(text) if text == KILLED => text,
             Err(text) => {
                 task.log.push(format!("TASK ERROR: {text}"));
                 text.replace('\n', " ")

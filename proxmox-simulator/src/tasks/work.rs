@@ -1,11 +1,13 @@
 //! What a task does: each kind checks when it begins, says how long it takes, and has its effect when it ends. The
-//! doing itself is in the verb files of `qemu`.
+//! doing itself is in the verb files of `qemu`, `backups` and the storage files.
 
 use std::time::Duration;
 
+use crate::backups::{restore, vzdump};
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
-use crate::qemu::{clone, create, delete, power, resize, template, update};
+use crate::qemu::{clone, create, delete, hibernate, migrate, move_disk, power, resize, snapshots, template, update};
+use crate::{backups, storage_files};
 
 /// The work of one task.
 #[derive(Clone, Debug)]
@@ -20,9 +22,19 @@ pub(crate) enum Work {
     Shutdown(power::Shutdown),
     Reset { node: String, vmid: u32 },
     Pause { node: String, vmid: u32 },
-    Hibernate { node: String, vmid: u32 },
+    Hibernate(hibernate::Plan),
     Resume { node: String, vmid: u32 },
     Destroy(delete::Plan),
+    Snapshot(snapshots::create::Plan),
+    Rollback(snapshots::rollback::Plan),
+    DeleteSnapshot(snapshots::delete::Plan),
+    Migrate(migrate::Plan),
+    MoveDisk(move_disk::Plan),
+    Backup(vzdump::Plan),
+    Restore(restore::Plan),
+    Prune(backups::prune::Plan),
+    DeleteVolume { node: String, volid: String },
+    AddFile(storage_files::Plan),
 }
 
 /// Lines a worker writes.
@@ -30,25 +42,53 @@ pub(crate) type Log = Vec<String>;
 
 impl Work {
     /// The checks a worker makes first; then how long it takes.
-    pub(super) fn begin(&self, cluster: &ClusterState, log: &mut Log) -> Result<Duration, String> {
-        let timing = cluster.timing();
+    pub(super) fn begin(&mut self, cluster: &mut ClusterState, at: Micros, log: &mut Log) -> Result<Duration, String> {
         match self {
-            Self::Create(_) => Ok(timing.create),
+            Self::Create(_) => Ok(cluster.timing().create),
             Self::Clone(plan) => clone::begin(plan, cluster),
             Self::Configure { change, .. } => {
                 log.push(change.describe());
-                Ok(timing.configure)
+                Ok(cluster.timing().configure)
             }
             Self::Resize(plan) => resize::begin(plan, cluster),
-            Self::Template { .. } => Ok(timing.template),
+            Self::Template { .. } => Ok(cluster.timing().template),
             Self::Start { node, vmid } => power::begin_start(cluster, node, *vmid, log),
             Self::Stop { node, vmid } => power::begin_stop(cluster, node, *vmid),
             Self::Shutdown(plan) => power::begin_shutdown(cluster, plan),
-            Self::Reset { .. } | Self::Pause { .. } | Self::Hibernate { .. } | Self::Resume { .. } => {
-                Ok(timing.control)
-            }
+            Self::Hibernate(plan) => hibernate::begin(plan, cluster, at, log),
+            Self::Reset { .. } | Self::Pause { .. } | Self::Resume { .. } => Ok(cluster.timing().control),
             Self::Destroy(plan) => delete::begin(plan, cluster),
+            Self::Snapshot(plan) => snapshots::create::begin(plan, cluster, at, log),
+            Self::Rollback(plan) => snapshots::rollback::begin(plan, cluster, at, log),
+            Self::DeleteSnapshot(plan) => snapshots::delete::begin(plan, cluster, log),
+            Self::Migrate(plan) => migrate::begin(plan, cluster, at, log),
+            Self::MoveDisk(plan) => move_disk::begin(plan, cluster, at, log),
+            Self::Backup(plan) => vzdump::begin(plan, cluster, at, log),
+            Self::Restore(plan) => restore::begin(plan, cluster, at, log),
+            Self::Prune(_) | Self::DeleteVolume { .. } => Ok(cluster.timing().free_volume),
+            Self::AddFile(plan) => storage_files::begin(plan, cluster, log),
         }
+    }
+
+    /// Work of several steps: ends one, begins the next and says how long that takes. None when it was the last.
+    pub(super) fn proceed(&mut self, cluster: &mut ClusterState, at: Micros, log: &mut Log) -> Option<Duration> {
+        match self {
+            Self::Backup(plan) => vzdump::proceed(plan, cluster, at, log),
+            _ => None,
+        }
+    }
+
+    /// Does it hold the config file's lock until it ends? Those that set a config lock give the file back at once.
+    pub(super) fn keeps_file_lock(&self) -> bool {
+        !matches!(
+            self,
+            Self::Snapshot(_) | Self::Rollback(_) | Self::DeleteSnapshot(_) | Self::Migrate(_) | Self::Backup(_)
+        )
+    }
+
+    /// Is it a backup at work, other than the one with this marker?
+    pub(super) fn backs_up(&self, own_marker: u64) -> bool {
+        matches!(self, Self::Backup(plan) if plan.marker() != own_marker && !plan.waits())
     }
 
     /// The effect; returns the number of warnings.
@@ -66,18 +106,34 @@ impl Work {
             Self::Shutdown(plan) => power::finish_shutdown(cluster, &plan, at, log),
             Self::Reset { node, vmid } => power::finish_reset(cluster, &node, vmid, at),
             Self::Pause { node, vmid } => power::finish_pause(cluster, &node, vmid, true),
-            Self::Hibernate { node, vmid } => power::finish_hibernate(cluster, &node, vmid),
+            Self::Hibernate(plan) => hibernate::finish(&plan, cluster, at, log),
             Self::Resume { node, vmid } => power::finish_resume(cluster, &node, vmid, at, log),
             Self::Destroy(plan) => delete::finish(plan, cluster, at, log),
+            Self::Snapshot(plan) => snapshots::create::finish(&plan, cluster),
+            Self::Rollback(plan) => snapshots::rollback::finish(&plan, cluster, at, log),
+            Self::DeleteSnapshot(plan) => snapshots::delete::finish(&plan, cluster),
+            Self::Migrate(plan) => migrate::finish(plan, cluster, at, log),
+            Self::MoveDisk(plan) => move_disk::finish(&plan, cluster),
+            Self::Backup(plan) => vzdump::finish(plan, log),
+            Self::Restore(plan) => restore::finish(plan, cluster, at, log),
+            Self::Prune(plan) => backups::prune::finish(&plan, cluster, at, log),
+            Self::DeleteVolume { node, volid } => storage_files::finish_delete(cluster, &node, &volid, log),
+            Self::AddFile(plan) => storage_files::finish(plan, cluster, at, log),
         }
     }
 
-    /// Proxmox's clean-up when the worker fails: a guest that was being made is taken away again.
+    /// Proxmox's clean-up when the worker fails. A guest that was being made is taken away again; a rollback, and the
+    /// removal of a snapshot, leave their lock behind.
     pub(super) fn abandon(&self, cluster: &mut ClusterState) {
         match self {
             Self::Create(plan) => create::abandon(plan, cluster),
             Self::Clone(plan) => clone::abandon(plan, cluster),
-            Self::Hibernate { vmid, .. } => power::abandon_hibernate(cluster, *vmid),
+            Self::Hibernate(plan) => hibernate::abandon(plan, cluster),
+            Self::Snapshot(plan) => snapshots::create::abandon(plan, cluster),
+            Self::Migrate(plan) => migrate::abandon(plan, cluster),
+            Self::MoveDisk(plan) => move_disk::abandon(plan, cluster),
+            Self::Backup(plan) => vzdump::abandon(plan, cluster),
+            Self::Restore(plan) => restore::abandon(plan, cluster),
             Self::Configure { .. }
             | Self::Resize(_)
             | Self::Template { .. }
@@ -87,7 +143,12 @@ impl Work {
             | Self::Reset { .. }
             | Self::Pause { .. }
             | Self::Resume { .. }
-            | Self::Destroy(_) => {}
+            | Self::Destroy(_)
+            | Self::Rollback(_)
+            | Self::DeleteSnapshot(_)
+            | Self::Prune(_)
+            | Self::DeleteVolume { .. }
+            | Self::AddFile(_) => {}
         }
     }
 }

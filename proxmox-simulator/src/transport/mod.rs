@@ -3,6 +3,7 @@
 mod body;
 mod request;
 mod response;
+mod upload;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;

@@ -11,12 +11,13 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::response::{Answer, Format, formatted, page, refused};
-use super::{Cut, Shared, body};
+use super::{Cut, Shared, body, upload};
 use crate::auth::{self, Caller, Unknown, same_secret};
 use crate::clock::micros;
+use crate::cluster::drive::new_uuid;
 use crate::failure::{Failure, Outcome};
 use crate::faults::{Fault, FaultKind};
-use crate::parameters::Parameters;
+use crate::parameters::{Given, Parameters};
 use crate::routes;
 use crate::tasks::FILE_LOCK_WAIT;
 
@@ -97,10 +98,18 @@ async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fa
         if matches!(method, "GET" | "DELETE") {
             return refused(501, &format!("Unexpected content for method '{method}'"));
         }
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        if let Some(boundary) = upload::boundary(content_type).filter(|_| method == "POST" && path.ends_with("/upload"))
+        {
+            if length > upload::UPLOAD_MAX {
+                return refused(501, "for data too large");
+            }
+            let outcome = take_upload(shared, incoming, &boundary, parameters, &path, &caller, task_fault).await;
+            return outcome.map_or_else(|text| refused(500, &text), |outcome| formatted(format, outcome));
+        }
         if length > BODY_MAX {
             return refused(501, "for data too large");
         }
-        let content_type = header(CONTENT_TYPE).unwrap_or_default();
         let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !matches!(kind.as_str(), "" | "application/x-www-form-urlencoded" | "application/json") {
             return refused(506, &format!("upload 'Content-Type '{content_type}' not implemented"));
@@ -126,6 +135,37 @@ async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fa
     }
     let path: Vec<String> = segments.collect();
     formatted(format, call(shared, method, &path, parameters, &caller, task_fault).await)
+}
+
+/// Takes the file of an upload, then runs the call that was waiting for it.
+async fn take_upload(
+    shared: &Shared,
+    incoming: &mut Incoming,
+    boundary: &str,
+    mut parameters: Parameters,
+    path: &str,
+    caller: &Caller,
+    task_fault: Option<String>,
+) -> Result<Outcome, String> {
+    let upload = upload::read(incoming, boundary).await?;
+    for (name, value) in upload.fields {
+        parameters.add(name, value);
+    }
+    let mut temporary = None;
+    if let Some((filename, received)) = upload.file {
+        let name = format!("/var/tmp/pveupload-{}", new_uuid().replace('-', ""));
+        parameters.set("filename", Given::Text(filename));
+        parameters.set("tmpfilename", Given::Text(name.clone()));
+        shared.cluster().received.insert(name.clone(), received);
+        temporary = Some(name);
+    }
+    let segments: Vec<String> =
+        path.split('/').filter(|segment| !segment.is_empty()).skip(2).map(str::to_owned).collect();
+    let outcome = call(shared, "POST", &segments, parameters, caller, task_fault).await;
+    if let Some(name) = temporary {
+        shared.cluster().received.remove(&name);
+    }
+    Ok(outcome)
 }
 
 /// Runs the call; a config file held by a task is waited for as long as Proxmox waits.
