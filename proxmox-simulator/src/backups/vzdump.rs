@@ -18,6 +18,8 @@ use crate::tasks::{Work, lost};
 
 /// How often a waiting job looks whether the node's backup lock is free.
 const LOCK_POLL: Duration = Duration::from_secs(1);
+/// The same when the job at work is overdue.
+const LOCK_POLL_OVERDUE: Duration = Duration::from_millis(50);
 /// Minutes a job waits for that lock when nothing else is said.
 const LOCK_WAIT_MINUTES: u32 = 180;
 /// Parameters only root may give.
@@ -213,7 +215,8 @@ pub(crate) fn begin(
 }
 
 fn pause(until: Micros, at: Micros) -> Duration {
-    Duration::from_micros(until.saturating_sub(at)).clamp(Duration::from_millis(1), LOCK_POLL)
+    // A frozen job is overdue.
+    if until > at { Duration::from_micros(until - at).min(LOCK_POLL) } else { LOCK_POLL_OVERDUE }
 }
 
 /// Ends the guest at hand and begins the next.
