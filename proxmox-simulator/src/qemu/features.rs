@@ -49,8 +49,8 @@ pub(crate) fn shared_nodes<'a>(
     values: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> Vec<String> {
     let drives = values.filter(|(option, _)| is_drive_key(option)).map(|(_, text)| Drive::parse(text));
-    let storages = drives.filter_map(|drive| cluster.parse_volume_id(drive.volume_id()?).ok().map(|found| found.0));
-    if storages.fold(true, |all, storage| all && storage.shared) {
+    let mut storages = drives.filter_map(|drive| cluster.parse_volume_id(drive.volume_id()?).ok().map(|found| found.0));
+    if storages.all(|storage| storage.shared) {
         cluster.nodes.iter().map(|node| node.name.clone()).collect()
     } else {
         vec![node.to_owned()]
