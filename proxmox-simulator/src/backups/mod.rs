@@ -1,6 +1,7 @@
 //! Backups of guests: taking them (`vzdump`), removing old ones (`prune`), bringing them back (`restore`), and what
 //! stands in them.
 
+mod contents;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod vzdump;
@@ -10,6 +11,7 @@ use serde_json::json;
 use crate::call::Call;
 use crate::cluster::archive::Archive;
 use crate::failure::{Failure, Outcome, Reply};
+use crate::simulator::Simulator;
 use crate::storage_files;
 
 /// GET /nodes/{node}/vzdump/defaults
@@ -35,6 +37,20 @@ pub(crate) fn extract_config(call: &mut Call<'_>) -> Outcome {
     match volume.and_then(|volume| volume.file.archive.as_ref()) {
         Some(archive) => Ok(Reply::data(config_text(archive))),
         None => Err(Failure::died(format!("unable to extract configuration from '{volid}' - no such backup"))),
+    }
+}
+
+impl Simulator {
+    /// The backup server has verified a backup as seen from a node, well or not. False when there is no such backup.
+    pub fn verify_backup(&self, node: &str, volid: &str, well: bool) -> bool {
+        let mut cluster = self.settled();
+        let Some(mut volume) = cluster.volume(node, volid).ok().filter(|volume| volume.content == "backup").cloned()
+        else {
+            return false;
+        };
+        volume.file.verification = Some(if well { "ok" } else { "failed" }.to_owned());
+        cluster.touch();
+        cluster.insert_volume(node, volume).is_ok()
     }
 }
 

@@ -1,17 +1,16 @@
 //! POST vzdump: one guest after the other, one job at a time on a node. A guest is locked as long as its own backup
 //! takes; one that is stopped is started without its system meanwhile, and looks running.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::prune;
+use super::{contents, prune};
 use crate::call::Call;
 use crate::clock::{Micros, micros, seconds};
-use crate::cluster::archive::{Archive, ArchivedDisk, FileAttributes};
-use crate::cluster::drive::{drives, is_unused_key, new_uuid};
-use crate::cluster::guest::{Guest, Process};
+use crate::cluster::archive::{Archive, FileAttributes};
+use crate::cluster::drive::new_uuid;
+use crate::cluster::guest::Process;
 use crate::cluster::storage::{Storage, Volume};
-use crate::cluster::{ClusterState, dates, sizes};
+use crate::cluster::{ClusterState, dates};
 use crate::failure::{Failure, Outcome, Reply};
 use crate::qemu::{process, volumes};
 use crate::tasks::{Work, lost};
@@ -294,10 +293,10 @@ fn begin_guest(
     log.push(format!("INFO: Backup started at {}", dates::stamp(seconds(at))));
     log.push(format!("INFO: status = {}", if running { "running" } else { "stopped" }));
     log.push(format!("INFO: VM Name: {}", guest.name()));
-    let archive = assemble(cluster, guest, log).map_err(text)?;
+    let archive = contents::assemble(cluster, guest, log).map_err(text)?;
     log.push(format!("INFO: backup mode: {mode}"));
     log.push("INFO: ionice priority: 7".to_owned());
-    note_left_out(guest, log);
+    contents::note_left_out(guest, log);
     let storage = cluster.storage(&plan.storage).map_err(text)?.clone();
     if plan.protected && !plan.unlimited {
         check_protected(cluster, &storage, &plan.node, vmid)?;
@@ -322,7 +321,7 @@ fn begin_guest(
         "vma.zst" => used / 2,
         _ => used / 10 * 6,
     };
-    let notes = plan.notes.as_ref().map(|template| fill_notes(template, guest, &cluster.name));
+    let notes = plan.notes.as_ref().map(|template| contents::fill_notes(template, guest, &cluster.name));
     let pid = cluster.tasks.next_pid();
     let guest = cluster.load_mut(&plan.node, vmid).map_err(text)?;
     guest.config.set("lock", "backup");
@@ -350,44 +349,6 @@ fn begin_guest(
     Ok(Current { vmid, began: at, name, created, archive, size: size.max(ARCHIVE_MIN), notes })
 }
 
-/// The options and disks that go into the archive.
-fn assemble(cluster: &ClusterState, guest: &Guest, log: &mut Vec<String>) -> Result<Archive, Failure> {
-    let mut archive = Archive::default();
-    for (option, drive) in drives(&guest.config) {
-        let Some(volid) = drive.volume_id().filter(|_| !drive.is_cdrom()) else { continue };
-        if drive.options.get("backup").map(String::as_str) == Some("0") {
-            log.push(format!("INFO: exclude disk '{option}' '{volid}' (backup=no)"));
-            continue;
-        }
-        let volume = cluster.volume(&guest.node, volid)?;
-        log.push(format!("INFO: include disk '{option}' '{volid}' {}", sizes::print(volume.size)));
-        archive.disks.push(ArchivedDisk {
-            option,
-            storage: volume.storage.clone(),
-            format: volume.format.clone(),
-            size: volume.size,
-            used: volume.used,
-        });
-    }
-    let left_out = ["lock", "parent", "vmstate"];
-    let kept = guest.config.values.iter();
-    let kept = kept.filter(|(option, _)| !left_out.contains(&option.as_str()) && !is_unused_key(option));
-    archive.values = kept.map(|(option, value)| (option.clone(), value.clone())).collect::<BTreeMap<_, _>>();
-    Ok(archive)
-}
-
-fn note_left_out(guest: &Guest, log: &mut Vec<String>) {
-    for (_, volid) in guest.config.values.iter().filter(|(option, _)| is_unused_key(option)) {
-        log.push(format!("INFO: skip unused drive '{volid}' (not included into backup)"));
-    }
-    if !guest.snapshots.is_empty() {
-        log.push("INFO: snapshots found (not included into backup)".to_owned());
-    }
-    if guest.config.is_waiting() {
-        log.push("INFO: pending configuration changes found (not included into backup)".to_owned());
-    }
-}
-
 /// More protected backups of the guest than its owner may have?
 pub(crate) fn check_protected(cluster: &ClusterState, storage: &Storage, node: &str, vmid: u32) -> Result<(), String> {
     let own = cluster.volumes.on(storage, node).filter(|volume| volume.vmid == Some(vmid) && volume.file.protected);
@@ -408,18 +369,6 @@ fn free_name(cluster: &ClusterState, storage: &Storage, plan: &Plan, vmid: u32, 
         at += 1;
     }
     (name(at), at)
-}
-
-fn fill_notes(template: &str, guest: &Guest, cluster: &str) -> String {
-    let filled = template.replace("\\n", "\n").replace("\\\\", "\\");
-    [
-        ("{{guestname}}", guest.name()),
-        ("{{vmid}}", guest.vmid.to_string()),
-        ("{{node}}", guest.node.clone()),
-        ("{{cluster}}", cluster.to_owned()),
-    ]
-    .iter()
-    .fold(filled, |text, (name, value)| text.replace(name, value))
 }
 
 /// The archive is whole: it appears on the storage, and the guest is as it was.

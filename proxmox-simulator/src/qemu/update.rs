@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
 use crate::cluster::drive::{Drive, is_drive_key, is_network_key, is_unused_key};
-use crate::cluster::guest::Config;
+use crate::cluster::guest::{Config, Guest};
 use crate::failure::{Failure, Outcome, Reply};
 use crate::tasks::Work;
 
@@ -147,6 +147,9 @@ pub(crate) fn apply(
     let guest = cluster.load(node, vmid)?;
     guest.check_lock().map_err(Failure::died)?;
     let running = guest.process.is_some();
+    for option in &change.delete {
+        check_removal(guest, option, change.force)?;
+    }
     let mut config = guest.config.clone();
     let place = Place { node, vmid, at };
     for name in &change.revert {
@@ -186,6 +189,22 @@ pub(crate) fn apply(
     }
     cluster.load_mut(node, vmid)?.config = config;
     cluster.touch();
+    Ok(())
+}
+
+/// May this disk be taken away, or its data destroyed?
+fn check_removal(guest: &Guest, option: &str, force: bool) -> Result<(), Failure> {
+    let drive = guest.config.get(option).filter(|_| is_drive_key(option) || is_unused_key(option)).map(Drive::parse);
+    let Some(drive) = drive.filter(|drive| !drive.is_cdrom()) else { return Ok(()) };
+    let unused = is_unused_key(option);
+    if guest.config.flag("protection") {
+        let what = if unused { format!("unused disk '{}'", drive.file) } else { format!("drive '{option}'") };
+        return Err(Failure::died(format!("can't remove {what} - protection mode enabled")));
+    }
+    if (force || unused) && guest.is_in_snapshot(&drive.file) {
+        let text = format!("unable to delete '{}' - volume is still in use (snapshot?)", drive.file);
+        return Err(Failure::died(text));
+    }
     Ok(())
 }
 

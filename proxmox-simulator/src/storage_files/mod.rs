@@ -71,8 +71,16 @@ pub(crate) fn describe_backup(entry: &mut Map<String, Value>, volume: &Volume) {
         entry.insert("protected".to_owned(), json!(1));
     }
     if let Some(state) = &volume.file.verification {
-        entry.insert("verification".to_owned(), json!({ "state": state, "upid": "" }));
+        entry.insert("verification".to_owned(), json!({ "state": state, "upid": verification_task(volume) }));
     }
+}
+
+/// The task of the backup server that verified a backup.
+fn verification_task(volume: &Volume) -> String {
+    format!(
+        "UPID:backup:00000500:00000500:00000001:{:08X}:verificationjob:{}:root@pam:",
+        volume.created, volume.storage
+    )
 }
 
 /// The storage and name of the volume in the path, which may or may not begin with the storage.

@@ -226,3 +226,23 @@ async fn who_may_back_up_one_guest_sees_and_restores_only_its_backups() {
     let answer = customer.send("PUT", &format!("{CONTENT}/{own}"), &[("protected", "1")]).await;
     assert_eq!(answer.reason, "The number of protected backups per guest is limited to 5 on storage 'vault'");
 }
+
+#[tokio::test]
+async fn a_backup_server_tells_logical_sizes_and_what_it_verified() {
+    let mut options = options(Timing::instant());
+    let vault = options.storages.iter_mut().find(|storage| storage.id == "vault").unwrap();
+    vault.kind = "pbs".to_owned();
+    let simulator = Simulator::start(options).unwrap();
+    let client = Client::new(&simulator);
+    make(&client, "200", "local-lvm:4").await;
+    assert_eq!(back_up(&client, &[]).await, "OK");
+    let name = volid(&list(&client).await[0]).to_owned();
+    assert!(name.starts_with("vault:backup/vm/200/20") && name.ends_with('Z'), "{name}");
+    assert!(!simulator.verify_backup("pve1", "vault:backup/vm/200/nothing", true));
+    assert!(simulator.verify_backup("pve1", &name, false));
+    let backup = list(&client).await[0].clone();
+    assert_eq!((&backup["size"], &backup["format"]), (&json!(4_u64 << 30), &json!("pbs-vm")));
+    assert_eq!(backup["verification"]["state"], "failed");
+    let form = [("vmid", "201"), ("archive", name.as_str())];
+    assert_eq!(run(&client, "POST", "/nodes/pve1/qemu", &form).await, "OK");
+}

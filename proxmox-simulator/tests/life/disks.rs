@@ -39,6 +39,14 @@ async fn a_disk_moves_and_its_source_stays_unless_it_is_to_go() {
         client.post(&move_disk, &form).await.reason,
         "you can't move a disk with snapshots and delete the source"
     );
+    let unlink = format!("{VM}/unlink");
+    let destroyed = client.send("PUT", &unlink, &[("idlist", "scsi0"), ("force", "1")]).await;
+    let text = "unable to delete 'files:200/vm-200-disk-0.qcow2' - volume is still in use (snapshot?)";
+    assert_eq!(destroyed.reason, text);
+    client.send("PUT", &format!("{VM}/config"), &[("protection", "1")]).await.data();
+    let protected = client.send("PUT", &unlink, &[("idlist", "scsi0")]).await;
+    assert_eq!(protected.reason, "can't remove drive 'scsi0' - protection mode enabled");
+    client.send("PUT", &format!("{VM}/config"), &[("protection", "0")]).await.data();
     assert_eq!(run(&client, "DELETE", &format!("{VM}/snapshot/s1"), &[]).await, "OK");
     assert_eq!(run(&client, "POST", &move_disk, &form).await, "OK");
     let config = get(&client, &format!("{VM}/config")).await;

@@ -28,6 +28,8 @@ async fn a_guest_moves_with_its_local_disks_and_lives_under_the_other_node() {
     assert!(lines.iter().any(|line| line.ends_with(reason)), "{lines:?}");
     assert_eq!(get(&client, &format!("{VM}/config")).await.get("lock"), None);
 
+    let process = || simulator.inspect(|cluster| cluster.guest(200).unwrap().process.clone().unwrap());
+    let before = process();
     simulator.freeze_task("qmigrate");
     let form = [("target", "pve2"), ("online", "1"), ("with-local-disks", "1"), ("targetstorage", "thick")];
     let upid = client.post(&migrate, &form).await.upid();
@@ -40,6 +42,9 @@ async fn a_guest_moves_with_its_local_disks_and_lives_under_the_other_node() {
     );
     let config = get(&client, "/nodes/pve2/qemu/200/config").await;
     assert_eq!(config["scsi0"], "thick:vm-200-disk-0,size=4G");
+    let after = process();
+    assert!(after.pid != before.pid && after.started > before.started, "the counters begin again");
+    assert_eq!(after.booted, before.booted, "the guest did not notice");
     let volumes = |storage: &'static str, node: &'static str| {
         simulator
             .inspect(|cluster| cluster.volumes(storage, node).iter().filter(|volume| volume.vmid == Some(200)).count())

@@ -41,6 +41,11 @@ async fn a_rollback_brings_options_sizes_and_memory_back() {
     let config = get(&client, &format!("{VM}/config")).await;
     assert_eq!((config["name"].as_str(), config["description"].as_str()), (Some("life"), Some("mine")));
     assert_eq!(config["scsi0"], "local-lvm:vm-200-disk-0,size=4G");
+    let size = simulator.inspect(|cluster| {
+        let volumes = cluster.volumes("local-lvm", "pve1");
+        volumes.iter().find(|volume| volume.name == "vm-200-disk-0").unwrap().size
+    });
+    assert_eq!(size, 4 << 30, "the disk is as small as it was");
     assert_eq!(config["unused0"], "local-lvm:vm-200-disk-1", "what came after the snapshot is unused");
     assert_eq!((config.get("scsi1"), config.get("lock")), (None, None));
     let process = simulator.inspect(|cluster| cluster.guest(200).unwrap().process.clone().unwrap());
