@@ -145,11 +145,15 @@ impl Schema {
                     let shape = (method.clone(), segments.len());
                     schema.by_shape.entry(shape).or_default().push(schema.routes.len());
                 }
+                let mut parameters = reader.properties(&description["params"]);
+                if release == Release::V8_4 {
+                    parameters.extend(reader.properties(&description["only_in_8"]));
+                }
                 schema.routes.push(Route {
                     method: method.clone(),
                     template: template.clone(),
                     segments,
-                    parameters: reader.properties(&description["params"]),
+                    parameters,
                     permission: reader.permission(template, &description["perm"]),
                 });
             }

@@ -1,4 +1,4 @@
-use proxmox_simulator::{Simulator, Timing, TokenGrant};
+use proxmox_simulator::{Options, Release, Simulator, Timing, TokenGrant};
 use serde_json::{Value, json};
 
 use super::{Client, get, log, make, options, run, start};
@@ -245,4 +245,15 @@ async fn a_backup_server_tells_logical_sizes_and_what_it_verified() {
     assert_eq!(backup["verification"]["state"], "failed");
     let form = [("vmid", "201"), ("archive", name.as_str())];
     assert_eq!(run(&client, "POST", "/nodes/pve1/qemu", &form).await, "OK");
+}
+
+#[tokio::test]
+async fn the_older_release_takes_what_the_newer_one_refuses() {
+    for (release, status) in [(Release::V8_4, 200), (Release::V9_2, 400)] {
+        let simulator = Simulator::start(Options { release, ..options(Timing::instant()) }).unwrap();
+        let client = Client::new(&simulator);
+        make(&client, "200", "local-lvm:4").await;
+        let form = [("vmid", "200"), ("storage", "vault"), ("maxfiles", "2")];
+        assert_eq!(client.post("/nodes/pve1/vzdump", &form).await.status, status, "{release:?}");
+    }
 }
