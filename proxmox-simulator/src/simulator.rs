@@ -72,6 +72,7 @@ impl Simulator {
             release: options.release,
             timing: options.timing.clone(),
             fingerprint: fingerprint.clone(),
+            certificate: identity.certificate_pem.clone(),
             address: address.ip().to_string(),
         };
         let cluster = build(&options, settings, clock.now())?;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Micros;
+use crate::console::Consoles;
 use crate::failure::Failure;
 use crate::options::{Release, Timing};
 use crate::schema::Schema;
@@ -39,6 +40,8 @@ pub struct ClusterState {
     pub(crate) next_free: u32,
     pub(crate) changes: u64,
     #[serde(skip)]
+    pub(crate) consoles: Consoles,
+    #[serde(skip)]
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -48,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) release: Release,
     pub(crate) timing: Timing,
     pub(crate) fingerprint: String,
+    pub(crate) certificate: String,
     pub(crate) address: String,
 }
 
@@ -57,6 +61,7 @@ impl Default for Settings {
             release: Release::default(),
             timing: Timing::instant(),
             fingerprint: String::new(),
+            certificate: String::new(),
             address: "127.0.0.1".to_owned(),
         }
     }

@@ -112,11 +112,19 @@ impl Schema {
     }
 
     fn read(release: Release) -> Self {
-        let whole: Value = serde_json::from_str(include_str!("../../fixtures/schema.json"))
-            .expect("the schema is compiled into this crate and read by every test");
+        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new() };
+        for part in [include_str!("../../fixtures/schema.json"), include_str!("../../fixtures/console.json")] {
+            schema.add(part, release);
+        }
+        schema
+    }
+
+    /// Adds the routes of one file, whose references stay within it.
+    fn add(&mut self, part: &str, release: Release) {
+        let whole: Value =
+            serde_json::from_str(part).expect("the schema is compiled into this crate and read by every test");
         let definitions = whole["defs"].as_object().expect("the schema has definitions");
         let reader = Reader { definitions, release };
-        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new() };
         for (template, methods) in whole["paths"].as_object().expect("the schema has paths") {
             for (method, description) in methods.as_object().expect("a path has methods") {
                 let segments: Vec<Segment> = split(template)
@@ -126,8 +134,8 @@ impl Schema {
                     })
                     .collect();
                 let shape = (method.clone(), segments.len());
-                schema.by_shape.entry(shape).or_default().push(schema.routes.len());
-                schema.routes.push(Route {
+                self.by_shape.entry(shape).or_default().push(self.routes.len());
+                self.routes.push(Route {
                     method: method.clone(),
                     template: template.clone(),
                     segments,
@@ -136,7 +144,6 @@ impl Schema {
                 });
             }
         }
-        schema
     }
 
     /// The route for a decoded path, with the values of its path parameters.

@@ -2,6 +2,7 @@
 //! each access first settles everything that fell due, at the moment it fell due. What a task does is in `work`.
 
 mod calls;
+mod console;
 mod work;
 
 use std::cmp::Reverse;
@@ -191,6 +192,7 @@ impl ClusterState {
 
     /// Ends all tasks now, with their effects: what a snapshot shows.
     pub(crate) fn settle_all(&mut self, now: Micros) {
+        self.end_consoles(now);
         while let Some(Reverse((at, _, upid))) = self.tasks.due.pop() {
             self.advance_as(&upid, at, at.min(now));
         }

@@ -12,17 +12,44 @@ use crate::qemu::{clone, create, delete, power, resize, template, update};
 pub(crate) enum Work {
     Create(create::Plan),
     Clone(clone::Plan),
-    Configure { node: String, vmid: u32, change: update::Change },
+    Configure {
+        node: String,
+        vmid: u32,
+        change: update::Change,
+    },
     Resize(resize::Plan),
-    Template { node: String, vmid: u32 },
-    Start { node: String, vmid: u32 },
-    Stop { node: String, vmid: u32 },
+    Template {
+        node: String,
+        vmid: u32,
+    },
+    Start {
+        node: String,
+        vmid: u32,
+    },
+    Stop {
+        node: String,
+        vmid: u32,
+    },
     Shutdown(power::Shutdown),
-    Reset { node: String, vmid: u32 },
-    Pause { node: String, vmid: u32 },
-    Hibernate { node: String, vmid: u32 },
-    Resume { node: String, vmid: u32 },
+    Reset {
+        node: String,
+        vmid: u32,
+    },
+    Pause {
+        node: String,
+        vmid: u32,
+    },
+    Hibernate {
+        node: String,
+        vmid: u32,
+    },
+    Resume {
+        node: String,
+        vmid: u32,
+    },
     Destroy(delete::Plan),
+    /// A console that waits for its WebSocket.
+    Console,
 }
 
 /// Lines a worker writes.
@@ -48,6 +75,7 @@ impl Work {
                 Ok(timing.control)
             }
             Self::Destroy(plan) => delete::begin(plan, cluster),
+            Self::Console => Ok(timing.console_wait),
         }
     }
 
@@ -69,6 +97,7 @@ impl Work {
             Self::Hibernate { node, vmid } => power::finish_hibernate(cluster, &node, vmid),
             Self::Resume { node, vmid } => power::finish_resume(cluster, &node, vmid, at, log),
             Self::Destroy(plan) => delete::finish(plan, cluster, at, log),
+            Self::Console => Err("connection timed out".to_owned()),
         }
     }
 
@@ -87,7 +116,8 @@ impl Work {
             | Self::Reset { .. }
             | Self::Pause { .. }
             | Self::Resume { .. }
-            | Self::Destroy(_) => {}
+            | Self::Destroy(_)
+            | Self::Console => {}
         }
     }
 }
