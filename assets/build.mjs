@@ -35,6 +35,9 @@ const shared = { bundle: true, minify: true, legalComments: "none", target: ["es
 await Promise.all([
   build({ ...shared, entryPoints: ["styles/app.css"], outfile: `${OUTPUT}/app.css`, external: ["/assets/*"] }),
   build({ ...shared, entryPoints: ["scripts/app.js"], outfile: `${OUTPUT}/app.js`, format: "esm" }),
+  // Only the page of a console loads these.
+  build({ ...shared, entryPoints: ["scripts/console.js"], outfile: `${OUTPUT}/console.js`, format: "esm" }),
+  build({ ...shared, entryPoints: ["styles/console.css"], outfile: `${OUTPUT}/console.css`, external: ["/assets/*"] }),
   build({ ...shared, entryPoints: ["scripts/theme.js"], outfile: `${OUTPUT}/theme.js`, format: "iife" }),
   sprite().then((text) => writeFile(`${OUTPUT}/sprite.svg`, text)),
   copyFile("favicon.svg", `${OUTPUT}/favicon.svg`),
