@@ -21,7 +21,8 @@ use crate::app::App;
 
 /// The largest body of any request: forms and JSON are far smaller.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection.
+/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection and the opening of a
+/// console.
 const ANSWER_SECONDS_MAX: u64 = 60;
 /// The smallest answer that is worth compressing, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1024;

@@ -101,7 +101,7 @@ impl Upstream {
             self.left = bytes;
         }
         let read = <[u8; LENGTH]>::try_from(read.as_slice());
-        Ok(read.context("exactly so many bytes were gathered")?)
+        read.context("exactly so many bytes were gathered")
     }
 
     /// Sends bytes, in frames as long as Proxmox reads them.
