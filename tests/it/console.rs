@@ -316,6 +316,21 @@ async fn a_console_ends_with_the_login_and_with_the_machine() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_large_ends_it_and_a_large_one_arrives() {
+    let (world, _, vm, cookie, _) = start("web").await;
+    let mut socket = open(&world, &cookie, &vm, "serial").await.ok().unwrap();
+    socket.read_until("# ").await;
+
+    // More than one message of the other side, whose line holds 200 letters.
+    socket.send(&[vec![b'x'; 10_000], b"\rhostname\r".to_vec()].concat()).await;
+    assert!(socket.read_until("\nweb\r\n").await.contains(": command not found"));
+    socket.send(&vec![b'x'; 64 * 1024 + 1]).await;
+    socket.closed().await;
+    until_told(&world, "vm.console_closed", 1).await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn four_consoles_of_one_machine_are_enough() {
     let (world, _, vm, cookie, _) = start("web").await;
     let mut open_ones = Vec::new();
