@@ -11,6 +11,10 @@ const FONTS = [
   ["@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2", "jetbrains-mono-latin.woff2"],
 ];
 
+/** noVNC's licence asks that whoever gets the bundle learns where its source is. */
+const NOTICE =
+  "/* Contains noVNC (https://github.com/novnc/noVNC, MPL-2.0, unchanged) and xterm.js (https://github.com/xtermjs/xterm.js, MIT). */";
+
 /** One <symbol> per name in icons.txt, with the drawing's own strokes left to the style sheet. */
 async function sprite() {
   const names = (await readFile("icons.txt", "utf8"))
@@ -35,6 +39,9 @@ const shared = { bundle: true, minify: true, legalComments: "none", target: ["es
 await Promise.all([
   build({ ...shared, entryPoints: ["styles/app.css"], outfile: `${OUTPUT}/app.css`, external: ["/assets/*"] }),
   build({ ...shared, entryPoints: ["scripts/app.js"], outfile: `${OUTPUT}/app.js`, format: "esm" }),
+  // Only the page of a console loads these.
+  build({ ...shared, entryPoints: ["scripts/console.js"], outfile: `${OUTPUT}/console.js`, format: "esm", banner: { js: NOTICE } }),
+  build({ ...shared, entryPoints: ["styles/console.css"], outfile: `${OUTPUT}/console.css`, external: ["/assets/*"] }),
   build({ ...shared, entryPoints: ["scripts/theme.js"], outfile: `${OUTPUT}/theme.js`, format: "iife" }),
   sprite().then((text) => writeFile(`${OUTPUT}/sprite.svg`, text)),
   copyFile("favicon.svg", `${OUTPUT}/favicon.svg`),

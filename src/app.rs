@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use crate::clock::Clock;
 use crate::clusters::Connections;
 use crate::config::Settings;
+use crate::consoles::Desk;
 use crate::live::Hub;
 
 /// The application. Operations take `&App`, open their own transaction and commit it.
@@ -22,12 +23,21 @@ pub struct App {
     pub connections: Connections,
     /// Tells open pages and sleeping workers what has changed.
     pub hub: Hub,
+    /// Consoles that are open in this process, and one-time addresses of further ones.
+    pub consoles: Desk,
 }
 
 impl App {
     /// Puts the house together; talks to nobody yet.
     #[must_use]
     pub fn new(pool: PgPool, clock: Clock, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { pool, clock, settings, connections: Connections::default(), hub: Hub::default() })
+        Arc::new(Self {
+            pool,
+            clock,
+            settings,
+            connections: Connections::default(),
+            hub: Hub::default(),
+            consoles: Desk::default(),
+        })
     }
 }

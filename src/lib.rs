@@ -22,6 +22,8 @@ pub mod catalog;
 pub mod charging;
 /// Proxmox clusters: connections, health, capacity, placement.
 pub mod clusters;
+/// Consoles that are open, and one-time addresses of further ones.
+pub mod consoles;
 /// What needs a person of the operator.
 pub mod exceptions;
 /// Durable work: enqueue, claim, log, retry, park.

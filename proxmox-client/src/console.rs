@@ -148,17 +148,16 @@ impl ConsoleSocket {
         &self.trust
     }
 
-    /// TLS that believes what the client believes, for a library on rustls. `None` for
-    /// [`Trust::PublicRoots`]: the library's own list of authorities is right then. Without meaning
-    /// for `ws://` addresses.
+    /// TLS that believes what the client believes, for a library on rustls. Without meaning for
+    /// `ws://` addresses.
     ///
     /// # Errors
     /// When the TLS library refuses the settings; the client was made with the same ones.
-    pub fn tls(&self) -> Result<Option<rustls::ClientConfig>, SettingsError> {
+    pub fn tls(&self) -> Result<rustls::ClientConfig, SettingsError> {
         match &self.trust {
-            Trust::PublicRoots => Ok(None),
-            Trust::Ca(pem) => tls::own_authority(pem).map(Some),
-            Trust::Fingerprint(fingerprint) => tls::pinned(*fingerprint).map(Some),
+            Trust::PublicRoots => tls::public_authorities(),
+            Trust::Ca(pem) => tls::own_authority(pem),
+            Trust::Fingerprint(fingerprint) => tls::pinned(*fingerprint),
         }
     }
 }
@@ -227,9 +226,10 @@ impl Client {
         Ok(VncConsole { port, ticket, password, user, upid, socket })
     }
 
-    /// `POST /nodes/{node}/qemu/{vmid}/termproxy`. Needs VM.Console and a serial port in the
-    /// configuration (`serial0=socket`), else refused (500). Tokens are accepted from version 9.0 on
-    /// (late 2025). Otherwise as [`Client::open_vnc`].
+    /// `POST /nodes/{node}/qemu/{vmid}/termproxy`. Needs VM.Console. It answers for a machine without
+    /// serial port (`serial0=socket` in the configuration) too: then the console says `unable to find
+    /// a serial interface` after its `OK` and ends. Tokens are accepted from version 9.0 on (late
+    /// 2025). Otherwise as [`Client::open_vnc`].
     ///
     /// # Errors
     /// See [`Error`].

@@ -11,6 +11,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::client::transport_failure;
 use crate::error::{Error, NeverSentCause};
@@ -159,6 +160,22 @@ pub(crate) fn own_authority(pem: &str) -> Result<ClientConfig, SettingsError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| SettingsError::Tls(error.to_string()))?
         .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// Believes the authorities that the operating system believes, as the HTTP library does.
+///
+/// # Errors
+/// When the system has no list of authorities.
+pub(crate) fn public_authorities() -> Result<ClientConfig, SettingsError> {
+    let failure = |error: rustls::Error| SettingsError::Tls(error.to_string());
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(failure)?
+        .with_platform_verifier()
+        .map_err(failure)?
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)

@@ -101,7 +101,7 @@ fn the_socket_has_address_headers_and_trust() {
     assert_eq!(headers[0].1.expose_secret(), format!("PVEAPIToken=panel@pve!app={SECRET}"));
     assert_eq!((headers[1].0, headers[1].1.expose_secret()), ("Sec-WebSocket-Protocol", ConsoleSocket::PROTOCOL));
     assert!(matches!(socket.trust(), Trust::Fingerprint(own) if *own == pinned));
-    let tls = socket.tls().unwrap().unwrap();
+    let tls = socket.tls().unwrap();
     assert_eq!(tls.alpn_protocols, [b"http/1.1".to_vec()]);
     let shown = format!("{socket:?} {headers:?}");
     assert!(shown.contains("vncwebsocket") && !shown.contains("PVEVNC") && !shown.contains(SECRET), "{shown}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Micros;
+use crate::console::Console;
 
 /// A refusal in Proxmox's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +72,13 @@ pub(crate) struct Reply {
     pub(crate) total: Option<usize>,
     /// Time the work would have taken before the answer was written.
     pub(crate) delay: Duration,
+    /// The console whose WebSocket this call opens.
+    pub(crate) console: Option<Console>,
 }
 
 impl Reply {
     pub(crate) fn data(data: impl Into<Value>) -> Self {
-        Self { data: data.into(), total: None, delay: Duration::ZERO }
+        Self { data: data.into(), total: None, delay: Duration::ZERO, console: None }
     }
 
     pub(crate) fn null() -> Self {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The rooms: `transport` is the wire, `auth` who asks, `routes` and `schema` which call it is and whether its
-//! parameters are right, `qemu`, `backups`, `storage_files` and the `*_calls` files what calls do, `tasks` what takes time, `cluster` the state,
+//! parameters are right, `qemu`, `backups`, `storage_files` and the `*_calls` files what calls do, `tasks` what takes
+//! time, `console` what is on a guest's screen and serial line, `cluster` the state,
 //! `faults` what goes wrong.
 
 mod auth;
@@ -18,6 +19,7 @@ mod call;
 mod clock;
 mod cluster;
 mod cluster_calls;
+mod console;
 mod failure;
 mod faults;
 mod load;

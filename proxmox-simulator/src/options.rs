@@ -71,6 +71,11 @@ impl Default for Options {
     }
 }
 
+/// How long a console waits for its WebSocket on real nodes.
+const CONSOLE_WAIT: Duration = Duration::from_secs(10);
+/// How long a console's ticket is good on real nodes.
+const CONSOLE_TICKET: Duration = Duration::from_secs(40);
+
 /// Bytes in a gibibyte.
 pub(crate) const GIB: u64 = 1 << 30;
 
@@ -212,6 +217,12 @@ pub struct Timing {
     pub guest_boot: Duration,
     /// What a shutdown's `timeout` of one second takes.
     pub second: Duration,
+    /// How long an opened console waits for its WebSocket.
+    pub console_wait: Duration,
+    /// How long a console's ticket is good.
+    pub console_ticket: Duration,
+    /// How long a WebSocket to a console that waits no more is left without any answer.
+    pub console_silence: Duration,
     /// Each task takes up to this many percent more or less, fixed by its UPID.
     pub spread_percent: u32,
 }
@@ -242,6 +253,9 @@ impl Timing {
             fetch: zero,
             guest_boot: zero,
             second: zero,
+            console_wait: CONSOLE_WAIT,
+            console_ticket: CONSOLE_TICKET,
+            console_silence: zero,
             spread_percent: 0,
         }
     }
@@ -271,6 +285,9 @@ impl Timing {
             fetch: milliseconds(1000),
             guest_boot: milliseconds(3000),
             second: milliseconds(1000),
+            console_wait: CONSOLE_WAIT,
+            console_ticket: CONSOLE_TICKET,
+            console_silence: milliseconds(8000),
             spread_percent: 20,
         }
     }
@@ -304,6 +321,10 @@ impl Timing {
             fetch: scale(self.fetch),
             guest_boot: scale(self.guest_boot),
             second: scale(self.second),
+            // These bound a person and a network, not a machine: they do not get quicker with it.
+            console_wait: self.console_wait,
+            console_ticket: self.console_ticket,
+            console_silence: self.console_silence,
             spread_percent: self.spread_percent,
         }
     }

@@ -73,6 +73,7 @@ impl Simulator {
             timing: options.timing.clone(),
             resources_lag: options.resources_lag,
             fingerprint: fingerprint.clone(),
+            certificate: identity.certificate_pem.clone(),
             address: address.ip().to_string(),
         };
         let mut cluster = build(&options, settings, clock.now())?;

@@ -46,6 +46,10 @@ pub enum Event {
     VmDelete,
     /// A VM is gone.
     VmDeleted,
+    /// Somebody opened the console of a VM.
+    ConsoleOpened,
+    /// That console was closed.
+    ConsoleClosed,
     /// The cluster shows another state than we left it in.
     VmObserved,
     /// The credit ran out and machines are being shut down.
@@ -66,7 +70,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, for filters and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::UserRegistered,
         Self::UserLoggedIn,
         Self::UserLoggedOut,
@@ -83,6 +87,8 @@ impl Event {
         Self::VmReboot,
         Self::VmDelete,
         Self::VmDeleted,
+        Self::ConsoleOpened,
+        Self::ConsoleClosed,
         Self::VmObserved,
         Self::CreditRanOut,
         Self::CreditResumed,
@@ -113,6 +119,8 @@ impl Event {
             Self::VmReboot => "vm.reboot",
             Self::VmDelete => "vm.delete",
             Self::VmDeleted => "vm.deleted",
+            Self::ConsoleOpened => "vm.console_opened",
+            Self::ConsoleClosed => "vm.console_closed",
             Self::VmObserved => "vm.observed",
             Self::CreditRanOut => "wallet.ran_out",
             Self::CreditResumed => "wallet.resumed",
@@ -144,6 +152,8 @@ impl Event {
             "vm.reboot" => "rebooted the VM",
             "vm.delete" => "asked to delete the VM",
             "vm.deleted" => "deleted the VM",
+            "vm.console_opened" => "opened the console of the VM",
+            "vm.console_closed" => "closed the console of the VM",
             "vm.observed" => "saw a change of the VM on the cluster",
             "wallet.ran_out" => "shut machines down: the credit ran out",
             "wallet.resumed" => "started machines again: credit arrived",

@@ -86,7 +86,7 @@ pub struct MissingPrivilege {
 }
 
 /// What the token needs, and where. Any of the alternatives will do: `VM.Monitor` became `VM.GuestAgent.Audit` with 9.0.
-const NEEDED: [(&str, &[&str]); 17] = [
+const NEEDED: [(&str, &[&str]); 18] = [
     ("/vms", &["VM.Allocate"]),
     ("/vms", &["VM.Audit"]),
     ("/vms", &["VM.Clone"]),
@@ -97,6 +97,7 @@ const NEEDED: [(&str, &[&str]); 17] = [
     ("/vms", &["VM.Config.Memory"]),
     ("/vms", &["VM.Config.Network"]),
     ("/vms", &["VM.Config.Options"]),
+    ("/vms", &["VM.Console"]),
     ("/vms", &["VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", "VM.Monitor"]),
     ("/vms", &["VM.PowerMgmt"]),
     ("/storage", &["Datastore.AllocateSpace"]),

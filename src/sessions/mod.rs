@@ -2,6 +2,7 @@
 //! token that is used once. Of random tokens only the hash is stored. Lifetimes are of the machinery's time.
 
 mod db;
+mod standing;
 mod tokens;
 mod web;
 
@@ -10,6 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
+pub use standing::Standing;
 pub use tokens::{ACCESS_MINUTES, Tokens, issue, refresh, revoke, verify};
 pub use web::{SESSION_DAYS, Session, end, find, start};
 

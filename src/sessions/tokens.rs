@@ -38,10 +38,10 @@ pub struct Tokens {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    sub: UserId,
+pub(super) struct Claims {
+    pub sub: UserId,
     /// The family of the refresh token it came with, so that a logout ends both.
-    fam: Uuid,
+    pub fam: Uuid,
     iat: i64,
     exp: i64,
 }
@@ -104,6 +104,12 @@ pub async fn revoke(app: &App, refresh_token: &str) -> Result<()> {
 /// # Errors
 /// `Unauthenticated` otherwise.
 pub async fn verify(app: &App, access_token: &str) -> Result<User> {
+    let claims = claims(app, access_token)?;
+    db::select_user_of_family(&app.pool, claims.sub, claims.fam).await?.ok_or(Error::Unauthenticated(EXPIRED))
+}
+
+/// What an access token says, if it is ours and has not expired.
+pub(super) fn claims(app: &App, access_token: &str) -> Result<Claims> {
     let mut validation = Validation::new(Algorithm::HS256);
     // Checked below against our own clock.
     validation.validate_exp = false;
@@ -114,7 +120,7 @@ pub async fn verify(app: &App, access_token: &str) -> Result<User> {
     if expires <= app.clock.machine_now() {
         return Err(Error::Unauthenticated(EXPIRED));
     }
-    db::select_user_of_family(&app.pool, claims.sub, claims.fam).await?.ok_or(Error::Unauthenticated(EXPIRED))
+    Ok(claims)
 }
 
 async fn next_pair(app: &App, connection: &mut sqlx::PgConnection, user: UserId, family: Uuid) -> Result<Tokens> {

@@ -1,6 +1,7 @@
 //! Machines of customers: ordering, provisioning, power, deletion, and what their cluster says about them. Every change is a
 //! job; a request only writes down what is wanted.
 
+mod console;
 mod create;
 mod db;
 mod delete;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
 pub use estimate::{Estimate, estimate, estimate_all};
@@ -196,6 +198,16 @@ pub async fn list(app: &App, organisation: OrganisationId, after: Option<VmId>, 
 /// `NotFound` when there is none, or it is somebody else's, or it is gone.
 pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<Vm> {
     let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
+    let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
+    with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
+}
+
+/// A machine of any organisation, for operators.
+///
+/// # Errors
+/// `NotFound` when there is none, or it is gone.
+pub async fn find_for_staff(app: &App, id: VmId) -> Result<Vm> {
+    let filter = db::Filter { organisation: None, vm: Some(id), after: None };
     let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
     with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
 }

@@ -9,7 +9,7 @@ use proxmox_client::{CloneVm, ConfigChange, Error as ProxmoxError, IpConfig, Pow
 use serde_json::{Value, json};
 
 use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
-use super::{db, identity};
+use super::{console, db, identity};
 use crate::app::App;
 use crate::clusters::{self, Trouble};
 use crate::jobs::{self, Job};
@@ -164,6 +164,9 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
     }
     if let Some(net) = bridged(&config, &machine.row.bridge) {
         change = change.set("net0", net);
+    }
+    if !config.raw.contains_key(console::SERIAL) {
+        change = change.set(console::SERIAL, console::SERIAL_KIND);
     }
     if let Some(digest) = &config.digest {
         change = change.digest(digest);

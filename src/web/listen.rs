@@ -38,7 +38,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let router = router(app);
+    let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -58,6 +58,8 @@ pub async fn serve(
     }
     drop(listener);
     let _ = stopping.send(true);
+    // They are connections no more, but conversations of their own.
+    app.consoles.close().await;
     while connections.join_next().await.is_some() {}
     Ok(())
 }
@@ -91,7 +93,8 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, mut stopp
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEAD_SECONDS_MAX))
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod assets;
+mod console;
 mod error;
 pub mod format;
 mod forms;

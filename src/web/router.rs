@@ -16,18 +16,19 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use super::{api, assets, error, live, pages, request};
+use super::{api, assets, console, error, live, pages, request};
 use crate::app::App;
 
 /// The largest body of any request: forms and JSON are far smaller.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection.
+/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection and the opening of a
+/// console.
 const ANSWER_SECONDS_MAX: u64 = 60;
 /// The smallest answer that is worth compressing, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// Only what we serve ourselves; no inline scripts or styles, no frames.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// All URLs.
 pub fn router(app: Arc<App>) -> Router {
@@ -75,6 +76,9 @@ fn portal() -> Router<Arc<App>> {
         .route("/vms/{id}/row", get(pages::vms::row))
         .route("/vms/{id}/status", get(pages::vms::status))
         .route("/vms/{id}/panel", get(pages::vms::panel))
+        .route("/vms/{id}/console", get(pages::vms::console))
+        .route("/vms/{id}/console/ticket", post(console::ticket))
+        .route("/vms/{id}/console/socket", get(console::socket))
         .route("/vms/{id}/start", post(pages::vms::start))
         .route("/vms/{id}/shutdown", post(pages::vms::shutdown))
         .route("/vms/{id}/stop", post(pages::vms::stop))
@@ -94,6 +98,8 @@ fn admin() -> Router<Arc<App>> {
         .route("/admin/customers", get(pages::customers::list))
         .route("/admin/customers/{id}", get(pages::customers::show))
         .route("/admin/customers/{id}/credits", post(pages::customers::add_credit))
+        .route("/admin/vms/{id}/console", get(pages::consoles::ask).post(pages::consoles::show))
+        .route("/admin/vms/{id}/console/ticket", post(console::ticket_for_staff))
         .route("/admin/clusters", get(pages::clusters::list).post(pages::clusters::add))
         .route("/admin/clusters/new", get(pages::clusters::new))
         .route("/admin/clusters/test", post(pages::clusters::test))
@@ -121,6 +127,7 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/estimate", post(api::vms::estimate))
         .route("/vms", get(api::vms::list).post(api::vms::create))
         .route("/vms/{id}", get(api::vms::show).delete(api::vms::delete))
+        .route("/vms/{id}/console", post(api::consoles::open))
         .route("/vms/{id}/start", post(api::vms::start))
         .route("/vms/{id}/shutdown", post(api::vms::shutdown))
         .route("/vms/{id}/stop", post(api::vms::stop))

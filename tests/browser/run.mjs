@@ -4,6 +4,7 @@ import { openBrowser } from './chromium.mjs';
 import { tests as renting } from './renting.mjs';
 import { tests as forms } from './forms.mjs';
 import { tests as pages } from './pages.mjs';
+import { tests as consoles } from './console.mjs';
 
 const TEST_MILLISECONDS_MAX = 240_000;
 
@@ -11,7 +12,7 @@ const wanted = process.argv[2] ?? '';
 let passed = 0;
 let failed = 0;
 const browser = await openBrowser();
-for (const [name, test] of [...renting, ...forms, ...pages]) {
+for (const [name, test] of [...renting, ...forms, ...pages, ...consoles]) {
   if (!name.includes(wanted)) continue;
   const began = Date.now();
   let timer;

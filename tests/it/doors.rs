@@ -22,7 +22,7 @@ enum Who {
 use Who::{Anybody, Customer as Person, Operator, Program, Staff};
 
 /// Every route, in the order of `router.rs`.
-const DOORS: [(Who, &str, &str); 84] = [
+const DOORS: [(Who, &str, &str); 91] = [
     (Anybody, "GET", "/healthz"),
     (Anybody, "GET", "/readyz"),
     (Person, "GET", "/live"),
@@ -42,6 +42,9 @@ const DOORS: [(Who, &str, &str); 84] = [
     (Person, "GET", "/vms/{id}/row"),
     (Person, "GET", "/vms/{id}/status"),
     (Person, "GET", "/vms/{id}/panel"),
+    (Person, "GET", "/vms/{id}/console"),
+    (Person, "POST", "/vms/{id}/console/ticket"),
+    (Person, "GET", "/vms/{id}/console/socket"),
     (Person, "POST", "/vms/{id}/start"),
     (Person, "POST", "/vms/{id}/shutdown"),
     (Person, "POST", "/vms/{id}/stop"),
@@ -59,6 +62,9 @@ const DOORS: [(Who, &str, &str); 84] = [
     (Staff, "GET", "/admin/customers"),
     (Staff, "GET", "/admin/customers/{id}"),
     (Staff, "POST", "/admin/customers/{id}/credits"),
+    (Staff, "GET", "/admin/vms/{id}/console"),
+    (Staff, "POST", "/admin/vms/{id}/console"),
+    (Staff, "POST", "/admin/vms/{id}/console/ticket"),
     (Staff, "GET", "/admin/clusters"),
     (Staff, "POST", "/admin/clusters"),
     (Staff, "GET", "/admin/clusters/new"),
@@ -85,6 +91,7 @@ const DOORS: [(Who, &str, &str); 84] = [
     (Program, "POST", "/api/v1/vms"),
     (Program, "GET", "/api/v1/vms/{id}"),
     (Program, "DELETE", "/api/v1/vms/{id}"),
+    (Program, "POST", "/api/v1/vms/{id}/console"),
     (Program, "POST", "/api/v1/vms/{id}/start"),
     (Program, "POST", "/api/v1/vms/{id}/shutdown"),
     (Program, "POST", "/api/v1/vms/{id}/stop"),
@@ -143,7 +150,7 @@ fn every_route_has_a_line_here() {
 }
 
 /// Logs in through the form; answers with the cookie and the session's form token.
-async fn browser(world: &World, customer: &Customer) -> (String, String) {
+pub async fn browser(world: &World, customer: &Customer) -> (String, String) {
     let page = send(world.request(Method::GET, "/login")).await;
     let token = page.cookie("csrf").unwrap();
     let form = [("csrf", token.as_str()), ("email", &customer.user.email), ("password", PASSWORD)];

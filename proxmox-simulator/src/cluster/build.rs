@@ -10,6 +10,7 @@ use super::guest::{Config, Guest};
 use super::storage::{Storage, Volume, Volumes};
 use super::{ClusterState, Node, SNAPSHOT_FORMAT, Settings, VMID_FIRST, sizes};
 use crate::clock::{Micros, seconds};
+use crate::console::Consoles;
 use crate::options::{GIB, Options, Release, TemplateDefinition};
 use crate::tasks::Tasks;
 
@@ -59,6 +60,7 @@ pub(crate) fn build(options: &Options, settings: Settings, now: Micros) -> anyho
         changes: 0,
         received: BTreeMap::new(),
         picture: super::picture::Picture::default(),
+        consoles: Consoles::default(),
         settings: Arc::new(settings),
     };
     add_storages(&mut cluster, options, now)?;

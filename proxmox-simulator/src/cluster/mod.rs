@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Micros;
+use crate::console::Consoles;
 use crate::failure::Failure;
 use crate::options::{Release, Timing};
 use crate::schema::Schema;
@@ -49,6 +50,8 @@ pub struct ClusterState {
     #[serde(skip)]
     pub(crate) picture: picture::Picture,
     #[serde(skip)]
+    pub(crate) consoles: Consoles,
+    #[serde(skip)]
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -60,6 +63,7 @@ pub(crate) struct Settings {
     /// How old the picture behind `/cluster/resources` may be.
     pub(crate) resources_lag: Duration,
     pub(crate) fingerprint: String,
+    pub(crate) certificate: String,
     pub(crate) address: String,
 }
 
@@ -70,6 +74,7 @@ impl Default for Settings {
             timing: Timing::instant(),
             resources_lag: Duration::ZERO,
             fingerprint: String::new(),
+            certificate: String::new(),
             address: "127.0.0.1".to_owned(),
         }
     }

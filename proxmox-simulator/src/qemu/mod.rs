@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod clone;
 pub(crate) mod cloud_init;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod features;

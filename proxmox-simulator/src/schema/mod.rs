@@ -15,8 +15,12 @@ pub(crate) use property_string::{parse as parse_property_string, print as print_
 
 use crate::options::Release;
 
-/// The parts of the description; definitions of the same name are the same.
-const PARTS: &[&str] = &[include_str!("../../fixtures/schema.json"), include_str!("../../fixtures/life.json")];
+/// The parts of the description. A part may use the definitions of those before it.
+const PARTS: &[&str] = &[
+    include_str!("../../fixtures/schema.json"),
+    include_str!("../../fixtures/life.json"),
+    include_str!("../../fixtures/console.json"),
+];
 /// The path parameter that takes the rest of the path, slashes and all.
 const REST: &str = "volume";
 /// What 8.4 does not know yet; computed from the two official schemas.
@@ -118,20 +122,22 @@ impl Schema {
     }
 
     fn read(release: Release) -> Self {
-        let (mut definitions, mut paths) = (Map::new(), Vec::new());
+        let mut definitions = Map::new();
+        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new(), open_ended: Vec::new() };
         for part in PARTS {
             let mut part: Value =
                 serde_json::from_str(part).expect("the schema is compiled into this crate and read by every test");
             if let Value::Object(own) = part["defs"].take() {
                 definitions.extend(own);
             }
-            if let Value::Object(own) = part["paths"].take() {
-                paths.extend(own);
-            }
+            let paths = part["paths"].as_object().expect("the schema has paths");
+            schema.add(paths, &Reader { definitions: &definitions, release });
         }
-        let reader = Reader { definitions: &definitions, release };
-        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new(), open_ended: Vec::new() };
-        for (template, methods) in &paths {
+        schema
+    }
+
+    fn add(&mut self, paths: &Map<String, Value>, reader: &Reader<'_>) {
+        for (template, methods) in paths {
             for (method, description) in methods.as_object().expect("a path has methods") {
                 let segments: Vec<Segment> = split(template)
                     .map(|part| match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
@@ -140,16 +146,16 @@ impl Schema {
                     })
                     .collect();
                 if matches!(segments.last(), Some(Segment::Parameter(name)) if name == REST) {
-                    schema.open_ended.push(schema.routes.len());
+                    self.open_ended.push(self.routes.len());
                 } else {
                     let shape = (method.clone(), segments.len());
-                    schema.by_shape.entry(shape).or_default().push(schema.routes.len());
+                    self.by_shape.entry(shape).or_default().push(self.routes.len());
                 }
                 let mut parameters = reader.properties(&description["params"]);
-                if release == Release::V8_4 {
+                if reader.release == Release::V8_4 {
                     parameters.extend(reader.properties(&description["only_in_8"]));
                 }
-                schema.routes.push(Route {
+                self.routes.push(Route {
                     method: method.clone(),
                     template: template.clone(),
                     segments,
@@ -158,7 +164,6 @@ impl Schema {
                 });
             }
         }
-        schema
     }
 
     /// The route for a decoded path, with the values of its path parameters.

@@ -2,6 +2,7 @@
 //! each access first settles everything that fell due, at the moment it fell due. What a task does is in `work`.
 
 mod calls;
+mod console;
 mod control;
 mod work;
 
@@ -204,6 +205,7 @@ impl ClusterState {
 
     /// Ends all tasks now, with their effects: what a snapshot shows. What is frozen thaws for that.
     pub(crate) fn settle_all(&mut self, now: Micros) {
+        self.end_consoles(now);
         self.tasks.frozen.clear();
         for upid in std::mem::take(&mut self.tasks.held) {
             self.tasks.schedule(now, &upid);

@@ -14,16 +14,38 @@ use crate::{backups, storage_files};
 pub(crate) enum Work {
     Create(create::Plan),
     Clone(clone::Plan),
-    Configure { node: String, vmid: u32, change: update::Change },
+    Configure {
+        node: String,
+        vmid: u32,
+        change: update::Change,
+    },
     Resize(resize::Plan),
-    Template { node: String, vmid: u32 },
-    Start { node: String, vmid: u32 },
-    Stop { node: String, vmid: u32 },
+    Template {
+        node: String,
+        vmid: u32,
+    },
+    Start {
+        node: String,
+        vmid: u32,
+    },
+    Stop {
+        node: String,
+        vmid: u32,
+    },
     Shutdown(power::Shutdown),
-    Reset { node: String, vmid: u32 },
-    Pause { node: String, vmid: u32 },
+    Reset {
+        node: String,
+        vmid: u32,
+    },
+    Pause {
+        node: String,
+        vmid: u32,
+    },
     Hibernate(hibernate::Plan),
-    Resume { node: String, vmid: u32 },
+    Resume {
+        node: String,
+        vmid: u32,
+    },
     Destroy(delete::Plan),
     Snapshot(snapshots::create::Plan),
     Rollback(snapshots::rollback::Plan),
@@ -33,8 +55,13 @@ pub(crate) enum Work {
     Backup(vzdump::Plan),
     Restore(restore::Plan),
     Prune(backups::prune::Plan),
-    DeleteVolume { node: String, volid: String },
+    DeleteVolume {
+        node: String,
+        volid: String,
+    },
     AddFile(storage_files::Plan),
+    /// A console that waits for its WebSocket.
+    Console,
 }
 
 /// Lines a worker writes.
@@ -67,6 +94,7 @@ impl Work {
             Self::Restore(plan) => restore::begin(plan, cluster, at, log),
             Self::Prune(_) | Self::DeleteVolume { .. } => Ok(cluster.timing().free_volume),
             Self::AddFile(plan) => storage_files::begin(plan, cluster, log),
+            Self::Console => Ok(cluster.timing().console_wait),
         }
     }
 
@@ -119,6 +147,7 @@ impl Work {
             Self::Prune(plan) => backups::prune::finish(&plan, cluster, at, log),
             Self::DeleteVolume { node, volid } => storage_files::finish_delete(cluster, &node, &volid, log),
             Self::AddFile(plan) => storage_files::finish(plan, cluster, at, log),
+            Self::Console => Err("connection timed out".to_owned()),
         }
     }
 
@@ -148,7 +177,8 @@ impl Work {
             | Self::DeleteSnapshot(_)
             | Self::Prune(_)
             | Self::DeleteVolume { .. }
-            | Self::AddFile(_) => {}
+            | Self::AddFile(_)
+            | Self::Console => {}
         }
     }
 }

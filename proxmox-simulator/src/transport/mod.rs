@@ -5,6 +5,8 @@ mod request;
 mod response;
 mod upload;
 
+pub(crate) use response::{Answer, refused};
+
 use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -168,17 +170,20 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<TcpStream> {
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>, mut cut: watch::Receiver<()>) {
-    let serving = async {
+    let watched = cut.clone();
+    let serving = async move {
         stream.set_nodelay(true)?;
         let stream = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
         let keep_alive = shared.keep_alive;
-        let service = service_fn(move |incoming| request::serve(Arc::clone(&shared), incoming));
+        let consoles = watched;
+        let service = service_fn(move |incoming| request::serve(Arc::clone(&shared), consoles.clone(), incoming));
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(keep_alive)
             .title_case_headers(true)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
             .await?;
         anyhow::Ok(())
     };

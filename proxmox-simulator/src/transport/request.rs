@@ -6,16 +6,18 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
+use tokio::sync::watch;
 
 use super::response::{Answer, Format, formatted, page, refused};
 use super::{Cut, Shared, body, upload};
 use crate::auth::{self, Caller, Unknown, same_secret};
 use crate::clock::micros;
 use crate::cluster::drive::new_uuid;
-use crate::failure::{Failure, Outcome};
+use crate::console::Upgrade;
+use crate::failure::{Failure, Outcome, Reply};
 use crate::faults::{Fault, FaultKind};
 use crate::parameters::{Given, Parameters};
 use crate::routes;
@@ -29,12 +31,17 @@ const DRAINED_MAX: u64 = 8 * 1024 * 1024;
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
 /// Answers a request, or cuts the connection.
-pub(super) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Cut> {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    cut: watch::Receiver<()>,
+    mut request: Request<Incoming>,
+) -> Result<Answer, Cut> {
     if request.uri().path() == "/simulator/faults" {
         return Ok(administer(&shared, request).await);
     }
+    let upgrade = Upgrade { stream: hyper::upgrade::on(&mut request), shared: Arc::clone(&shared), cut };
     let (head, mut incoming) = request.into_parts();
-    let answer = answer(&shared, &head, &mut incoming).await?;
+    let answer = answer(&shared, &head, &mut incoming, upgrade).await?;
     // Closing on a client that still writes would take the answer from it.
     let limit = usize::try_from(DRAINED_MAX).unwrap_or(usize::MAX);
     if !incoming.is_end_stream() {
@@ -44,7 +51,7 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
 }
 
 /// Spoils the call if a fault waits for it, and else processes it.
-async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming) -> Result<Answer, Cut> {
+async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming, upgrade: Upgrade) -> Result<Answer, Cut> {
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let fault = shared.faults.take(head.method.as_str(), target);
     let format = if target.starts_with("/api2/extjs") { Format::ExtJs } else { Format::Json };
@@ -60,7 +67,7 @@ async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming) -> Resul
         Some(FaultKind::TaskFails(text)) => task_fault = Some(text.clone()),
         Some(FaultKind::DropAfter | FaultKind::Proxy596AfterWork) | None => {}
     }
-    let answer = process(shared, head, incoming, task_fault).await;
+    let answer = process(shared, head, incoming, task_fault, upgrade).await?;
     match fault {
         Some(FaultKind::DropAfter) => Err(Cut),
         Some(FaultKind::Proxy596AfterWork) => Ok(refused(596, "Connection timed out")),
@@ -68,21 +75,27 @@ async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming) -> Resul
     }
 }
 
-async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fault: Option<String>) -> Answer {
+async fn process(
+    shared: &Shared,
+    head: &Parts,
+    incoming: &mut Incoming,
+    task_fault: Option<String>,
+    upgrade: Upgrade,
+) -> Result<Answer, Cut> {
     let method = head.method.as_str();
     if !matches!(method, "GET" | "POST" | "PUT" | "DELETE") {
-        return refused(501, &format!("method '{method}' not available"));
+        return Ok(refused(501, &format!("method '{method}' not available")));
     }
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     if header(TRANSFER_ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
-        return refused(501, "chunked transfer encoding not supported");
+        return Ok(refused(501, "chunked transfer encoding not supported"));
     }
     let caller = match auth::authenticate(&shared.tokens, header(AUTHORIZATION), header(COOKIE)) {
         Ok(caller) => caller,
-        Err(Unknown::NoTicket) => return refused(401, "No ticket"),
+        Err(Unknown::NoTicket) => return Ok(refused(401, "No ticket")),
         Err(Unknown::Failed) => {
             tokio::time::sleep(shared.auth_delay).await;
-            return refused(401, "Authentication failed!");
+            return Ok(refused(401, "Authentication failed!"));
         }
     };
     let path = percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
@@ -90,38 +103,38 @@ async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fa
     let format = match (segments.next().as_deref(), segments.next().as_deref()) {
         (Some("api2"), Some("json")) => Format::Json,
         (Some("api2"), Some("extjs")) => Format::ExtJs,
-        _ => return refused(501, "no such uri"),
+        _ => return Ok(refused(501, "no such uri")),
     };
     let length: u64 = header(CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut parameters = Parameters::default();
     if length > 0 {
         if matches!(method, "GET" | "DELETE") {
-            return refused(501, &format!("Unexpected content for method '{method}'"));
+            return Ok(refused(501, &format!("Unexpected content for method '{method}'")));
         }
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
         if let Some(boundary) = upload::boundary(content_type).filter(|_| method == "POST" && path.ends_with("/upload"))
         {
             if length > upload::UPLOAD_MAX {
-                return refused(501, "for data too large");
+                return Ok(refused(501, "for data too large"));
             }
             let outcome = take_upload(shared, incoming, &boundary, parameters, &path, &caller, task_fault).await;
-            return outcome.map_or_else(|text| refused(500, &text), |outcome| formatted(format, outcome));
+            return Ok(outcome.map_or_else(|text| refused(500, &text), |outcome| formatted(format, outcome)));
         }
         if length > BODY_MAX {
-            return refused(501, "for data too large");
+            return Ok(refused(501, "for data too large"));
         }
         let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !matches!(kind.as_str(), "" | "application/x-www-form-urlencoded" | "application/json") {
-            return refused(506, &format!("upload 'Content-Type '{content_type}' not implemented"));
+            return Ok(refused(506, &format!("upload 'Content-Type '{content_type}' not implemented")));
         }
         let limit = usize::try_from(BODY_MAX).unwrap_or(usize::MAX);
         let Ok(collected) = Limited::new(incoming, limit).collect().await else {
-            return refused(501, "for data too large");
+            return Ok(refused(501, "for data too large"));
         };
         let bytes = collected.to_bytes();
         if kind == "application/json" {
             if let Err(text) = body::add_json(&mut parameters, &bytes) {
-                return refused(500, &text);
+                return Ok(refused(500, &text));
             }
         } else {
             body::add_encoded(&mut parameters, &String::from_utf8_lossy(&bytes));
@@ -134,7 +147,17 @@ async fn process(shared: &Shared, head: &Parts, incoming: &mut Incoming, task_fa
         parameters.set(name.clone(), given.clone());
     }
     let path: Vec<String> = segments.collect();
-    formatted(format, call(shared, method, &path, parameters, &caller, task_fault).await)
+    let outcome = call(shared, method, &path, parameters, &caller, task_fault).await;
+    match outcome {
+        Ok(Reply { console: Some(console), .. }) if head.headers.contains_key(UPGRADE) => {
+            upgrade.answer(head, console, shared).await
+        }
+        Err(failure) if failure.status == 401 => {
+            tokio::time::sleep(shared.auth_delay).await;
+            Ok(formatted(format, Err(failure)))
+        }
+        outcome => Ok(formatted(format, outcome)),
+    }
 }
 
 /// Takes the file of an upload, then runs the call that was waiting for it.
@@ -231,5 +254,5 @@ async fn administer(shared: &Shared, request: Request<Incoming>) -> Answer {
         },
         _ => Err(Failure::with_status(405, "only POST and DELETE")),
     };
-    formatted(Format::Json, outcome.map(|()| crate::failure::Reply::null()))
+    formatted(Format::Json, outcome.map(|()| Reply::null()))
 }

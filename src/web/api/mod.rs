@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod catalog;
+pub mod consoles;
 
 pub mod jobs;
 pub mod ssh_keys;

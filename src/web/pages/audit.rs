@@ -87,6 +87,9 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
             Some("stopped") => "saw that the VM has turned itself off".to_owned(),
             _ => "could not find the VM where it should be".to_owned(),
         }),
+        "vm.console_opened" => detail("reason")
+            .and_then(Value::as_str)
+            .map(|reason| format!("opened the console of the VM, saying “{reason}”,")),
         "wallet.ran_out" => detail("vms")
             .and_then(Value::as_u64)
             .map(|vms| format!("shut down {}: the credit ran out", format::count(&vms, "VM", "VMs"))),

@@ -394,6 +394,7 @@ fn why(privilege: &str) -> &'static str {
         "VM.Config.Cloudinit" => "to set keys and addresses",
         "VM.Config.Network" => "to connect a guest to the bridge",
         "VM.Config.HWType" | "VM.Config.Options" => "to mark a guest as ours",
+        "VM.Console" => "to open a guest's console",
         "VM.PowerMgmt" => "to start and stop guests",
         "VM.GuestAgent.Audit" => "to ask a guest for its address (VM.Monitor on Proxmox VE 8)",
         "Datastore.AllocateSpace" => "to make disks",

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod auth;
 pub mod clusters;
+pub mod consoles;
 pub mod customers;
 pub mod errors;
 pub mod exceptions;

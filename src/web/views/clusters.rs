@@ -277,7 +277,7 @@ impl ClusterPage {
 const TOKEN_RECIPE: &str = "\
 pveum role add UniManager -privs \"VM.Allocate VM.Audit VM.Clone VM.Config.CPU VM.Config.Cloudinit \
 VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options \
-VM.GuestAgent.Audit VM.PowerMgmt \
+VM.Console VM.GuestAgent.Audit VM.PowerMgmt \
 Datastore.AllocateSpace Datastore.Audit SDN.Use Sys.Audit\"
 pveum user add uni@pve
 pveum acl modify / -user uni@pve -role UniManager

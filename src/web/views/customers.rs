@@ -9,7 +9,7 @@ use super::audit::AuditTable;
 use super::form::FormErrors;
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
-use super::vms::VmStatus;
+use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
 use crate::web::format::{self, Lasts};
 

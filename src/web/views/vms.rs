@@ -156,6 +156,8 @@ pub struct VmOffers {
     pub reboot: Offer,
     /// Switch off hard.
     pub stop: Offer,
+    /// Look at its screen.
+    pub console: Offer,
     /// Remove with its disk.
     pub delete: Offer,
     /// What is saved per hour while it is stopped.
@@ -187,7 +189,13 @@ impl VmOffers {
             Some(PendingPower::ShuttingDown | PendingPower::Rebooting) if on.is_shown() => Offered,
             _ => on.clone(),
         };
-        Self { start, shutdown: on.clone(), reboot: on, stop, delete, saves_per_hour }
+        let console = match status.state {
+            VmState::Running => Offered,
+            VmState::Stopped | VmState::StoppedForCredit => Refused("Start it to open its console".into()),
+            VmState::Unknown => on.clone(),
+            VmState::Provisioning | VmState::Failed | VmState::Deleting => Hidden,
+        };
+        Self { console, start, shutdown: on.clone(), reboot: on, stop, delete, saves_per_hour }
     }
 }
 

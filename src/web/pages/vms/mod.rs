@@ -1,6 +1,7 @@
 //! Machines of a customer: the list, making one, one machine, power, deletion. What a machine is called here has no word of
 //! Proxmox in it.
 
+mod console;
 mod delete;
 mod list;
 mod new;
@@ -9,10 +10,12 @@ mod show;
 mod status;
 mod timeline;
 
+pub use console::console;
 pub use delete::{confirm_delete, delete};
 pub use list::{list, row, summary};
 pub use new::{cost, create, new};
 pub use power::{reboot, shutdown, start, stop};
 pub use show::{panel, show, status};
 
+pub(super) use console::{page as console_page, render_console};
 pub(super) use status::{progress, vm_status};

@@ -67,7 +67,11 @@ pub async fn reboot(
 
 /// A page that is a moment old may offer what cannot be done any more: that is said on the page, which then shows how it is.
 async fn power(app: &App, customer: &Customer, id: VmId, power: Power, button: &Button) -> Result<Response, PageError> {
-    let back = if button.back == "list" { "/vms".to_owned() } else { format!("/vms/{id}") };
+    let back = match button.back.as_str() {
+        "list" => "/vms".to_owned(),
+        "console" => format!("/vms/{id}/console"),
+        _ => format!("/vms/{id}"),
+    };
     match vms::power(app, customer.organisation(), id, power, &customer.actor).await {
         Ok(_) => Ok(Redirect::to(&back).into_response()),
         Err(Error::Conflict(sentence)) => Ok(redirect_with(app, &back, FlashKind::Warning, sentence)),

@@ -2,6 +2,7 @@
 //! customer's words. What Proxmox said is left to the operator.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
@@ -57,11 +58,21 @@ fn told_event(event: AuditEvent, currency: &str) -> TimelineEvent {
         "vm.stop" => (TimelineKind::Power, "stopped it hard".to_owned()),
         "vm.reboot" => (TimelineKind::Power, "rebooted it".to_owned()),
         "vm.delete" => (TimelineKind::Event, "asked to delete it".to_owned()),
+        "vm.console_opened" => (TimelineKind::Event, console_opened(&event)),
+        "vm.console_closed" => (TimelineKind::Event, "closed its console".to_owned()),
         "vm.observed" => (TimelineKind::Power, format!("Uni-Manager {}", words(&event, currency))),
         _ => (TimelineKind::Event, words(&event, currency)),
     };
     let who = (actor_kind(&event) != ActorKind::Platform).then_some(event.actor);
     TimelineEvent { at: event.at, kind, text, who, amount: None }
+}
+
+/// An operator says why he looks; his customer reads it here.
+fn console_opened(event: &AuditEvent) -> String {
+    match event.detail.get("reason").and_then(Value::as_str) {
+        Some(reason) => format!("opened its console: {reason}"),
+        None => "opened its console".to_owned(),
+    }
 }
 
 /// What the wallet did: nobody asked for it, so no audit event of the machine tells of it.
