@@ -48,6 +48,20 @@ pub enum Event {
     VmDeleted,
     /// The cluster shows another state than we left it in.
     VmObserved,
+    /// A guest that differs from what is sold was left as it is.
+    VmDriftAccepted,
+    /// A guest that differs from what is sold is set back.
+    VmDriftEnforced,
+    /// The books follow a guest that differs from what was sold.
+    VmDriftAdopted,
+    /// A guest that was not ours is being taken over.
+    VmAdopt,
+    /// A guest that was not ours is a machine now.
+    VmAdopted,
+    /// An adopted machine is being let go.
+    VmRelease,
+    /// An adopted machine was let go; its guest was left as it is.
+    VmReleased,
     /// The credit ran out and machines are being shut down.
     CreditRanOut,
     /// Credit arrived and machines are being started again.
@@ -66,7 +80,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, for filters and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 31] = [
         Self::UserRegistered,
         Self::UserLoggedIn,
         Self::UserLoggedOut,
@@ -84,6 +98,13 @@ impl Event {
         Self::VmDelete,
         Self::VmDeleted,
         Self::VmObserved,
+        Self::VmDriftAccepted,
+        Self::VmDriftEnforced,
+        Self::VmDriftAdopted,
+        Self::VmAdopt,
+        Self::VmAdopted,
+        Self::VmRelease,
+        Self::VmReleased,
         Self::CreditRanOut,
         Self::CreditResumed,
         Self::CreditAdded,
@@ -114,6 +135,13 @@ impl Event {
             Self::VmDelete => "vm.delete",
             Self::VmDeleted => "vm.deleted",
             Self::VmObserved => "vm.observed",
+            Self::VmDriftAccepted => "vm.drift_accepted",
+            Self::VmDriftEnforced => "vm.drift_enforced",
+            Self::VmDriftAdopted => "vm.drift_adopted",
+            Self::VmAdopt => "vm.adopt",
+            Self::VmAdopted => "vm.adopted",
+            Self::VmRelease => "vm.release",
+            Self::VmReleased => "vm.released",
             Self::CreditRanOut => "wallet.ran_out",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
@@ -145,6 +173,13 @@ impl Event {
             "vm.delete" => "asked to delete the VM",
             "vm.deleted" => "deleted the VM",
             "vm.observed" => "saw a change of the VM on the cluster",
+            "vm.drift_accepted" => "left the VM as it was found",
+            "vm.drift_enforced" => "set the VM back to what was ordered",
+            "vm.drift_adopted" => "corrected the books to what the VM is",
+            "vm.adopt" => "began to take over the VM",
+            "vm.adopted" => "took over the VM",
+            "vm.release" => "began to let go of the VM",
+            "vm.released" => "let go of the VM; it was left as it is",
             "wallet.ran_out" => "shut machines down: the credit ran out",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",

@@ -5,10 +5,12 @@
 mod world;
 
 mod accounts;
+mod adopt;
 mod bad_luck;
 mod delete;
 mod demo;
 mod doors;
+mod drift;
 mod kill;
 mod kill_charging;
 mod money;
@@ -17,5 +19,6 @@ mod orders;
 mod power;
 mod provision_faults;
 mod reconcile;
+mod reconcile_many;
 mod serve;
 mod zero;

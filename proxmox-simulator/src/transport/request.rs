@@ -1,6 +1,7 @@
 //! One request from its head to its answer: faults, method, authentication, body rules, then the call itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
@@ -32,6 +33,7 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
     if request.uri().path() == "/simulator/faults" {
         return Ok(administer(&shared, request).await);
     }
+    shared.requests.fetch_add(1, Ordering::Relaxed);
     let (head, mut incoming) = request.into_parts();
     let answer = answer(&shared, &head, &mut incoming).await?;
     // Closing on a client that still writes would take the answer from it.

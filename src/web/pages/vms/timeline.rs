@@ -70,7 +70,9 @@ fn for_credit(job: &Job) -> Option<TimelineEvent> {
         _ if !vms::is_for_credit(job) => return None,
         Kind::VmStart => "Credit arrived: it is started again",
         Kind::VmShutdown | Kind::VmStop => "The credit ran out: it is shut down",
-        Kind::VmCreate | Kind::VmReboot | Kind::VmDelete => return None,
+        Kind::VmCreate | Kind::VmReboot | Kind::VmDelete | Kind::VmEnforce | Kind::VmAdopt | Kind::VmRelease => {
+            return None;
+        }
     };
     Some(TimelineEvent { at: job.created_at, kind: TimelineKind::Credit, text: text.into(), who: None, amount: None })
 }
