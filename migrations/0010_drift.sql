@@ -25,3 +25,6 @@ create index drifts_standing on drifts (cluster_id) where ended_at is null and (
 
 -- How an adopted guest was found: what its machine is when the adoption is done.
 alter table vms add column found_state text constraint vms_found_state_known check (found_state in ('running', 'stopped'));
+
+-- A look asks which machines a job has just left.
+create index jobs_by_finish on jobs (finished_at) where finished_at is not null;

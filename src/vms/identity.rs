@@ -15,6 +15,11 @@ pub(super) fn tag(vm: VmId) -> String {
     format!("vm-{vm}")
 }
 
+/// The machine of ours that a tag names, if it names one.
+pub(super) fn named_by(tag: &str) -> Option<VmId> {
+    tag.strip_prefix("vm-").and_then(|id| id.parse().ok())
+}
+
 /// The first line of the description, set by the clone itself.
 pub(super) fn description(vm: VmId) -> String {
     format!("Uni-Manager VM {vm}. Managed: changes made here are seen and may be set back.")

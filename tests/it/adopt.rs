@@ -197,8 +197,14 @@ async fn what_cannot_be_adopted_is_refused_with_the_reason() {
     stage.world.post(&stage.admin, &template, &order).await.problem(409);
     let fields = stage.adopt(&json!({ "name": "-no-" })).await.problem_fields();
     assert_eq!(fields, ["name", "organisation", "plan", "image"]);
-    // The same uuid as a machine of ours.
+    // A copy of a machine of ours, and the same uuid as one.
     let vm = stage.world.running_vm(&stage.ann, "web").await;
+    let copied = ConfigChange::new().tags(["uni-manager".to_owned(), format!("vm-{vm}")]);
+    stage.client.set_vm_config("pve1", VMID, &copied).await.unwrap();
+    let refused = stage.adopt(&order).await.problem(409);
+    assert!(text(&refused, "/detail").contains("a copy of it"), "{refused}");
+    let own = ConfigChange::new().tags(["accounting".to_owned(), "vm-farm".to_owned()]);
+    stage.client.set_vm_config("pve1", VMID, &own).await.unwrap();
     stage.client.set_vm_config("pve1", VMID, &ConfigChange::new().smbios_uuid(&vm)).await.unwrap();
     let refused = stage.adopt(&order).await.problem(409);
     assert!(text(&refused, "/detail").contains("has this guest already"), "{refused}");
@@ -207,7 +213,7 @@ async fn what_cannot_be_adopted_is_refused_with_the_reason() {
     let mut poor = order.clone();
     poor["organisation"] = json!(bob.organisation);
     stage.adopt(&poor).await.problem(402);
-    assert_eq!(stage.tags(), "accounting");
+    assert_eq!(stage.tags(), "accounting;vm-farm");
     stage.world.finish().await;
 }
 

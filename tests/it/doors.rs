@@ -160,7 +160,7 @@ fn every_route_has_a_line_here() {
 }
 
 /// Logs in through the form; answers with the cookie and the session's form token.
-async fn browser(world: &World, customer: &Customer) -> (String, String) {
+pub async fn browser(world: &World, customer: &Customer) -> (String, String) {
     let page = send(world.request(Method::GET, "/login")).await;
     let token = page.cookie("csrf").unwrap();
     let form = [("csrf", token.as_str()), ("email", &customer.user.email), ("password", PASSWORD)];

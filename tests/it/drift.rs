@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use proxmox_client::{Client, CloneVm, ConfigChange};
 use serde_json::{Value, json};
 
-use crate::world::{Customer, World, text};
+use crate::doors::browser;
+use crate::world::{Customer, World, send, text};
 
 /// Longer than a listing may lag behind a job that has just ended, and than the shortest time that is charged.
 const LAG_SECONDS: i64 = 90;
@@ -381,5 +382,32 @@ async fn a_missing_machine_is_followed_to_where_its_tag_is_if_the_uuid_agrees() 
     stage.world.tell(&stage.ann, &stage.vm, "start").await.expect(202);
     stage.world.settle().await;
     assert_eq!(stage.world.state(&stage.ann, &stage.vm).await, "running");
+    stage.world.finish().await;
+}
+
+#[tokio::test]
+async fn an_operator_decides_on_the_page_and_the_customer_reads_a_plain_sentence() {
+    let stage = stage().await;
+    stage.resize_by_hand(4, 8192).await;
+    stage.looks(1).await;
+    let id = text(&stage.only("size").await, "/id").to_owned();
+    let (cookie, csrf) = browser(&stage.world, &stage.admin).await;
+    let read = |path: String| stage.world.request(reqwest::Method::GET, &path).header("cookie", &cookie);
+    let page = send(read("/admin/drift".into())).await;
+    for words in ["web has another size", "4 vCPU, 8 GiB", "€0.0200/h → €0.0400/h, at most €13.44 → €26.88 a month."]
+    {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    assert!(send(read("/admin".into())).await.text.contains("1 guest differs from what is sold"));
+
+    let form = [("csrf", csrf.as_str()), ("plan", "")];
+    let path = format!("/admin/drift/{id}/adopt");
+    let adopted = send(stage.world.request(reqwest::Method::POST, &path).header("cookie", &cookie).form(&form)).await;
+    assert_eq!((adopted.status, adopted.location.as_str()), (303, "/admin/drift"), "{}", adopted.text);
+    assert!(send(read("/admin/drift".into())).await.text.contains("Every guest is what is sold"));
+
+    let (cookie, _) = browser(&stage.world, &stage.ann).await;
+    let log = send(stage.world.request(reqwest::Method::GET, "/audit").header("cookie", &cookie)).await;
+    assert!(log.text.contains("changed the plan to M, which is what the VM is now"), "{}", log.text);
     stage.world.finish().await;
 }

@@ -41,7 +41,7 @@ pub(in crate::vms) async fn lease(app: &App, job: &Job) -> Step {
     if let Some(lock) = &config.lock {
         return Err(Trouble::Busy(format!("the guest is locked ({lock})")));
     }
-    if config.tags.iter().any(|tag| tag.starts_with("vm-") && tag != identity::tag(job.vm)) {
+    if config.tags.iter().filter_map(identity::named_by).any(|vm| vm != job.vm) {
         return Err(Trouble::Refused("the guest has the tag of another VM of ours".into()));
     }
     if node != machine.row.node {

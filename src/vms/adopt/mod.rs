@@ -17,7 +17,7 @@ pub use release::release;
 pub(super) use release::unmark;
 
 use super::drift::cannot_ask;
-use super::{create, db, provision};
+use super::{create, db, identity, provision};
 use crate::addresses::{self, Claimed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -287,6 +287,11 @@ fn check_config(config: &VmConfig) -> Result<()> {
     }
     if let Some(lock) = &config.lock {
         return Err(Error::conflict(format!("The guest is locked ({lock}): try again when that is over.")));
+    }
+    if let Some(vm) = config.tags.iter().find_map(identity::named_by) {
+        return Err(Error::conflict(format!(
+            "The guest has the tag of VM {vm}: it may be a copy of it. Take the tag off it first."
+        )));
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ fn tagged_guests<'a>(guests: &Guests<'a>) -> HashMap<VmId, &'a Resource> {
     let mut tagged = HashMap::new();
     for guest in guests.values() {
         for tag in guest.tags.iter() {
-            if let Some(vm) = tag.strip_prefix("vm-").and_then(|id| id.parse::<VmId>().ok()) {
+            if let Some(vm) = identity::named_by(tag) {
                 // Of several the lowest VMID, so that the same listing gives the same answer.
                 let first = tagged.entry(vm).or_insert(*guest);
                 if guest.vmid < first.vmid {

@@ -97,7 +97,7 @@ fn row(app: &App, decidable: Decidable) -> DriftRow {
     let url = |what: &str| format!("{URL}/{}/{what}", drift.id);
     let mut choices = vec![
         choice(app, "Accept", &decidable.accept, url("accept")),
-        choice(app, "Set back", &decidable.enforce, url("enforce")),
+        choice(app, "Enforce", &decidable.enforce, url("enforce")),
     ];
     if let Some(follow) = &decidable.follow {
         // A URL of its own: a form is known by where it goes.
@@ -112,20 +112,17 @@ fn row(app: &App, decidable: Decidable) -> DriftRow {
     );
     adopt.is_danger = drift.kind == DriftKind::Missing;
     if !decidable.plans.is_empty() {
-        let fits = decidable.plans.iter().any(|plan| plan.exact);
         adopt.question = "The chosen plan is charged from now on.".to_owned();
-        if !fits {
+        if decidable.plans.iter().all(|plan| !plan.exact) {
             adopt.words = "No plan fits it exactly. The chosen one is charged from now on.".to_owned();
         }
-        let nearest = decidable.plans.iter().position(|plan| plan.exact);
         adopt.plans = decidable
             .plans
             .iter()
-            .enumerate()
-            .map(|(position, plan)| PlanOption {
+            .map(|plan| PlanOption {
                 value: plan.plan.to_string(),
-                text: format!("{} ({}): {}", plan.name, plan.size, bill(app, &plan.effect)),
-                selected: Some(position) == nearest,
+                text: format!("{}, {}: {}", plan.name, plan.size, price(app, &plan.effect)),
+                selected: plan.exact,
             })
             .collect();
     }
@@ -168,6 +165,13 @@ fn choice(app: &App, name: &'static str, choice: &Choice, url: String) -> Choice
     }
 }
 
+/// What is charged after a decision.
+fn price(app: &App, effect: &Effect) -> String {
+    let currency = &app.settings.currency;
+    let hour = format::hourly(&effect.hour_to.to_decimal(), currency);
+    format!("{hour}/h, at most {} a month", format::money(&effect.month_to.to_decimal(), currency))
+}
+
 /// What a decision does to the bill, as a sentence.
 fn bill(app: &App, effect: &Effect) -> String {
     let currency = &app.settings.currency;
@@ -181,7 +185,7 @@ fn bill(app: &App, effect: &Effect) -> String {
         );
     }
     format!(
-        "{}/h → {}/h, at most {} → {} a month",
+        "{}/h → {}/h, at most {} → {} a month.",
         hour(effect.hour_from),
         hour(effect.hour_to),
         month(effect.month_from),

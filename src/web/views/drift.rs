@@ -41,6 +41,13 @@ pub struct ChoiceView {
     pub plans: Vec<PlanOption>,
 }
 
+impl ChoiceView {
+    /// Whether no plan is chosen beforehand.
+    fn must_choose(&self) -> bool {
+        self.plans.iter().all(|plan| !plan.selected)
+    }
+}
+
 /// A difference.
 #[derive(Clone, Debug)]
 pub struct DriftRow {

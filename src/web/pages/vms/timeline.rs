@@ -85,12 +85,12 @@ fn failure(job: &Job) -> Option<TimelineEvent> {
 
 /// The steps of the job that makes or removes a machine; none for one that simply is there.
 pub(super) async fn provisioning(app: &App, vm: &Vm, jobs: &[Job]) -> Result<Option<Provisioning>> {
-    let kind = match vm.state {
-        State::Provisioning | State::Failed => Kind::VmCreate,
-        State::Deleting => Kind::VmDelete,
+    let kinds = match vm.state {
+        State::Provisioning | State::Failed => [Kind::VmCreate, Kind::VmAdopt],
+        State::Deleting => [Kind::VmDelete, Kind::VmRelease],
         State::Running | State::Stopped | State::Deleted => return Ok(None),
     };
-    let Some(job) = jobs.iter().find(|job| job.kind == kind) else { return Ok(None) };
+    let Some(job) = jobs.iter().find(|job| kinds.contains(&job.kind)) else { return Ok(None) };
     let log = jobs::log_of(app, job.id).await?;
     Ok(Some(Provisioning { steps: steps(job, &log), percent: job.progress() }))
 }
