@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     // The driver looks through a connection of its own, so that it takes none of the application's.
     let driver = uni_manager::database::connect(&server.url("measured"), 2).await?;
     println!("machine: {}", figures::machine(&pool).await?);
-    let simulator = house::simulator()?;
+    let simulator = house::simulator(None)?;
     let settings = house::settings(&Vault::generate_key(), "10000".parse()?)?;
     let app = App::new(pool, Clock::System, settings);
     let offer = house::furnish(&app, &simulator, app.clock.now()).await?;

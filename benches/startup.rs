@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     println!("machine: {}", figures::machine(&pool).await?);
     let programs: String =
         sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'").fetch_one(&pool).await?;
-    let simulator = house::simulator()?;
+    let simulator = house::simulator(None)?;
     let keys = Vault::generate_key();
     let app = App::new(pool, Clock::System, house::settings(&keys, "0".parse()?)?);
     let offer = house::furnish(&app, &simulator, app.clock.now()).await?;

@@ -44,15 +44,16 @@ pub fn settings(secret_key: &SecretString, sign_up_credit: Money) -> anyhow::Res
     })
 }
 
-/// Starts the cluster.
+/// Starts the cluster, as a snapshot has it if there is one.
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn simulator() -> anyhow::Result<Simulator> {
+pub fn simulator(state: Option<serde_json::Value>) -> anyhow::Result<Simulator> {
     Simulator::start(Options {
         nodes: NODES,
         node_memory: NODE_MEMORY_BYTES,
         timing: Timing::instant(),
+        state,
         ..Options::default()
     })
 }

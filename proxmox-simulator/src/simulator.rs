@@ -133,6 +133,11 @@ impl Simulator {
         &self.shared.faults
     }
 
+    /// How many calls of the API were made so far, whatever became of them.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
     /// The whole state for [`Options::state`]. Tasks appear ended, with their effects.
     pub fn snapshot(&self) -> serde_json::Value {
         let now = self.shared.clock.now();

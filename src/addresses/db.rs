@@ -1,5 +1,7 @@
 //! The SQL of address pools and addresses.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -77,6 +79,38 @@ pub(super) async fn assign(
     .execute(connection)
     .await?;
     Ok(assigned.rows_affected() == 1)
+}
+
+/// Takes one address of a location, if nobody has it.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    location: LocationId,
+    address: Ipv4Addr,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let claimed = sqlx::query!(
+        "update addresses a set vm_id = $3, assigned_at = $4, resting_until = null from address_pools p
+         where p.id = a.pool_id and p.location_id = $1 and a.address = $2::text::inet and (a.vm_id is null or a.vm_id = $3)",
+        location.uuid(),
+        address.to_string(),
+        vm.uuid(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(claimed.rows_affected() == 1)
+}
+
+pub(super) async fn exists(connection: &mut PgConnection, location: LocationId, address: Ipv4Addr) -> Result<bool> {
+    let exists = sqlx::query_scalar!(
+        r#"select exists (select 1 from addresses a join address_pools p on p.id = a.pool_id where p.location_id = $1 and a.address = $2::text::inet) as "exists!""#,
+        location.uuid(),
+        address.to_string(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(exists)
 }
 
 pub(super) async fn release(connection: &mut PgConnection, vm: VmId, resting_until: DateTime<Utc>) -> Result<()> {

@@ -84,6 +84,34 @@ pub async fn assign(connection: &mut PgConnection, location: LocationId, vm: VmI
     ))
 }
 
+/// What became of asking for one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// The machine has it now.
+    Assigned,
+    /// It is in none of the pools of the location.
+    Outside,
+    /// Another machine has it.
+    Taken,
+}
+
+/// Gives a machine the very address that its guest has already. That it rests does not matter then.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn claim(
+    connection: &mut PgConnection,
+    location: LocationId,
+    address: Ipv4Addr,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<Claimed> {
+    if db::claim(&mut *connection, location, address, vm, now).await? {
+        return Ok(Claimed::Assigned);
+    }
+    Ok(if db::exists(connection, location, address).await? { Claimed::Taken } else { Claimed::Outside })
+}
+
 /// The address of a machine.
 ///
 /// # Errors

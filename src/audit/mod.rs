@@ -52,6 +52,20 @@ pub enum Event {
     ConsoleClosed,
     /// The cluster shows another state than we left it in.
     VmObserved,
+    /// A guest that differs from what is sold was left as it is.
+    VmDriftAccepted,
+    /// A guest that differs from what is sold is set back.
+    VmDriftEnforced,
+    /// The books follow a guest that differs from what was sold.
+    VmDriftAdopted,
+    /// A guest that was not ours is being taken over.
+    VmAdopt,
+    /// A guest that was not ours is a machine now.
+    VmAdopted,
+    /// An adopted machine is being let go.
+    VmRelease,
+    /// An adopted machine was let go; its guest was left as it is.
+    VmReleased,
     /// The credit ran out and machines are being shut down.
     CreditRanOut,
     /// Credit arrived and machines are being started again.
@@ -70,7 +84,7 @@ pub enum Event {
 
 impl Event {
     /// Every event, for filters and tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: &'static [Self] = &[
         Self::UserRegistered,
         Self::UserLoggedIn,
         Self::UserLoggedOut,
@@ -90,6 +104,13 @@ impl Event {
         Self::ConsoleOpened,
         Self::ConsoleClosed,
         Self::VmObserved,
+        Self::VmDriftAccepted,
+        Self::VmDriftEnforced,
+        Self::VmDriftAdopted,
+        Self::VmAdopt,
+        Self::VmAdopted,
+        Self::VmRelease,
+        Self::VmReleased,
         Self::CreditRanOut,
         Self::CreditResumed,
         Self::CreditAdded,
@@ -122,6 +143,13 @@ impl Event {
             Self::ConsoleOpened => "vm.console_opened",
             Self::ConsoleClosed => "vm.console_closed",
             Self::VmObserved => "vm.observed",
+            Self::VmDriftAccepted => "vm.drift_accepted",
+            Self::VmDriftEnforced => "vm.drift_enforced",
+            Self::VmDriftAdopted => "vm.drift_adopted",
+            Self::VmAdopt => "vm.adopt",
+            Self::VmAdopted => "vm.adopted",
+            Self::VmRelease => "vm.release",
+            Self::VmReleased => "vm.released",
             Self::CreditRanOut => "wallet.ran_out",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
@@ -155,6 +183,13 @@ impl Event {
             "vm.console_opened" => "opened the console of the VM",
             "vm.console_closed" => "closed the console of the VM",
             "vm.observed" => "saw a change of the VM on the cluster",
+            "vm.drift_accepted" => "left the VM as it was found",
+            "vm.drift_enforced" => "set the VM back to what was ordered",
+            "vm.drift_adopted" => "corrected the books to what the VM is",
+            "vm.adopt" => "began to take over the VM",
+            "vm.adopted" => "took over the VM",
+            "vm.release" => "began to let go of the VM",
+            "vm.released" => "let go of the VM; it was left as it is",
             "wallet.ran_out" => "shut machines down: the credit ran out",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",

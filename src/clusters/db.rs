@@ -81,6 +81,13 @@ pub(super) async fn insert(
     Ok(())
 }
 
+pub(super) async fn select_last_seen(connection: &mut PgConnection, id: ClusterId) -> Result<Option<DateTime<Utc>>> {
+    let seen = sqlx::query_scalar!("select last_seen_at from clusters where id = $1", id.uuid())
+        .fetch_optional(connection)
+        .await?;
+    Ok(seen.flatten())
+}
+
 pub(super) async fn select_nodes(pool: &PgPool, cluster: ClusterId) -> Result<Vec<Node>> {
     let nodes = sqlx::query_as!(
         Node,
@@ -247,6 +254,28 @@ pub(super) async fn lease_vmid(
         }
     }
     Ok(None)
+}
+
+/// Leases one VMID, whatever range it is in: one that nobody has, that rests, or that was found in use by a stranger.
+pub(super) async fn lease_this_vmid(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vmid: i32,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let leased = sqlx::query!(
+        "insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) values ($1, $2, $3, $4)
+         on conflict (cluster_id, vmid) do update set vm_id = excluded.vm_id, leased_at = excluded.leased_at, released_at = null
+         where vmid_leases.vm_id is null or vmid_leases.released_at is not null",
+        cluster.uuid(),
+        vmid,
+        vm.uuid(),
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(leased.rows_affected() == 1)
 }
 
 pub(super) async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmid: i32) -> Result<()> {

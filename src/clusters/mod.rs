@@ -111,6 +111,14 @@ pub async fn find(app: &App, id: ClusterId) -> Result<Cluster> {
     db::select(&app.pool, Some(id)).await?.pop().ok_or(Error::NotFound("cluster"))
 }
 
+/// When a look at a cluster was last answered.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn last_seen(connection: &mut PgConnection, id: ClusterId) -> Result<Option<DateTime<Utc>>> {
+    db::select_last_seen(connection, id).await
+}
+
 /// The nodes of a cluster, by name.
 ///
 /// # Errors
@@ -160,6 +168,23 @@ pub async fn lease_vmid(
     let vmid = db::lease_vmid(connection, cluster, vm, now).await?;
     vmid.and_then(|vmid| u32::try_from(vmid).ok())
         .ok_or_else(|| Error::Unavailable("The range of VMIDs of this cluster is used up.".into()))
+}
+
+/// Leases the very VMID that a guest has which becomes ours, whatever range it is in.
+///
+/// # Errors
+/// `Conflict` when another machine of ours has it.
+pub async fn lease_this_vmid(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vmid: i32,
+    vm: VmId,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if db::lease_this_vmid(connection, cluster, vmid, vm, now).await? {
+        return Ok(());
+    }
+    Err(Error::conflict(format!("VMID {vmid} belongs to another VM of ours.")))
 }
 
 /// Gives up a lease for good because a guest that is not ours has the VMID.

@@ -8,6 +8,7 @@ use crate::clusters::{self, Cluster};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
 use crate::ledger::{self, Outlook, Uncharged};
+use crate::vms::{self, LookFailure};
 
 /// How long a failed job is told of, in days. A parked one is told of until somebody decides.
 const FAILED_DAYS: i64 = 3;
@@ -25,16 +26,23 @@ pub struct Exceptions {
     pub silent: Vec<Cluster>,
     /// Wallets that could not be charged.
     pub uncharged: Vec<Uncharged>,
+    /// Guests that are not what is sold.
+    pub drifts: i64,
+    /// Machines of which the change that a look found could not be written.
+    pub unwritten: Vec<LookFailure>,
     /// All wallets together; those that end or have ended.
     pub wallets: Outlook,
 }
 
 impl Exceptions {
-    /// How many things there are to look at. The wallets that end are one, and so are those that have ended.
+    /// How many things there are to look at. The wallets that end are one, and so are those that have ended, and so are all
+    /// guests that are not what is sold.
     #[must_use]
     pub fn count(&self) -> usize {
         let wallets = usize::from(self.wallets.ending > 0) + usize::from(self.wallets.empty > 0);
-        self.parked.len() + self.failed.len() + self.silent.len() + self.uncharged.len() + wallets
+        let drifts = usize::from(self.drifts > 0);
+        let jobs = self.parked.len() + self.failed.len();
+        jobs + self.silent.len() + self.uncharged.len() + self.unwritten.len() + drifts + wallets
     }
 }
 
@@ -59,6 +67,8 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         failed: jobs::list(app, &failed, jobs::PAGE_MAX).await?,
         silent,
         uncharged: ledger::uncharged(app).await?,
+        drifts: vms::drift::count(app).await?,
+        unwritten: vms::look_failures(app).await?,
         wallets: ledger::outlook(app, ending_before(app)).await?,
     })
 }

@@ -15,6 +15,12 @@ pub enum Kind {
     VmReboot,
     /// Deletes one.
     VmDelete,
+    /// Sets one back to what was sold.
+    VmEnforce,
+    /// Takes a guest over that was not ours.
+    VmAdopt,
+    /// Lets go of one that was taken over.
+    VmRelease,
 }
 
 /// A step of a job.
@@ -42,12 +48,26 @@ static START: [Step; 1] = [step("start", "Starting")];
 static SHUTDOWN: [Step; 1] = [step("shutdown", "Shutting down")];
 static STOP: [Step; 1] = [step("stop", "Stopping")];
 static REBOOT: [Step; 1] = [step("reboot", "Rebooting")];
+static ENFORCE: [Step; 3] =
+    [step("shutdown", "Shutting down"), step("set", "Setting it back"), step("start", "Starting")];
+static ADOPT: [Step; 3] =
+    [step("lease", "Checking the guest"), step("mark", "Marking it"), step("look", "Looking at it")];
+static RELEASE: [Step; 1] = [step("unmark", "Taking our marks off")];
 static DELETE: [Step; 2] = [step("stop", "Stopping"), step("destroy", "Deleting the disk")];
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::VmCreate, Self::VmStart, Self::VmShutdown, Self::VmStop, Self::VmReboot, Self::VmDelete];
+    pub const ALL: [Self; 9] = [
+        Self::VmCreate,
+        Self::VmStart,
+        Self::VmShutdown,
+        Self::VmStop,
+        Self::VmReboot,
+        Self::VmDelete,
+        Self::VmEnforce,
+        Self::VmAdopt,
+        Self::VmRelease,
+    ];
 
     /// The stored name.
     #[must_use]
@@ -59,6 +79,9 @@ impl Kind {
             Self::VmStop => "vm.stop",
             Self::VmReboot => "vm.reboot",
             Self::VmDelete => "vm.delete",
+            Self::VmEnforce => "vm.enforce",
+            Self::VmAdopt => "vm.adopt",
+            Self::VmRelease => "vm.release",
         }
     }
 
@@ -78,6 +101,9 @@ impl Kind {
             Self::VmStop => "Stop",
             Self::VmReboot => "Reboot",
             Self::VmDelete => "Delete",
+            Self::VmEnforce => "Set back",
+            Self::VmAdopt => "Adopt",
+            Self::VmRelease => "Release",
         }
     }
 
@@ -91,6 +117,9 @@ impl Kind {
             Self::VmStop => &STOP,
             Self::VmReboot => &REBOOT,
             Self::VmDelete => &DELETE,
+            Self::VmEnforce => &ENFORCE,
+            Self::VmAdopt => &ADOPT,
+            Self::VmRelease => &RELEASE,
         }
     }
 
@@ -98,8 +127,14 @@ impl Kind {
     #[must_use]
     pub fn can_go_back(self) -> bool {
         match self {
-            Self::VmCreate => true,
-            Self::VmStart | Self::VmShutdown | Self::VmStop | Self::VmReboot | Self::VmDelete => false,
+            Self::VmCreate | Self::VmAdopt => true,
+            Self::VmStart
+            | Self::VmShutdown
+            | Self::VmStop
+            | Self::VmReboot
+            | Self::VmDelete
+            | Self::VmEnforce
+            | Self::VmRelease => false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The SQL of accounts, transfers, wallets and holds.
 
+use std::collections::HashMap;
+
 use billing::{Account, Leg, Money, Rate};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -81,6 +83,31 @@ pub(super) async fn select_wallet_for_update(
         return Ok(None);
     }
     select_wallet(connection, organisation).await
+}
+
+pub(super) async fn select_wallets_for_update(
+    connection: &mut PgConnection,
+    organisations: &[OrganisationId],
+) -> Result<HashMap<OrganisationId, Wallet>> {
+    let ids: Vec<Uuid> = organisations.iter().map(|organisation| organisation.uuid()).collect();
+    // Locked first, then read, as with a single one.
+    sqlx::query!(
+        "select organisation_id from wallets where organisation_id = any($1) order by organisation_id for update",
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let rows = sqlx::query_as!(
+        WalletRow,
+        r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
+                  w.runs_out_at, w.due_at, w.exhausted_at,
+                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!"
+           from wallets w where w.organisation_id = any($1)"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Wallet::try_from(row).map(|wallet| (wallet.organisation, wallet))).collect()
 }
 
 pub(super) async fn select_wallet(

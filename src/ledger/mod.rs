@@ -3,6 +3,8 @@
 
 mod db;
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use billing::{Account, Money, Posting, Rate};
 use chrono::{DateTime, Utc};
@@ -100,6 +102,21 @@ pub async fn open_wallet(
 /// `NotFound` when the organisation has none.
 pub async fn lock_wallet(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Wallet> {
     db::select_wallet_for_update(connection, organisation).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// Locks the wallets of several organisations, in the order of their ids, so that nobody waits in a circle.
+///
+/// # Errors
+/// `NotFound` when one of them has none.
+pub async fn lock_wallets(
+    connection: &mut PgConnection,
+    organisations: &[OrganisationId],
+) -> Result<HashMap<OrganisationId, Wallet>> {
+    let wallets = db::select_wallets_for_update(connection, organisations).await?;
+    if organisations.iter().any(|organisation| !wallets.contains_key(organisation)) {
+        return Err(Error::NotFound("wallet"));
+    }
+    Ok(wallets)
 }
 
 /// Reads a wallet without locking it.

@@ -52,6 +52,13 @@ pub(super) async fn select_open(connection: &mut PgConnection, meter: MeterId) -
     Ok(open)
 }
 
+/// When the last interval of a meter that has ended did so; perhaps in the future.
+pub(super) async fn select_last_end(connection: &mut PgConnection, meter: MeterId) -> Result<Option<DateTime<Utc>>> {
+    Ok(sqlx::query_scalar!("select max(upper(during)) from meter_intervals where meter_id = $1", meter.uuid())
+        .fetch_one(connection)
+        .await?)
+}
+
 pub(super) struct OpenOfVm {
     pub id: i64,
     pub from: DateTime<Utc>,

@@ -61,6 +61,8 @@ pub async fn open(
         }
         db::end(&mut *connection, current.id, current.from, at).await?;
     }
+    // One that lived shorter than is charged at least, and was closed for that a little later than now.
+    let at = db::select_last_end(&mut *connection, meter).await?.map_or(at, |end| end.max(at));
     if wallet.exhausted_at.is_some() {
         return Ok(());
     }

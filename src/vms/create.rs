@@ -16,7 +16,7 @@ use crate::ledger;
 use crate::{addresses, catalog, clusters, live, ssh_keys};
 
 /// A label of a host name, RFC 1123.
-const NAME_CHARACTERS_MAX: usize = 63;
+pub(super) const NAME_CHARACTERS_MAX: usize = 63;
 /// The longest key of an order. PostgreSQL's indexes take no entry that is much longer.
 const ORDER_KEY_BYTES_MAX: usize = 200;
 /// The most keys one machine gets.
@@ -205,7 +205,7 @@ async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId,
 }
 
 /// A label of a host name: letters, digits, dashes inside.
-fn check_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("Give it a name.");
     }

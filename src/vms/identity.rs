@@ -15,9 +15,20 @@ pub(super) fn tag(vm: VmId) -> String {
     format!("vm-{vm}")
 }
 
+/// The machine of ours that a tag names, if it names one.
+pub(super) fn named_by(tag: &str) -> Option<VmId> {
+    tag.strip_prefix("vm-").and_then(|id| id.parse().ok())
+}
+
 /// The first line of the description, set by the clone itself.
 pub(super) fn description(vm: VmId) -> String {
     format!("Uni-Manager VM {vm}. Managed: changes made here are seen and may be set back.")
+}
+
+/// Whether a guest has this SMBIOS uuid.
+pub(super) fn has_uuid(config: &VmConfig, guest_uuid: Uuid) -> bool {
+    let uuid = config.smbios1.as_ref().and_then(|smbios| smbios.uuid());
+    uuid.is_some_and(|uuid| uuid.eq_ignore_ascii_case(&guest_uuid.to_string()))
 }
 
 /// Whether a guest is the machine's.
@@ -33,12 +44,7 @@ pub(super) enum Identity {
 
 /// Reads the identity of a guest.
 pub(super) fn of(config: &VmConfig, vm: VmId, guest_uuid: Uuid) -> Identity {
-    let uuid = config
-        .smbios1
-        .as_ref()
-        .and_then(|smbios| smbios.uuid())
-        .is_some_and(|uuid| uuid.eq_ignore_ascii_case(&guest_uuid.to_string()));
-    if uuid && config.tags.contains(&tag(vm)) {
+    if has_uuid(config, guest_uuid) && config.tags.contains(&tag(vm)) {
         return Identity::Ours;
     }
     if config.lock.as_deref() == Some("clone") {

@@ -1,10 +1,13 @@
 //! Machines of customers: ordering, provisioning, power, deletion, and what their cluster says about them. Every change is a
 //! job; a request only writes down what is wanted.
 
+pub mod adopt;
 mod console;
 mod create;
 mod db;
 mod delete;
+pub mod drift;
+mod enforce;
 mod estimate;
 mod identity;
 mod machine;
@@ -25,7 +28,7 @@ pub use delete::delete;
 pub use estimate::{Estimate, estimate, estimate_all};
 pub use machine::Progress;
 pub use power::{Power, is_for_credit, power, shut_down_for_credit, start_after_credit};
-pub use reconcile::{Reconciled, reconcile};
+pub use reconcile::{LookFailure, Reconciled, follow, look_failures, reconcile};
 pub use run::{complete, give_up, run_step, undo_step};
 
 use crate::app::App;

@@ -190,6 +190,11 @@ fn bridged(config: &VmConfig, bridge: &str) -> Option<String> {
     Some(mac.map_or_else(|| format!("virtio,bridge={bridge}"), |mac| format!("virtio={mac},bridge={bridge}")))
 }
 
+/// The disk that a guest starts from.
+pub(super) fn boot_disk(config: &VmConfig) -> Option<&'static str> {
+    BOOT_DISKS.into_iter().find(|name| config.disks.get(*name).is_some_and(|disk| !disk.is_cdrom()))
+}
+
 /// Grows the disk to the plan's size. Disks never shrink, so a template that is larger stays as it is.
 pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
@@ -199,8 +204,7 @@ pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
         Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
     }
     let (node, config) = machine.our_guest(app).await?;
-    let disk = BOOT_DISKS.into_iter().find(|name| config.disks.get(*name).is_some_and(|disk| !disk.is_cdrom()));
-    let disk = disk.ok_or_else(|| Trouble::Refused("the template has no disk to start from".into()))?;
+    let disk = boot_disk(&config).ok_or_else(|| Trouble::Refused("the template has no disk to start from".into()))?;
     let wanted = u64::try_from(machine.row.disk_gib).unwrap_or(0);
     let size = config.disks.get(disk).and_then(|disk| disk.size());
     if size.is_some_and(|size| size.bytes() >= wanted << 30) {

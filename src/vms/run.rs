@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::machine::{Machine, Progress, Step, outlast};
-use super::{State, db, delete, power, provision};
+use super::{State, adopt, db, delete, enforce, power, provision};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::PowerState;
@@ -31,6 +31,13 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmStop | Kind::VmDelete, Some("stop")) => delete::stop(app, job).await,
         (Kind::VmReboot, Some("reboot")) => power::reboot(app, job).await,
         (Kind::VmDelete, Some("destroy")) => delete::destroy(app, job).await,
+        (Kind::VmEnforce, Some("shutdown")) => enforce::shutdown(app, job).await,
+        (Kind::VmEnforce, Some("set")) => enforce::set(app, job).await,
+        (Kind::VmEnforce, Some("start")) => enforce::start(app, job).await,
+        (Kind::VmAdopt, Some("lease")) => adopt::lease(app, job).await,
+        (Kind::VmAdopt, Some("mark")) => adopt::mark(app, job).await,
+        (Kind::VmAdopt, Some("look")) => adopt::look(app, job).await,
+        (Kind::VmRelease, Some("unmark")) => adopt::unmark(app, job).await,
         (kind, step) => Err(Trouble::Refused(format!("{} has no step {step:?}", kind.name()))),
     }
 }
@@ -47,6 +54,7 @@ pub async fn undo_step(app: &App, job: &mut Job) -> Step {
     match (job.kind, job.current().map(|step| step.name)) {
         (Kind::VmCreate, Some("clone")) => provision::undo_clone(app, job).await,
         (Kind::VmCreate, Some("lease")) => provision::undo_lease(app, job).await,
+        (Kind::VmAdopt, Some("mark")) => adopt::undo_mark(app, job).await,
         // The rest only changes the guest, which goes with the clone.
         _ => Ok(Progress::Done),
     }
@@ -79,6 +87,26 @@ pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Re
         Kind::VmStart => now_is(app, &mut *connection, &wallet, job, State::Running).await?,
         Kind::VmShutdown | Kind::VmStop => now_is(app, &mut *connection, &wallet, job, State::Stopped).await?,
         Kind::VmReboot => {}
+        Kind::VmEnforce => {
+            enforce::forget(&mut *connection, job).await?;
+            if enforce::restarts(job) {
+                now_is(app, &mut *connection, &wallet, job, State::Running).await?;
+            }
+        }
+        Kind::VmAdopt => {
+            let state = match db::select_found_state(&mut *connection, job.vm).await? {
+                PowerState::Running => State::Running,
+                PowerState::Stopped => State::Stopped,
+            };
+            now_is(app, &mut *connection, &wallet, job, state).await?;
+            let (system, owner) = (Actor::system(), Some(job.organisation));
+            audit::record(&mut *connection, now, &system, owner, Event::VmAdopted, subject, json!({})).await?;
+        }
+        Kind::VmRelease => {
+            gone(app, &mut *connection, job, State::Deleted, None).await?;
+            let (system, owner) = (Actor::system(), Some(job.organisation));
+            audit::record(&mut *connection, now, &system, owner, Event::VmReleased, subject, json!({})).await?;
+        }
         Kind::VmDelete => {
             metering::close(&mut *connection, &wallet, job.vm, now).await?;
             gone(app, &mut *connection, job, State::Deleted, None).await?;
@@ -113,7 +141,7 @@ async fn gone(app: &App, connection: &mut PgConnection, job: &Job, state: State,
     ledger::release_hold(&mut *connection, job.vm).await?;
     db::update_state(&mut *connection, job.vm, state, reason, now).await?;
     // A machine that was never handed over has told nobody its address.
-    addresses::release(&mut *connection, job.vm, job.kind == Kind::VmDelete, now).await?;
+    addresses::release(&mut *connection, job.vm, matches!(job.kind, Kind::VmDelete | Kind::VmRelease), now).await?;
     clusters::release_vmid(connection, job.vm, now).await
 }
 
@@ -152,14 +180,19 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job) -> Res
             .await?;
             status
         }
+        // The guest is as it was before: only our side of it goes.
+        Kind::VmAdopt if job.undoing => {
+            ledger::lock_wallet(&mut *connection, job.organisation).await?;
+            gone(app, &mut *connection, job, State::Deleted, None).await?;
+            let subject = Subject::new("vm", job.vm, &job.vm_name);
+            let (system, owner) = (Actor::system(), Some(job.organisation));
+            audit::record(&mut *connection, now, &system, owner, Event::VmReleased, subject, json!({})).await?;
+            if job.cancel_requested { Status::Cancelled } else { Status::Failed }
+        }
         // What is left on the cluster is not known, or cannot be taken back: a person decides.
-        Kind::VmCreate | Kind::VmDelete => Status::Parked,
-        Kind::VmStart | Kind::VmShutdown | Kind::VmStop | Kind::VmReboot => {
-            if power::is_for_credit(job) {
-                Status::Parked
-            } else {
-                Status::Failed
-            }
+        Kind::VmCreate | Kind::VmDelete | Kind::VmAdopt | Kind::VmRelease => Status::Parked,
+        Kind::VmStart | Kind::VmShutdown | Kind::VmStop | Kind::VmReboot | Kind::VmEnforce => {
+            if power::is_for_credit(job) { Status::Parked } else { Status::Failed }
         }
     };
     live::announce(&mut *connection, Some(job.organisation), "vms").await?;

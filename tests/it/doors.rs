@@ -22,7 +22,7 @@ enum Who {
 use Who::{Anybody, Customer as Person, Operator, Program, Staff};
 
 /// Every route, in the order of `router.rs`.
-const DOORS: [(Who, &str, &str); 91] = [
+const DOORS: &[(Who, &str, &str)] = &[
     (Anybody, "GET", "/healthz"),
     (Anybody, "GET", "/readyz"),
     (Person, "GET", "/live"),
@@ -72,6 +72,14 @@ const DOORS: [(Who, &str, &str); 91] = [
     (Staff, "GET", "/admin/clusters/{id}"),
     (Staff, "POST", "/admin/clusters/{id}/test"),
     (Staff, "POST", "/admin/clusters/{id}/templates"),
+    (Staff, "GET", "/admin/drift"),
+    (Staff, "POST", "/admin/drift/{id}/accept"),
+    (Staff, "POST", "/admin/drift/{id}/enforce"),
+    (Staff, "POST", "/admin/drift/{id}/adopt"),
+    (Staff, "GET", "/admin/foreign-guests"),
+    (Staff, "GET", "/admin/foreign-guests/{cluster}/{vmid}"),
+    (Staff, "POST", "/admin/foreign-guests/{cluster}/{vmid}"),
+    (Staff, "POST", "/admin/vms/{id}/release"),
     (Staff, "GET", "/admin/jobs"),
     (Staff, "GET", "/admin/jobs/rows"),
     (Staff, "GET", "/admin/jobs/{id}"),
@@ -111,6 +119,13 @@ const DOORS: [(Who, &str, &str); 91] = [
     (Operator, "GET", "/api/v1/admin/clusters"),
     (Operator, "POST", "/api/v1/admin/clusters"),
     (Operator, "POST", "/api/v1/admin/clusters/{id}/test"),
+    (Operator, "GET", "/api/v1/admin/drift"),
+    (Operator, "POST", "/api/v1/admin/drift/{id}/accept"),
+    (Operator, "POST", "/api/v1/admin/drift/{id}/enforce"),
+    (Operator, "POST", "/api/v1/admin/drift/{id}/adopt"),
+    (Operator, "GET", "/api/v1/admin/foreign-guests"),
+    (Operator, "POST", "/api/v1/admin/foreign-guests/{cluster}/{vmid}/adopt"),
+    (Operator, "POST", "/api/v1/admin/vms/{id}/release"),
     (Operator, "GET", "/api/v1/admin/jobs"),
     (Operator, "POST", "/api/v1/admin/jobs/{id}/retry"),
     (Operator, "GET", "/api/v1/admin/audit-events"),
@@ -118,7 +133,9 @@ const DOORS: [(Who, &str, &str); 91] = [
 
 fn doors() -> impl Iterator<Item = (Who, Method, String)> {
     DOORS.iter().map(|(who, method, path)| {
-        let path = path.replace("{id}", "01a1fbed-31c8-742a-973c-6a7a37dc7ee6").replace("{*name}", "nothing.js");
+        let id = "01a1fbed-31c8-742a-973c-6a7a37dc7ee6";
+        let path =
+            path.replace("{id}", id).replace("{cluster}", id).replace("{vmid}", "300").replace("{*name}", "nothing.js");
         (*who, method.parse().unwrap(), path)
     })
 }

@@ -45,6 +45,8 @@ pub struct Start {
     pub sign_up_credit: &'static str,
     /// Whether strangers may register.
     pub registration_open: bool,
+    /// What is on the cluster already.
+    pub state: Option<Value>,
 }
 
 impl Default for Start {
@@ -54,6 +56,7 @@ impl Default for Start {
             timing: Timing::instant(),
             sign_up_credit: "0",
             registration_open: true,
+            state: None,
         }
     }
 }
@@ -108,7 +111,9 @@ impl World {
             demo: false,
         };
         let app = App::new(pool, Clock::set_to(start.now), settings);
-        let simulator = Simulator::start(Options { nodes: 2, timing: start.timing, ..Options::default() }).unwrap();
+        let simulator =
+            Simulator::start(Options { nodes: 2, timing: start.timing, state: start.state, ..Options::default() })
+                .unwrap();
 
         let mut transaction = app.pool.begin().await.unwrap();
         let examples = sell_examples(&mut transaction, start.now).await.unwrap();

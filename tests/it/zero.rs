@@ -170,6 +170,8 @@ async fn a_machine_that_comes_up_on_an_empty_wallet_is_shut_down_again() {
     let guest = world.guest(&machines[0]).unwrap();
     let client = world.app.connections.client(&world.app, world.cluster).await.unwrap();
     client.start(&guest.node, guest.vmid).await.unwrap();
+    // Longer than the listing may lag behind the shutdown that has just ended.
+    world.advance(TimeDelta::seconds(20));
 
     world.look().await;
     world.settle().await;

@@ -8,6 +8,7 @@ mod upload;
 pub(crate) use response::{Answer, refused};
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) tokens: Vec<Token>,
     pub(crate) faults: Faults,
+    /// Calls of the API so far.
+    pub(crate) requests: AtomicU64,
     pub(crate) auth_delay: Duration,
     pub(crate) admin_token: Option<String>,
     pub(crate) keep_alive: Duration,
@@ -59,6 +62,7 @@ impl Shared {
             clock,
             tokens,
             faults: Faults::default(),
+            requests: AtomicU64::new(0),
             auth_delay: options.auth_delay,
             admin_token: options.admin_token.clone(),
             keep_alive: options.keep_alive,

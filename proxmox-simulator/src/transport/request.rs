@@ -1,6 +1,7 @@
 //! One request from its head to its answer: faults, method, authentication, body rules, then the call itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
@@ -39,6 +40,7 @@ pub(super) async fn serve(
     if request.uri().path() == "/simulator/faults" {
         return Ok(administer(&shared, request).await);
     }
+    shared.requests.fetch_add(1, Ordering::Relaxed);
     let upgrade = Upgrade { stream: hyper::upgrade::on(&mut request), shared: Arc::clone(&shared), cut };
     let (head, mut incoming) = request.into_parts();
     let answer = answer(&shared, &head, &mut incoming, upgrade).await?;

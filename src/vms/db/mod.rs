@@ -1,5 +1,7 @@
-//! The SQL of machines. What looks at clusters need is in `looks`.
+//! The SQL of machines. What looks at clusters need is in `looks`, what they found in `drifts` and `foreign`.
 
+mod drifts;
+mod foreign;
 mod looks;
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +11,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-pub(super) use looks::{SeenRow, clear_missing, is_still_quiet, select_quiet, set_missing};
+pub(super) use drifts::*;
+pub(super) use foreign::*;
+pub use looks::LookFailure;
+pub(super) use looks::{
+    Believed, SeenRow, Verdicts, delete_failures, delete_verdict, insert_failure, select_failures, select_our_vmids,
+    select_quiet, select_still_quiet, update_believed, upsert_verdicts,
+};
 
 use super::{Counts, Made, State, Unknown, Vm};
 use crate::catalog::PowerState;

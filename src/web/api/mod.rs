@@ -4,7 +4,7 @@ pub mod admin;
 pub mod auth;
 pub mod catalog;
 pub mod consoles;
-
+pub mod drift;
 pub mod jobs;
 pub mod ssh_keys;
 pub mod vms;

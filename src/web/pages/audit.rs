@@ -8,11 +8,13 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::exceptions;
 use super::frames::{self, Notice, portal, render_with};
 use crate::app::App;
 use crate::audit::{self, AuditEvent, Event, Filter};
 use crate::error::Result;
 use crate::ids::{AuditEventId, VmId};
+use crate::vms;
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::read::Query;
@@ -20,7 +22,6 @@ use crate::web::session::{Customer, Staff};
 use crate::web::views::audit::{ActorKind, AdminAuditPage, AuditPage, AuditRow, AuditTable};
 use crate::web::views::form::SelectOption;
 use crate::web::views::frame::{AdminSection, Link, Section};
-use crate::{exceptions, vms};
 
 /// How many lines one page shows.
 const EVENTS_SHOWN: i64 = 50;
@@ -90,6 +91,14 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
         "vm.console_opened" => detail("reason")
             .and_then(Value::as_str)
             .map(|reason| format!("opened the console of the VM, saying “{reason}”,")),
+        "vm.drift_adopted" => {
+            Some(match (detail("plan").and_then(Value::as_str), detail("gone"), detail("followed")) {
+                (Some(plan), ..) => format!("changed the plan to {plan}, which is what the VM is now:"),
+                (None, Some(_), _) => "recorded as deleted, for it is not there any more, the VM".to_owned(),
+                (None, None, Some(_)) => "found again the VM".to_owned(),
+                (None, None, None) => return Event::words(&event.event).to_owned(),
+            })
+        }
         "wallet.ran_out" => detail("vms")
             .and_then(Value::as_u64)
             .map(|vms| format!("shut down {}: the credit ran out", format::count(&vms, "VM", "VMs"))),
@@ -189,7 +198,7 @@ pub async fn list_all(
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let url = format!("/admin/audit?event={}&organisation={}", encoded(&event), encoded(&organisation));
     let newest = shown.after.map(|_| url.clone());
-    let waiting = u64::try_from(exceptions::current(&app).await?.count()).unwrap_or(u64::MAX);
+    let waiting = exceptions::count(&app).await?;
     let page = AdminAuditPage {
         frame: frames::admin(&app, &staff, "Audit", AdminSection::Audit, waiting, &notice),
         table: audit_table(&app, events, EVENTS_SHOWN, Reader::Staff, &format!("{url}&"), newest).await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::frames::{self, Notice, decimal, render, render_with};
+use super::frames::{self, Notice, Waiting, decimal, render, render_with};
 use super::jobs::{kind, since};
 use crate::app::App;
 use crate::clusters::Cluster;
@@ -14,7 +14,7 @@ use crate::exceptions::{self, Exceptions};
 use crate::ids::JobId;
 use crate::jobs::{self, Job, Kind, Status};
 use crate::ledger::Uncharged;
-use crate::vms::{self, State as MachineState};
+use crate::vms::{self, LookFailure, State as MachineState};
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::session::Staff;
@@ -28,7 +28,7 @@ use crate::{clusters, metering};
 /// `GET /admin`
 pub async fn home(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
     let current = exceptions::current(&app).await?;
-    let frame = frames::admin(&app, &staff, "Exceptions", AdminSection::Exceptions, whole(current.count()), &notice);
+    let frame = frames::admin(&app, &staff, "Exceptions", AdminSection::Exceptions, waiting(&current), &notice);
     let page = ExceptionsPage { frame, list: exception_list(&app, &staff, current).await? };
     Ok(render_with(&app, &notice, &page))
 }
@@ -39,9 +39,13 @@ pub async fn list(State(app): State<Arc<App>>, staff: Staff) -> Result<Response,
     Ok(render(&exception_list(&app, &staff, current).await?))
 }
 
-/// How many exceptions wait, for the frame of the other pages.
-pub(super) async fn count(app: &App) -> Result<u64> {
-    Ok(whole(exceptions::current(app).await?.count()))
+/// What waits, for the frame of the other pages.
+pub(super) async fn count(app: &App) -> Result<Waiting> {
+    Ok(waiting(&exceptions::current(app).await?))
+}
+
+fn waiting(current: &Exceptions) -> Waiting {
+    Waiting { exceptions: whole(current.count()), drifts: format::unsigned(current.drifts) }
 }
 
 async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result<ExceptionList> {
@@ -52,6 +56,8 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     let failed = current.failed.iter().map(|job| job_exception(job, job.finished_at.unwrap_or(job.created_at)));
     let mut items: Vec<Exception> = current.silent.iter().map(cluster_exception).collect();
     items.extend(current.uncharged.iter().map(uncharged_exception));
+    items.extend(current.unwritten.iter().map(unwritten_exception));
+    items.extend(drift_exception(&current));
     items.extend(parked);
     items.extend(failed);
     items.extend(wallets_exceptions(&current));
@@ -153,6 +159,30 @@ fn uncharged_exception(wallet: &Uncharged) -> Exception {
         since: Some(wallet.charged_through),
         buttons: vec![open(format!("/admin/customers/{}", wallet.organisation))],
     }
+}
+
+fn unwritten_exception(failure: &LookFailure) -> Exception {
+    Exception {
+        kind: ExceptionKind::Unwritten,
+        title: format!("What was seen of {} of {} could not be written", failure.name, failure.organisation_name),
+        text: "It is tried again at every look. Until then it is shown and charged as before.".to_owned(),
+        words: Some(failure.error.clone()),
+        since: Some(failure.since),
+        buttons: vec![open(format!("/admin/customers/{}", failure.organisation))],
+    }
+}
+
+fn drift_exception(current: &Exceptions) -> Option<Exception> {
+    let drifts = format::unsigned(current.drifts);
+    (drifts > 0).then(|| Exception {
+        kind: ExceptionKind::Drift,
+        title: format!("{} from what is sold", format::count(&drifts, "guest differs", "guests differ")),
+        text: "They were changed on their cluster by hand. Leave them, set them back, or let the books follow."
+            .to_owned(),
+        words: None,
+        since: None,
+        buttons: vec![open("/admin/drift".to_owned())],
+    })
 }
 
 fn wallets_exceptions(current: &Exceptions) -> Vec<Exception> {

@@ -132,13 +132,22 @@ pub async fn portal(
     })
 }
 
+/// What waits for a person, as the rail of the admin panel counts it.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Things on the home page.
+    pub exceptions: u64,
+    /// Guests that are not what is sold.
+    pub drifts: u64,
+}
+
 /// The frame of a page of the admin panel.
 pub fn admin(
     app: &App,
     staff: &Staff,
     title: impl Into<String>,
     active: AdminSection,
-    exceptions: u64,
+    waiting: Waiting,
     notice: &Notice,
 ) -> AdminFrame {
     let user = &staff.session.user;
@@ -148,7 +157,8 @@ pub fn admin(
         user_email: user.email.clone(),
         user_initials: format::initials(&user.name),
         csrf: staff.session.csrf_token.clone(),
-        exceptions,
+        exceptions: waiting.exceptions,
+        drifts: waiting.drifts,
         flash: notice.0.clone(),
         assets: AssetVersion(assets::version()),
         currency: app.settings.currency.clone(),

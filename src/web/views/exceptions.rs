@@ -20,6 +20,10 @@ pub enum ExceptionKind {
     ClusterAway,
     /// A wallet that could not be charged.
     Uncharged,
+    /// What a look saw of a machine could not be written.
+    Unwritten,
+    /// Guests that are not what is sold.
+    Drift,
     /// Wallets near their end.
     WalletsRunningOut,
     /// Wallets at zero.
@@ -31,7 +35,8 @@ impl ExceptionKind {
         match self {
             Self::JobFailed => "mark-bad",
             Self::JobParked => "mark-warning",
-            Self::ClusterAway | Self::Uncharged => "mark-bad",
+            Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
+            Self::Drift => "mark-warning",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
         }
@@ -43,6 +48,8 @@ impl ExceptionKind {
             Self::JobParked => markup::icon("player-stop"),
             Self::ClusterAway => markup::icon("server-off"),
             Self::Uncharged => markup::icon("coin"),
+            Self::Unwritten => markup::icon("alert-triangle"),
+            Self::Drift => markup::icon("arrows-diff"),
             Self::WalletsRunningOut => markup::icon("hourglass"),
             Self::WalletsEmpty => markup::icon("wallet"),
         }

@@ -30,6 +30,10 @@ pub enum AdminSection {
     Customers,
     /// Proxmox clusters.
     Clusters,
+    /// Guests that are not what is sold.
+    Drift,
+    /// Guests that are not ours.
+    ForeignGuests,
     /// Durable work.
     Jobs,
     /// What happened anywhere.
@@ -176,6 +180,8 @@ pub struct AdminFrame {
     pub csrf: String,
     /// How many exceptions wait; shown in the rail when not zero.
     pub exceptions: u64,
+    /// How many guests are not what is sold; shown in the rail when not zero.
+    pub drifts: u64,
     /// A notice from the last action.
     pub flash: Option<Flash>,
     /// Version of the assets.

@@ -1,5 +1,9 @@
 //! What must be true after every test, however it went: nothing is left behind, nothing is there twice, the books add up.
 
+use std::collections::{BTreeSet, HashMap};
+
+use proxmox_simulator::Guest;
+
 use super::World;
 
 /// Each finds what must not be, as one text; nothing found is null.
@@ -18,8 +22,8 @@ const NEVER: [(&str, &str); 8] = [
         "select string_agg(v.name, ', ') from vms v join addresses a on a.vm_id = v.id where v.state in ('failed', 'deleted')",
     ),
     (
-        "a machine that is made has an address",
-        "select string_agg(v.name, ', ') from vms v where v.state in ('running', 'stopped') and not exists (select 1 from addresses a where a.vm_id = v.id)",
+        "a machine that we made has an address",
+        "select string_agg(v.name, ', ') from vms v where v.state in ('running', 'stopped') and v.adopted_at is null and not exists (select 1 from addresses a where a.vm_id = v.id)",
     ),
     (
         "credit is held only for machines that are being made",
@@ -69,20 +73,23 @@ impl World {
         .await
         .unwrap();
         let guests = self.our_guests();
+        let mut by_vm: HashMap<String, Vec<u32>> = HashMap::new();
+        for guest in &guests {
+            for vm in named(guest) {
+                by_vm.entry(vm).or_default().push(guest.vmid);
+            }
+        }
         for (vm, vmid) in &made {
-            let its: Vec<u32> = guests
-                .iter()
-                .filter(|guest| guest.config.get("description").is_some_and(|text| text.contains(vm.as_str())))
-                .map(|guest| guest.vmid)
-                .collect();
+            let its = by_vm.get(vm).cloned().unwrap_or_default();
             assert_eq!(its, [u32::try_from(*vmid).unwrap()], "each machine has exactly one guest, under its VMID");
         }
+        let known: BTreeSet<&String> = made.iter().map(|(vm, _)| vm).chain(&busy).collect();
         for guest in &guests {
-            let description = guest.config.get("description").unwrap_or_default();
             assert!(
-                made.iter().map(|(vm, _)| vm).chain(&busy).any(|vm| description.contains(vm.as_str())),
-                "guest {} is left behind: {description}",
-                guest.vmid
+                named(guest).iter().any(|vm| known.contains(vm)),
+                "guest {} is left behind: {:?}",
+                guest.vmid,
+                guest.config.get("description")
             );
         }
     }
@@ -100,4 +107,13 @@ impl World {
             }
         });
     }
+}
+
+/// The machines that a guest names, by its tags or its description.
+fn named(guest: &Guest) -> BTreeSet<String> {
+    let tags = guest.config.get("tags").unwrap_or_default();
+    let by_tag = tags.split(';').filter_map(|tag| tag.strip_prefix("vm-"));
+    let description = guest.config.get("description").unwrap_or_default();
+    let by_text = description.split_once("Uni-Manager VM ").and_then(|(_, rest)| rest.get(..36));
+    by_tag.chain(by_text).map(str::to_owned).collect()
 }

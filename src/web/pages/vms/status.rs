@@ -41,7 +41,7 @@ fn pending(job: &Job) -> Option<PendingPower> {
         Kind::VmShutdown => Some(PendingPower::ShuttingDown),
         Kind::VmStop => Some(PendingPower::Stopping),
         Kind::VmReboot => Some(PendingPower::Rebooting),
-        Kind::VmCreate | Kind::VmDelete => None,
+        Kind::VmCreate | Kind::VmDelete | Kind::VmEnforce | Kind::VmAdopt | Kind::VmRelease => None,
     }
 }
 

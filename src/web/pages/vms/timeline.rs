@@ -81,7 +81,9 @@ fn for_credit(job: &Job) -> Option<TimelineEvent> {
         _ if !vms::is_for_credit(job) => return None,
         Kind::VmStart => "Credit arrived: it is started again",
         Kind::VmShutdown | Kind::VmStop => "The credit ran out: it is shut down",
-        Kind::VmCreate | Kind::VmReboot | Kind::VmDelete => return None,
+        Kind::VmCreate | Kind::VmReboot | Kind::VmDelete | Kind::VmEnforce | Kind::VmAdopt | Kind::VmRelease => {
+            return None;
+        }
     };
     Some(TimelineEvent { at: job.created_at, kind: TimelineKind::Credit, text: text.into(), who: None, amount: None })
 }
@@ -94,12 +96,12 @@ fn failure(job: &Job) -> Option<TimelineEvent> {
 
 /// The steps of the job that makes or removes a machine; none for one that simply is there.
 pub(super) async fn provisioning(app: &App, vm: &Vm, jobs: &[Job]) -> Result<Option<Provisioning>> {
-    let kind = match vm.state {
-        State::Provisioning | State::Failed => Kind::VmCreate,
-        State::Deleting => Kind::VmDelete,
+    let kinds = match vm.state {
+        State::Provisioning | State::Failed => [Kind::VmCreate, Kind::VmAdopt],
+        State::Deleting => [Kind::VmDelete, Kind::VmRelease],
         State::Running | State::Stopped | State::Deleted => return Ok(None),
     };
-    let Some(job) = jobs.iter().find(|job| job.kind == kind) else { return Ok(None) };
+    let Some(job) = jobs.iter().find(|job| kinds.contains(&job.kind)) else { return Ok(None) };
     let log = jobs::log_of(app, job.id).await?;
     Ok(Some(Provisioning { steps: steps(job, &log), percent: job.progress() }))
 }

@@ -1,0 +1,112 @@
+//! `/admin/drift`, `/admin/foreign-guests`: where guests are not what is sold, and guests that are not ours; for operators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{ApiJson, List, Page};
+use crate::app::App;
+use crate::ids::{ClusterId, DriftId, JobId, VmId};
+use crate::vms::adopt::{self, ForeignGuest, NewAdoption};
+use crate::vms::drift::{self, Adoption, Decidable};
+use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
+use crate::web::session::ApiStaff;
+
+/// A job that was begun.
+#[derive(Debug, Serialize)]
+pub struct Begun {
+    job: JobId,
+}
+
+/// `GET /admin/drift`: the open differences with what can be decided about each, and its effect on the bill.
+pub async fn list(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<Decidable>>, ApiError> {
+    Ok(Json(List { items: drift::list(&app).await?, next: None }))
+}
+
+/// `POST /admin/drift/{id}/accept`
+pub async fn accept(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<DriftId>,
+) -> Result<StatusCode, ApiError> {
+    drift::accept(&app, id, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /admin/drift/{id}/enforce`
+pub async fn enforce(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<DriftId>,
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    let job = drift::enforce(&app, id, &staff.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { job })))
+}
+
+/// `POST /admin/drift/{id}/adopt`: `{"plan": …}` of a size, `{"follow": true}` of a missing one that was found again.
+pub async fn adopt_drift(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<DriftId>,
+    ApiJson(how): ApiJson<Adoption>,
+) -> Result<StatusCode, ApiError> {
+    drift::adopt(&app, id, &how, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which guests are looked for.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    cluster: Option<ClusterId>,
+    search: Option<String>,
+    /// The last VMID of the page before; only with `cluster`.
+    after_vmid: Option<i32>,
+}
+
+/// `GET /admin/foreign-guests`
+pub async fn foreign_guests(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Query(wanted): Query<Wanted>,
+    Query(page): Query<Page>,
+) -> Result<Json<List<ForeignGuest>>, ApiError> {
+    let after = match (wanted.cluster, wanted.after_vmid) {
+        (Some(cluster), Some(vmid)) => Some((crate::clusters::find(&app, cluster).await?.name, vmid)),
+        _ => None,
+    };
+    let limit = page.limit(adopt::PAGE_MAX);
+    let items = adopt::list(&app, wanted.cluster, wanted.search.as_deref(), after, limit).await?;
+    Ok(Json(List { items, next: None }))
+}
+
+/// A guest that is being taken over.
+#[derive(Debug, Serialize)]
+pub struct Adopted {
+    vm: VmId,
+    job: JobId,
+}
+
+/// `POST /admin/foreign-guests/{cluster}/{vmid}/adopt`
+pub async fn adopt_guest(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path((cluster, vmid)): Path<(ClusterId, i32)>,
+    ApiJson(new): ApiJson<NewAdoption>,
+) -> Result<(StatusCode, Json<Adopted>), ApiError> {
+    let (vm, job) = adopt::adopt(&app, cluster, vmid, &new, &staff.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(Adopted { vm, job })))
+}
+
+/// `POST /admin/vms/{id}/release`
+pub async fn release(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<VmId>,
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    let job = adopt::release(&app, id, &staff.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { job })))
+}
