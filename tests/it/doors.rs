@@ -22,7 +22,7 @@ enum Who {
 use Who::{Anybody, Customer as Person, Operator, Program, Staff};
 
 /// Every route, in the order of `router.rs`.
-const DOORS: [(Who, &str, &str); 84] = [
+const DOORS: [(Who, &str, &str); 102] = [
     (Anybody, "GET", "/healthz"),
     (Anybody, "GET", "/readyz"),
     (Person, "GET", "/live"),
@@ -64,6 +64,15 @@ const DOORS: [(Who, &str, &str); 84] = [
     (Staff, "GET", "/admin/clusters/new"),
     (Staff, "POST", "/admin/clusters/test"),
     (Staff, "GET", "/admin/clusters/{id}"),
+    (Staff, "GET", "/admin/clusters/{id}/settings"),
+    (Staff, "POST", "/admin/clusters/{id}/settings"),
+    (Staff, "POST", "/admin/clusters/{id}/maintenance"),
+    (Staff, "POST", "/admin/clusters/{id}/certificate"),
+    (Staff, "POST", "/admin/clusters/{id}/look"),
+    (Staff, "POST", "/admin/clusters/{id}/endpoints"),
+    (Staff, "POST", "/admin/clusters/{id}/isos"),
+    (Staff, "POST", "/admin/clusters/{id}/isos/refresh"),
+    (Staff, "POST", "/admin/clusters/{id}/remove"),
     (Staff, "POST", "/admin/clusters/{id}/test"),
     (Staff, "POST", "/admin/clusters/{id}/templates"),
     (Staff, "GET", "/admin/jobs"),
@@ -103,7 +112,16 @@ const DOORS: [(Who, &str, &str); 84] = [
     (Operator, "POST", "/api/v1/admin/organisations/{id}/credits"),
     (Operator, "GET", "/api/v1/admin/clusters"),
     (Operator, "POST", "/api/v1/admin/clusters"),
+    (Operator, "GET", "/api/v1/admin/clusters/{id}"),
+    (Operator, "PATCH", "/api/v1/admin/clusters/{id}"),
+    (Operator, "DELETE", "/api/v1/admin/clusters/{id}"),
     (Operator, "POST", "/api/v1/admin/clusters/{id}/test"),
+    (Operator, "POST", "/api/v1/admin/clusters/{id}/look"),
+    (Operator, "PUT", "/api/v1/admin/clusters/{id}/endpoints"),
+    (Operator, "GET", "/api/v1/admin/clusters/{id}/isos"),
+    (Operator, "PUT", "/api/v1/admin/clusters/{id}/isos"),
+    (Operator, "POST", "/api/v1/admin/clusters/{id}/isos/refresh"),
+    (Operator, "GET", "/api/v1/admin/clusters/{id}/fit"),
     (Operator, "GET", "/api/v1/admin/jobs"),
     (Operator, "POST", "/api/v1/admin/jobs/{id}/retry"),
     (Operator, "GET", "/api/v1/admin/audit-events"),
@@ -143,7 +161,7 @@ fn every_route_has_a_line_here() {
 }
 
 /// Logs in through the form; answers with the cookie and the session's form token.
-async fn browser(world: &World, customer: &Customer) -> (String, String) {
+pub async fn browser(world: &World, customer: &Customer) -> (String, String) {
     let page = send(world.request(Method::GET, "/login")).await;
     let token = page.cookie("csrf").unwrap();
     let form = [("csrf", token.as_str()), ("email", &customer.user.email), ("password", PASSWORD)];

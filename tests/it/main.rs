@@ -7,6 +7,7 @@ mod world;
 
 mod accounts;
 mod bad_luck;
+mod clusters;
 mod delete;
 mod demo;
 mod doors;

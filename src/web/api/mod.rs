@@ -3,7 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod catalog;
-
+pub mod clusters;
 pub mod jobs;
 pub mod ssh_keys;
 pub mod vms;

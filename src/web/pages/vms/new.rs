@@ -49,6 +49,8 @@ pub struct Typed {
     #[serde(default)]
     name: String,
     #[serde(default)]
+    placement_group: String,
+    #[serde(default)]
     order: String,
 }
 
@@ -64,6 +66,7 @@ impl Typed {
             plan: self.plan.parse().ok(),
             ssh_keys: self.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect(),
             new_key: (!key.is_empty()).then_some(new_key),
+            placement_group: Some(self.placement_group.trim().to_owned()).filter(|group| !group.is_empty()),
         }
     }
 }
@@ -188,6 +191,7 @@ async fn page(
         name: typed.name.clone(),
         new_key_name: typed.new_key_name.clone(),
         new_key: typed.new_key.clone(),
+        placement_group: typed.placement_group.clone(),
         order: typed.order.clone(),
         cost: cost_panel(app, offer, typed, short_by)?,
         errors,
