@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -144,10 +144,8 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/admin/organisations", get(api::admin::list))
         .route("/admin/organisations/{id}/credits", post(api::admin::add_credit))
         .route("/admin/clusters", get(api::clusters::list).post(api::clusters::add))
-        .route(
-            "/admin/clusters/{id}",
-            get(api::clusters::show).patch(api::clusters::change).delete(api::clusters::remove),
-        )
+        .route("/admin/clusters/{id}", get(api::clusters::show))
+        .route("/admin/clusters/{id}", patch(api::clusters::change).delete(api::clusters::remove))
         .route("/admin/clusters/{id}/test", post(api::clusters::test))
         .route("/admin/clusters/{id}/look", post(api::clusters::look))
         .route("/admin/clusters/{id}/endpoints", put(api::clusters::set_endpoints))

@@ -266,7 +266,10 @@ fn cost_panel(app: &App, offer: &Offer, typed: &Typed, short_by: Option<Money>) 
 /// The same order as a call of the API, to be pasted into a shell.
 fn curl(app: &App, typed: &Typed, plan: PlanId) -> String {
     let keys: Vec<SshKeyId> = typed.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect();
-    let body = json!({ "name": typed.name.trim(), "location": typed.location, "image": typed.image, "plan": plan, "ssh_keys": keys });
+    let mut body = json!({ "name": typed.name.trim(), "location": typed.location, "image": typed.image, "plan": plan, "ssh_keys": keys });
+    if !typed.placement_group.trim().is_empty() {
+        body["placement_group"] = json!(typed.placement_group.trim());
+    }
     let body = serde_json::to_string_pretty(&body).unwrap_or_default().replace('\'', r"'\''");
     let url = &app.settings.public_url;
     format!(

@@ -207,6 +207,10 @@ impl ClusterPage {
         format!("name_{}", iso.id)
     }
 
+    fn has_rescue(&self) -> bool {
+        self.isos.iter().any(|iso| iso.rescue)
+    }
+
     fn is_chosen(&self, template: &TemplateFound, image: &ImageTemplate) -> bool {
         template.vmid.to_string() == image.vmid
     }
