@@ -54,7 +54,10 @@ pub fn token_key(text: String) -> anyhow::Result<SecretString> {
 }
 
 /// Encrypts and decrypts secrets with Fernet. The first key encrypts; all keys decrypt, so that keys can be replaced.
-pub struct Vault(MultiFernet);
+pub struct Vault {
+    all: MultiFernet,
+    newest: MultiFernet,
+}
 
 impl Vault {
     /// Reads keys separated by commas, newest first.
@@ -74,10 +77,8 @@ impl Vault {
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        if keys.is_empty() {
-            bail!("no secret key is set");
-        }
-        Ok(Self(MultiFernet::new(keys)))
+        let Some(newest) = keys.first().cloned() else { bail!("no secret key is set") };
+        Ok(Self { all: MultiFernet::new(keys), newest: MultiFernet::new(vec![newest]) })
     }
 
     /// A fresh Fernet key, for a new installation.
@@ -89,7 +90,7 @@ impl Vault {
     /// Encrypts a secret for the database.
     #[must_use]
     pub fn encrypt(&self, secret: &SecretString) -> String {
-        self.0.encrypt(secret.expose_secret().as_bytes())
+        self.newest.encrypt(secret.expose_secret().as_bytes())
     }
 
     /// Decrypts what [`Vault::encrypt`] made.
@@ -98,11 +99,17 @@ impl Vault {
     /// When no key fits, or the text was tampered with.
     pub fn decrypt(&self, text: &str) -> anyhow::Result<SecretString> {
         let bytes = self
-            .0
+            .all
             .decrypt(text)
             .ok()
             .context("a stored secret cannot be decrypted with the secret keys that are set")?;
         Ok(SecretString::from(String::from_utf8(bytes).context("a stored secret is not text")?))
+    }
+
+    /// Whether the newest key encrypted this.
+    #[must_use]
+    pub fn is_newest(&self, text: &str) -> bool {
+        self.newest.decrypt(text).is_ok()
     }
 }
 

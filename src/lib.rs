@@ -38,6 +38,8 @@ pub mod metering;
 pub mod organisations;
 /// When a wallet runs out, and what happens then.
 pub mod runway;
+/// Which columns hold encrypted secrets, and giving them the newest key.
+pub mod secrets;
 /// Staying logged in: web sessions, access and refresh tokens.
 pub mod sessions;
 /// Public keys that new machines let in.

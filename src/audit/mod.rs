@@ -76,6 +76,20 @@ pub enum Event {
     ClusterAdded,
     /// Which template an image is cloned from was changed.
     ClusterTemplatesChanged,
+    /// The settings of a cluster were changed.
+    ClusterChanged,
+    /// A cluster takes no new machines from now on.
+    ClusterMaintenanceBegun,
+    /// A cluster takes new machines again.
+    ClusterMaintenanceEnded,
+    /// Which further nodes answer for a cluster was changed.
+    ClusterEndpointsChanged,
+    /// The CD images of a cluster were listed.
+    ClusterIsosRefreshed,
+    /// Which CD images of a cluster are offered was changed.
+    ClusterIsosChanged,
+    /// A cluster was removed.
+    ClusterRemoved,
     /// A parked or failed job was told to try again.
     JobRetried,
     /// A job was told to undo what it has done.
@@ -116,6 +130,13 @@ impl Event {
         Self::CreditAdded,
         Self::ClusterAdded,
         Self::ClusterTemplatesChanged,
+        Self::ClusterChanged,
+        Self::ClusterMaintenanceBegun,
+        Self::ClusterMaintenanceEnded,
+        Self::ClusterEndpointsChanged,
+        Self::ClusterIsosRefreshed,
+        Self::ClusterIsosChanged,
+        Self::ClusterRemoved,
         Self::JobRetried,
         Self::JobCancelled,
     ];
@@ -155,6 +176,13 @@ impl Event {
             Self::CreditAdded => "wallet.credited",
             Self::ClusterAdded => "cluster.added",
             Self::ClusterTemplatesChanged => "cluster.templates_changed",
+            Self::ClusterChanged => "cluster.changed",
+            Self::ClusterMaintenanceBegun => "cluster.maintenance_begun",
+            Self::ClusterMaintenanceEnded => "cluster.maintenance_ended",
+            Self::ClusterEndpointsChanged => "cluster.endpoints_changed",
+            Self::ClusterIsosRefreshed => "cluster.isos_refreshed",
+            Self::ClusterIsosChanged => "cluster.isos_changed",
+            Self::ClusterRemoved => "cluster.removed",
             Self::JobRetried => "job.retried",
             Self::JobCancelled => "job.cancelled",
         }
@@ -195,6 +223,13 @@ impl Event {
             "wallet.credited" => "added credit",
             "cluster.added" => "added the cluster",
             "cluster.templates_changed" => "changed the templates of the cluster",
+            "cluster.changed" => "changed the cluster",
+            "cluster.maintenance_begun" => "began maintenance of the cluster",
+            "cluster.maintenance_ended" => "ended maintenance of the cluster",
+            "cluster.endpoints_changed" => "changed the endpoints of the cluster",
+            "cluster.isos_refreshed" => "listed the CD images of the cluster",
+            "cluster.isos_changed" => "changed the CD images of the cluster",
+            "cluster.removed" => "removed the cluster",
             "job.retried" => "told a job to try again",
             "job.cancelled" => "told a job to undo its work",
             other => other,

@@ -52,6 +52,11 @@ pub(super) struct Checked {
     pub vmid_to: i32,
 }
 
+/// What is said of a text that is no fingerprint.
+pub(super) const NOT_A_FINGERPRINT: &str =
+    "64 hexadecimal digits, such as AA:BB:…; Proxmox shows it under Certificates.";
+/// What is said of an address that is not one of an API.
+pub(super) const NOT_AN_ENDPOINT: &str = "It begins with https://.";
 const VMID_MIN: i32 = 100;
 const VMID_MAX: i32 = 999_999_999;
 
@@ -77,7 +82,7 @@ impl NewCluster {
         let storage = text("storage", &self.storage, 100, "The storage on which disks are made.");
         let bridge = text("bridge", &self.bridge, 15, "The bridge that machines are connected to, such as vmbr0.");
         if !endpoint.is_empty() && !endpoint.starts_with("https://") {
-            problems.push(Problem::new("endpoint", "It begins with https://."));
+            problems.push(Problem::new("endpoint", NOT_AN_ENDPOINT));
         }
         if self.token_secret.expose_secret().trim().is_empty() {
             problems.push(Problem::new("token_secret", "The secret that Proxmox showed when the token was made."));
@@ -88,10 +93,7 @@ impl NewCluster {
         }
         let fingerprint = Some(self.fingerprint.trim().to_owned()).filter(|text| !text.is_empty());
         if fingerprint.as_ref().is_some_and(|text| text.parse::<Fingerprint>().is_err()) {
-            problems.push(Problem::new(
-                "fingerprint",
-                "64 hexadecimal digits, such as AA:BB:…; Proxmox shows it under Certificates.",
-            ));
+            problems.push(Problem::new("fingerprint", NOT_A_FINGERPRINT));
         }
         let mut number = |field: &'static str, value: &str| {
             let number = value.trim().parse().ok().filter(|number| (VMID_MIN..=VMID_MAX).contains(number));

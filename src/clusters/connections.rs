@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use proxmox_client::{ApiToken, Client, Settings, Trust};
+use proxmox_client::{ApiToken, Client, Endpoint, Settings, Trust};
 use secrecy::SecretString;
 
 use super::db;
@@ -33,9 +33,21 @@ impl Connections {
             return Ok(client.clone());
         }
         let secret = app.settings.vault.decrypt(&access.token_secret_encrypted)?;
-        let client = connect(&access.endpoint, &access.token_id, secret, access.fingerprint.as_deref(), access.ca_pem)?;
+        let further = db::select_endpoints(&app.pool, cluster).await?;
+        let place = Place {
+            endpoint: &access.endpoint,
+            fingerprint: access.fingerprint.as_deref(),
+            ca_pem: access.ca_pem,
+            further: &further,
+        };
+        let client = connect(place, &access.token_id, secret)?;
         self.lock().insert(cluster, (access.updated_at, client.clone()));
         Ok(client)
+    }
+
+    /// Makes the next call connect anew: a clock that stands still would not tell a changed row from the old one.
+    pub(super) fn forget(&self, cluster: ClusterId) {
+        self.lock().remove(&cluster);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClusterId, (DateTime<Utc>, Client)>> {
@@ -43,24 +55,43 @@ impl Connections {
     }
 }
 
+/// Where a cluster is, and which certificates are believed there.
+pub(super) struct Place<'a> {
+    pub endpoint: &'a str,
+    pub fingerprint: Option<&'a str>,
+    pub ca_pem: Option<String>,
+    /// Asked when the first does not answer.
+    pub further: &'a [super::Endpoint],
+}
+
+impl<'a> Place<'a> {
+    /// One endpoint, pinned or not.
+    pub(super) fn of(endpoint: &'a str, fingerprint: Option<&'a str>) -> Self {
+        Self { endpoint, fingerprint, ca_pem: None, further: &[] }
+    }
+}
+
 /// A client by what an operator typed. Nothing is sent yet.
 ///
 /// # Errors
-/// When the endpoint, the token or the fingerprint is not one; the message says which.
-pub(super) fn connect(
-    endpoint: &str,
-    token_id: &str,
-    secret: SecretString,
-    fingerprint: Option<&str>,
-    ca_pem: Option<String>,
-) -> anyhow::Result<Client> {
+/// When an endpoint, the token or a fingerprint is not one; the message says which.
+pub(super) fn connect(place: Place<'_>, token_id: &str, secret: SecretString) -> anyhow::Result<Client> {
     let token = ApiToken::new(token_id, secret)?;
-    let trust = match (fingerprint, ca_pem) {
-        (Some(fingerprint), _) => Trust::Fingerprint(fingerprint.parse()?),
-        (None, Some(pem)) => Trust::Ca(pem),
-        (None, None) => Trust::PublicRoots,
+    // A further endpoint without a fingerprint of its own is believed as what signs for all: an authority. A pinned
+    // certificate is one node's alone.
+    let of_all = place.ca_pem.map_or(Trust::PublicRoots, Trust::Ca);
+    let first = match place.fingerprint {
+        Some(fingerprint) => Trust::Fingerprint(fingerprint.parse()?),
+        None => of_all.clone(),
     };
-    let mut settings = Settings::new(endpoint, token, trust);
+    let mut settings = Settings::new(place.endpoint, token, first);
+    for further in place.further {
+        let trust = match &further.fingerprint {
+            Some(fingerprint) => Trust::Fingerprint(fingerprint.parse()?),
+            None => of_all.clone(),
+        };
+        settings = settings.endpoint(Endpoint::new(further.url.as_str()).trust(trust));
+    }
     settings.requests_at_once = REQUESTS_AT_ONCE;
     Client::new(settings).context("while setting up the connection to the cluster")
 }

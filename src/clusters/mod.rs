@@ -2,10 +2,16 @@
 //! the business of `vms`.
 
 mod add;
+mod capacity;
+mod change;
 mod connections;
 mod db;
+mod endpoints;
+mod isos;
 mod look;
 pub mod placement;
+pub mod privileges;
+mod remove;
 mod test;
 mod trouble;
 
@@ -13,11 +19,17 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 pub use add::{NewCluster, add, set_templates};
+pub use capacity::{check_target, find_place, room_for, would_fit};
+pub use change::{ClusterChange, change};
 pub use connections::Connections;
+pub use db::SECRETS;
+pub use endpoints::{Endpoint, EndpointHealth, endpoints, set_endpoints};
+pub use isos::{FoundIso, IsoChoice, IsoImage, iso, isos, offered_isos, refresh_isos, rescue_iso, set_isos};
 pub use look::{Look, look};
-pub use test::{
-    MissingPrivilege, TestReport, TestedNode, TestedStorage, TestedTemplate, fingerprint_of, test, test_again,
-};
+pub use placement::NoPlace;
+pub use privileges::MissingPrivilege;
+pub use remove::remove;
+pub use test::{TestReport, TestedNode, TestedStorage, TestedTemplate, fingerprint_of, test, test_again};
 pub use trouble::Trouble;
 
 use crate::app::App;
@@ -61,13 +73,27 @@ pub struct Cluster {
     pub unreachable_since: Option<DateTime<Utc>>,
     /// What went wrong at the last look.
     pub last_error: Option<String>,
+    /// How much memory may be sold of what the nodes have after the reserve, in percent.
+    pub memory_percent: i32,
+    /// How many virtual processors may be sold, in percent of the processors.
+    pub cpu_percent: i32,
+    /// How much disk may be sold, in percent of what the storage holds.
+    pub disk_percent: i32,
+    /// Memory of each node that is never sold, in MiB.
+    pub node_reserve_mib: i32,
+    /// Where CD images are.
+    pub iso_storage: Option<String>,
+    /// Looks in a row that were not answered.
+    pub failed_looks: i32,
+    /// When the next look is due; none: at the next turn.
+    pub next_look_at: Option<DateTime<Utc>>,
     /// How many machines of ours are on it.
     pub vms: i64,
     /// How many nodes the last look saw.
     pub nodes: i64,
 }
 
-/// A node as the last look saw it.
+/// A node as the last look saw it, and what of it is sold.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Node {
     /// Its name.
@@ -76,12 +102,49 @@ pub struct Node {
     pub online: bool,
     /// Processors.
     pub cpu_count: i32,
+    /// Load of all processors, in percent.
+    pub cpu_used_percent: i32,
+    /// Virtual processors of our machines on it or on their way to it, running or not.
+    pub vcpu_sold: i64,
+    /// How many virtual processors may be sold.
+    pub vcpu_limit: i64,
     /// Memory in bytes.
     pub memory_bytes: i64,
     /// Memory in use, in bytes.
     pub memory_used_bytes: i64,
-    /// Memory of our machines on it, in bytes, running or not.
+    /// Memory of our machines on it or on their way to it, in bytes, running or not.
     pub memory_sold_bytes: i64,
+    /// How much memory may be sold, in bytes.
+    pub memory_limit_bytes: i64,
+    /// How many machines of ours are on it.
+    pub vms: i64,
+}
+
+/// A storage of a node as the last look saw it. A shared one is listed once for every node that has it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Storage {
+    /// The node.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// Its type, such as `lvmthin`.
+    pub kind: String,
+    /// What it may hold, separated by commas.
+    pub content: String,
+    /// Whether all nodes see the same data.
+    pub shared: bool,
+    /// Whether the last look saw it usable.
+    pub available: bool,
+    /// Whether disks of machines are made on it.
+    pub holds_disks: bool,
+    /// What it holds, in bytes.
+    pub total_bytes: i64,
+    /// What is in use, in bytes.
+    pub used_bytes: i64,
+    /// Disks of our machines, in GiB: on a shared storage those of the whole cluster.
+    pub sold_gib: i64,
+    /// How much may be sold, in GiB.
+    pub limit_gib: i64,
 }
 
 /// A template that an image is cloned from.
@@ -124,7 +187,26 @@ pub async fn last_seen(connection: &mut PgConnection, id: ClusterId) -> Result<O
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn nodes(app: &App, id: ClusterId) -> Result<Vec<Node>> {
-    db::select_nodes(&app.pool, id).await
+    db::capacity::select_nodes(&app.pool, id).await
+}
+
+/// The storages of a cluster, by name and node.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn storages(app: &App, id: ClusterId) -> Result<Vec<Storage>> {
+    db::capacity::select_storages(&app.pool, id).await
+}
+
+/// The clusters whose next look is due, by name: those that do not answer are asked less and less often.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn due(app: &App) -> Result<Vec<Cluster>> {
+    let now = app.clock.machine_now();
+    let mut due = list(app).await?;
+    due.retain(|cluster| cluster.next_look_at.is_none_or(|at| at <= now));
+    Ok(due)
 }
 
 /// Which template each image is cloned from on a cluster.
@@ -143,18 +225,6 @@ pub async fn template(app: &App, cluster: ClusterId, image: ImageId) -> Result<O
     Ok(templates(app, cluster).await?.into_iter().find(|template| template.image == image))
 }
 
-/// The places where a machine of this image could go, for [`placement::choose`].
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn candidates(
-    connection: &mut PgConnection,
-    location: LocationId,
-    image: ImageId,
-) -> Result<Vec<placement::Candidate>> {
-    db::select_candidates(connection, location, image).await
-}
-
 /// Leases the next free VMID of a cluster to a machine, before anything is sent to Proxmox.
 ///
 /// # Errors
@@ -165,7 +235,7 @@ pub async fn lease_vmid(
     vm: VmId,
     now: DateTime<Utc>,
 ) -> Result<u32> {
-    let vmid = db::lease_vmid(connection, cluster, vm, now).await?;
+    let vmid = db::leases::lease_vmid(connection, cluster, vm, now).await?;
     vmid.and_then(|vmid| u32::try_from(vmid).ok())
         .ok_or_else(|| Error::Unavailable("The range of VMIDs of this cluster is used up.".into()))
 }
@@ -181,7 +251,7 @@ pub async fn lease_this_vmid(
     vm: VmId,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    if db::lease_this_vmid(connection, cluster, vmid, vm, now).await? {
+    if db::leases::lease_this_vmid(connection, cluster, vmid, vm, now).await? {
         return Ok(());
     }
     Err(Error::conflict(format!("VMID {vmid} belongs to another VM of ours.")))
@@ -192,7 +262,7 @@ pub async fn lease_this_vmid(
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmid: u32) -> Result<()> {
-    db::abandon_vmid(connection, cluster, i32::try_from(vmid).unwrap_or(i32::MAX)).await
+    db::leases::abandon_vmid(connection, cluster, i32::try_from(vmid).unwrap_or(i32::MAX)).await
 }
 
 /// Ends a machine's lease. The VMID rests for ever: backups and leftovers on Proxmox are keyed by it.
@@ -200,7 +270,20 @@ pub async fn abandon_vmid(connection: &mut PgConnection, cluster: ClusterId, vmi
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn release_vmid(connection: &mut PgConnection, vm: VmId, now: DateTime<Utc>) -> Result<()> {
-    db::release_vmid(connection, vm, now).await
+    db::leases::release_vmid(connection, vm, now).await
+}
+
+/// Ends one of a machine's leases: a rebuild has two for a while.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn release_lease(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vmid: u32,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    db::leases::release_lease(connection, cluster, i32::try_from(vmid).unwrap_or(i32::MAX), now).await
 }
 
 /// Follows a cluster to another address of its API.

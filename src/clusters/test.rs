@@ -2,11 +2,12 @@
 //! privilege is named with the command that grants it.
 
 use anyhow::Context;
-use proxmox_client::{Client, Error as ProxmoxError, NeverSentCause, Permissions, ResourceFilter};
+use proxmox_client::{Client, Error as ProxmoxError, NeverSentCause, ResourceFilter};
+use secrecy::SecretString;
 
-use super::{NewCluster, connections};
+use super::{MissingPrivilege, NewCluster, connections, privileges};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::ClusterId;
 
 /// What a test found.
@@ -74,57 +75,19 @@ pub struct TestedTemplate {
     pub node: String,
 }
 
-/// A privilege that our token lacks.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct MissingPrivilege {
-    /// The privilege.
-    pub privilege: String,
-    /// Where.
-    pub path: String,
-    /// The command that grants it.
-    pub grant: String,
-}
-
-/// What the token needs, and where. Any of the alternatives will do: `VM.Monitor` became `VM.GuestAgent.Audit` with 9.0.
-const NEEDED: [(&str, &[&str]); 18] = [
-    ("/vms", &["VM.Allocate"]),
-    ("/vms", &["VM.Audit"]),
-    ("/vms", &["VM.Clone"]),
-    ("/vms", &["VM.Config.CPU"]),
-    ("/vms", &["VM.Config.Cloudinit"]),
-    ("/vms", &["VM.Config.Disk"]),
-    ("/vms", &["VM.Config.HWType"]),
-    ("/vms", &["VM.Config.Memory"]),
-    ("/vms", &["VM.Config.Network"]),
-    ("/vms", &["VM.Config.Options"]),
-    ("/vms", &["VM.Console"]),
-    ("/vms", &["VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", "VM.Monitor"]),
-    ("/vms", &["VM.PowerMgmt"]),
-    ("/storage", &["Datastore.AllocateSpace"]),
-    ("/storage", &["Datastore.Audit"]),
-    ("/sdn/zones", &["SDN.Use"]),
-    ("/nodes", &["Sys.Audit"]),
-    ("/", &["Sys.Audit"]),
-];
-
 /// Tests what an operator typed. A cluster that cannot be used is a finding, not an error.
 ///
 /// # Errors
 /// `Invalid` with a problem per field.
 pub async fn test(_app: &App, new: &NewCluster) -> Result<TestReport> {
     let checked = new.checked()?;
-    let client = match connections::connect(
-        &checked.endpoint,
-        &checked.token_id,
-        checked.token_secret.clone(),
-        checked.fingerprint.as_deref(),
-        None,
-    ) {
+    let place = connections::Place::of(&checked.endpoint, checked.fingerprint.as_deref());
+    let client = match connections::connect(place, &checked.token_id, checked.token_secret.clone()) {
         Ok(client) => client,
         Err(error) => return Ok(failed(format!("{error:#}"))),
     };
     let place = Place { endpoint: &checked.endpoint, is_pinned: checked.fingerprint.is_some() };
-    Ok(examine(&client, &place, &checked.token_id, &checked.storage).await)
+    Ok(examine(&client, &place, &checked.token_id, &checked.storage, None).await)
 }
 
 /// Tests the connection of a cluster that was added before.
@@ -135,7 +98,34 @@ pub async fn test_again(app: &App, id: ClusterId) -> Result<TestReport> {
     let cluster = super::find(app, id).await?;
     let client = app.connections.client(app, id).await?;
     let place = Place { endpoint: &cluster.endpoint, is_pinned: cluster.fingerprint.is_some() };
-    Ok(examine(&client, &place, &cluster.token_id, &cluster.storage).await)
+    Ok(examine(&client, &place, &cluster.token_id, &cluster.storage, cluster.iso_storage.as_deref()).await)
+}
+
+/// Whether a cluster answers with these settings, before they are saved.
+///
+/// # Errors
+/// `Invalid` with a problem of the field that seems to be the matter.
+pub(super) async fn check_answers(
+    endpoint: &str,
+    fingerprint: Option<&str>,
+    token_id: &str,
+    secret: SecretString,
+) -> Result<()> {
+    let client = connections::connect(connections::Place::of(endpoint, fingerprint), token_id, secret)
+        .map_err(|error| Error::invalid("endpoint", format!("{error:#}")))?;
+    let Err(error) = client.version().await else { return Ok(()) };
+    let sentence = sentence(&error, fingerprint.is_some());
+    Err(match &error {
+        ProxmoxError::NeverSent { cause: NeverSentCause::Tls, .. } => match fingerprint_of(endpoint).await {
+            Ok(seen) => Error::invalid(
+                "fingerprint",
+                format!("{sentence} It shows {seen}: compare it with what Proxmox has under Certificates."),
+            ),
+            Err(_) => Error::invalid("endpoint", sentence),
+        },
+        ProxmoxError::Refused(refusal) if refusal.is_unauthenticated() => Error::invalid("token_secret", sentence),
+        _ => Error::invalid("endpoint", sentence),
+    })
 }
 
 /// The fingerprint of the certificate that an endpoint shows, for an operator to compare.
@@ -158,8 +148,14 @@ struct Place<'a> {
     is_pinned: bool,
 }
 
-async fn examine(client: &Client, place: &Place<'_>, token_id: &str, storage: &str) -> TestReport {
-    match try_examine(client, token_id, storage).await {
+async fn examine(
+    client: &Client,
+    place: &Place<'_>,
+    token_id: &str,
+    storage: &str,
+    iso_storage: Option<&str>,
+) -> TestReport {
+    match try_examine(client, token_id, storage, iso_storage).await {
         Ok(report) => report,
         Err(error) => {
             let is_certificate = matches!(error, ProxmoxError::NeverSent { cause: NeverSentCause::Tls, .. });
@@ -170,9 +166,15 @@ async fn examine(client: &Client, place: &Place<'_>, token_id: &str, storage: &s
     }
 }
 
-async fn try_examine(client: &Client, token_id: &str, storage: &str) -> std::result::Result<TestReport, ProxmoxError> {
+async fn try_examine(
+    client: &Client,
+    token_id: &str,
+    storage: &str,
+    iso_storage: Option<&str>,
+) -> std::result::Result<TestReport, ProxmoxError> {
     let version = client.version().await?;
-    let missing = missing(&client.permissions(None).await?, token_id, storage);
+    let granted = client.permissions(None).await?;
+    let missing = privileges::missing(&granted, &version.version, token_id, storage, iso_storage);
     let nodes = client.nodes().await?;
     let mut report = TestReport { version: Some(version.version.clone()), missing, ..TestReport::default() };
     for resource in client.resources(Some(ResourceFilter::Vm)).await? {
@@ -215,79 +217,5 @@ fn sentence(error: &ProxmoxError, is_pinned: bool) -> String {
             "Proxmox does not know this token, or its secret is another one, or it has expired.".into()
         }
         ProxmoxError::Refused(refusal) => format!("Proxmox refused: {refusal}."),
-    }
-}
-
-/// What is needed and not granted. A privilege on a path holds below it when it propagates.
-fn missing(granted: &Permissions, token_id: &str, storage: &str) -> Vec<MissingPrivilege> {
-    let storage_path = format!("/storage/{storage}");
-    NEEDED
-        .into_iter()
-        .filter_map(|(needed_at, alternatives)| {
-            let path = if needed_at == "/storage" { storage_path.as_str() } else { needed_at };
-            let has = |privilege: &&str| {
-                granted.iter().any(|(granted_at, privileges)| {
-                    let above = granted_at == "/" || path == granted_at || path.starts_with(&format!("{granted_at}/"));
-                    // Below: granted on every zone or pool by itself is enough to use it.
-                    let below = path != "/" && granted_at.starts_with(&format!("{path}/"));
-                    (above && privileges.get(*privilege).is_some_and(|propagates| *propagates || granted_at == path))
-                        || (below && privileges.contains_key(*privilege))
-                })
-            };
-            let privilege = *alternatives.first()?;
-            (!alternatives.iter().any(has)).then(|| MissingPrivilege {
-                privilege: privilege.to_owned(),
-                path: path.to_owned(),
-                grant: grant(privilege, path, token_id),
-            })
-        })
-        .collect()
-}
-
-/// A token may do what its user may, and with privilege separation only what both may: so both are granted it.
-fn grant(privilege: &str, path: &str, token_id: &str) -> String {
-    let user = token_id.split_once('!').map_or(token_id, |(user, _)| user);
-    let role = format!("UniManager-{}", privilege.replace('.', ""));
-    format!(
-        "pveum role add {role} --privs {privilege}; pveum acl modify {path} --users '{user}' --tokens '{token_id}' --roles {role}"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn all_at(path: &str, propagate: bool) -> Permissions {
-        let privileges = NEEDED.iter().map(|(_, alternatives)| (alternatives[0].to_owned(), propagate)).collect();
-        BTreeMap::from([(path.to_owned(), privileges)])
-    }
-
-    #[test]
-    fn everything_granted_at_the_root_is_enough() {
-        assert_eq!(missing(&all_at("/", true), "a@pve!b", "fast"), []);
-    }
-
-    #[test]
-    fn what_does_not_propagate_holds_only_where_it_is() {
-        let missing = missing(&all_at("/", false), "a@pve!b", "fast");
-
-        assert_eq!(missing.len(), NEEDED.len() - 1, "only Sys.Audit on / is granted");
-        assert!(missing[0].grant.contains("'a@pve!b'"));
-    }
-
-    #[test]
-    fn a_missing_privilege_is_named_with_its_path() {
-        let mut granted = all_at("/", true);
-        granted.get_mut("/").unwrap().remove("Datastore.AllocateSpace");
-
-        let missing = missing(&granted, "a@pve!b", "fast");
-
-        assert_eq!(missing.len(), 1);
-        assert_eq!(
-            (missing[0].path.as_str(), missing[0].privilege.as_str()),
-            ("/storage/fast", "Datastore.AllocateSpace")
-        );
     }
 }

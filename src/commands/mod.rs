@@ -4,6 +4,7 @@ mod create_admin;
 mod demo;
 mod ledger_verify;
 mod migrate;
+mod rotate_keys;
 mod seed;
 mod serve;
 mod settings;
@@ -33,6 +34,8 @@ pub enum Command {
     Seed(seed::Seed),
     /// Prove the ledger: balances against transfers, transfers against charges.
     LedgerVerify(ledger_verify::LedgerVerify),
+    /// Encrypt every stored secret with the newest of the secret keys.
+    RotateKeys(rotate_keys::RotateKeys),
 }
 
 impl Command {
@@ -48,6 +51,7 @@ impl Command {
             Self::CreateAdmin(create_admin) => create_admin.run().await,
             Self::Seed(seed) => seed.run().await,
             Self::LedgerVerify(verify) => verify.run().await,
+            Self::RotateKeys(rotate) => rotate.run().await,
         }
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::db::{self, NewRow};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::clusters::placement::{self, Need, NoPlace};
+use crate::clusters::placement::Need;
 use crate::error::{Error, Problem, Result};
 use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, SshKeyId, VmId};
 use crate::jobs::{self, Kind, NewJob};
@@ -19,6 +19,8 @@ use crate::{addresses, catalog, clusters, live, ssh_keys};
 pub(super) const NAME_CHARACTERS_MAX: usize = 63;
 /// The longest key of an order. PostgreSQL's indexes take no entry that is much longer.
 const ORDER_KEY_BYTES_MAX: usize = 200;
+/// The longest placement group.
+const GROUP_CHARACTERS_MAX: usize = 40;
 /// The most keys one machine gets.
 const KEYS_MAX: usize = 20;
 
@@ -40,6 +42,9 @@ pub struct NewVm {
     /// A key to add to the organisation's and let in.
     #[serde(default)]
     pub new_key: Option<NewKey>,
+    /// Machines of the organisation with the same group are placed on different hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_group: Option<String>,
 }
 
 /// A key that is added with the order.
@@ -96,9 +101,9 @@ pub async fn create(
     if hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
-    let candidates = clusters::candidates(&mut transaction, location, image).await?;
-    let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib) };
-    let place = placement::choose(&candidates, need).map_err(refusal)?;
+    let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib), disk_gib: i64::from(plan.disk_gib) };
+    let group = new.placement_group.as_deref().map(str::trim).filter(|group| !group.is_empty());
+    let place = clusters::find_place(&mut transaction, location, image, organisation, group, need).await??;
 
     let mut keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     if let Some(key) = &new.new_key {
@@ -127,7 +132,7 @@ pub async fn create(
         cluster: place.cluster,
         node: &place.node,
         authorized_keys: &authorized_keys.join("\n"),
-        placement_group: None,
+        placement_group: group,
         user_data: None,
         order_key,
         order_hash: order_key.map(|_| order_hash),
@@ -141,7 +146,7 @@ pub async fn create(
         NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user },
     )
     .await?;
-    let detail = json!({ "plan": plan.slug, "location": location, "image": image, "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
+    let detail = json!({ "plan": plan.slug, "location": location, "image": image, "placement_group": group, "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
     audit::record(
         &mut transaction,
         now,
@@ -156,13 +161,6 @@ pub async fn create(
     live::announce(&mut transaction, Some(organisation), "wallet").await?;
     transaction.commit().await?;
     Ok(Ordered { vm: id, job: Some(job) })
-}
-
-fn refusal(reason: NoPlace) -> Error {
-    match reason {
-        NoPlace::NotOffered => Error::invalid("image", reason.to_string()),
-        NoPlace::NothingOnline | NoPlace::Full => Error::Unavailable(reason.to_string()),
-    }
 }
 
 /// Checks every field, so that all problems are told at once.
@@ -198,10 +196,24 @@ async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId,
     } else if keys > KEYS_MAX {
         problems.push(Problem::new("ssh_keys", format!("At most {KEYS_MAX} keys.")));
     }
+    if let Some(group) = new.placement_group.as_deref().map(str::trim).filter(|group| !group.is_empty())
+        && !is_group(group)
+    {
+        problems.push(Problem::new(
+            "placement_group",
+            format!("At most {GROUP_CHARACTERS_MAX} small letters, digits and dashes."),
+        ));
+    }
     match (location, image, plan) {
         (Some(location), Some(image), Some(plan)) if problems.is_empty() => Ok((name, location.id, image.id, plan)),
         _ => Err(Error::Invalid(problems)),
     }
+}
+
+/// The name of a placement group: small letters, digits, dashes.
+fn is_group(group: &str) -> bool {
+    (1..=GROUP_CHARACTERS_MAX).contains(&group.len())
+        && group.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// A label of a host name: letters, digits, dashes inside.

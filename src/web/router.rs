@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -104,6 +104,14 @@ fn admin() -> Router<Arc<App>> {
         .route("/admin/clusters/new", get(pages::clusters::new))
         .route("/admin/clusters/test", post(pages::clusters::test))
         .route("/admin/clusters/{id}", get(pages::clusters::show))
+        .route("/admin/clusters/{id}/settings", get(pages::clusters::settings).post(pages::clusters::change))
+        .route("/admin/clusters/{id}/maintenance", post(pages::clusters::set_maintenance))
+        .route("/admin/clusters/{id}/certificate", post(pages::clusters::trust_certificate))
+        .route("/admin/clusters/{id}/look", post(pages::clusters::look))
+        .route("/admin/clusters/{id}/endpoints", post(pages::clusters::set_endpoints))
+        .route("/admin/clusters/{id}/isos", post(pages::clusters::set_isos))
+        .route("/admin/clusters/{id}/isos/refresh", post(pages::clusters::refresh_isos))
+        .route("/admin/clusters/{id}/remove", post(pages::clusters::remove))
         .route("/admin/clusters/{id}/test", post(pages::clusters::test_again))
         .route("/admin/clusters/{id}/templates", post(pages::clusters::set_templates))
         .route("/admin/drift", get(pages::drift::list))
@@ -150,8 +158,15 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/charges", get(api::wallet::charges))
         .route("/admin/organisations", get(api::admin::list))
         .route("/admin/organisations/{id}/credits", post(api::admin::add_credit))
-        .route("/admin/clusters", get(api::admin::clusters).post(api::admin::add_cluster))
-        .route("/admin/clusters/{id}/test", post(api::admin::test_cluster))
+        .route("/admin/clusters", get(api::clusters::list).post(api::clusters::add))
+        .route("/admin/clusters/{id}", get(api::clusters::show))
+        .route("/admin/clusters/{id}", patch(api::clusters::change).delete(api::clusters::remove))
+        .route("/admin/clusters/{id}/test", post(api::clusters::test))
+        .route("/admin/clusters/{id}/look", post(api::clusters::look))
+        .route("/admin/clusters/{id}/endpoints", put(api::clusters::set_endpoints))
+        .route("/admin/clusters/{id}/isos", get(api::clusters::isos).put(api::clusters::set_isos))
+        .route("/admin/clusters/{id}/isos/refresh", post(api::clusters::refresh_isos))
+        .route("/admin/clusters/{id}/fit", get(api::clusters::fit))
         .route("/admin/drift", get(api::drift::list))
         .route("/admin/drift/{id}/accept", post(api::drift::accept))
         .route("/admin/drift/{id}/enforce", post(api::drift::enforce))

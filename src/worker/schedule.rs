@@ -60,9 +60,9 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Looks at every cluster once, one after the other.
+/// Looks at every cluster whose look is due, one after the other.
 pub async fn look_at_clusters(app: &App) {
-    let known = match clusters::list(app).await {
+    let known = match clusters::due(app).await {
         Ok(known) => known,
         Err(error) => {
             tracing::error!(?error, "the clusters could not be listed");

@@ -58,6 +58,7 @@ async function adminDetails(browser, demo) {
     const detail = paths.find((path) => /[0-9a-f]{8}-[0-9a-f-]{27}$/.test(path));
     assert.ok(detail, `${list} leads to a detail`);
     details.push(detail);
+    if (prefix === '/admin/clusters/') details.push(`${detail}/settings`);
   }
   await close();
   return details;

@@ -8,6 +8,7 @@ mod world;
 mod accounts;
 mod adopt;
 mod bad_luck;
+mod clusters;
 mod console;
 mod delete;
 mod demo;

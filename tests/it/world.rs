@@ -22,7 +22,7 @@ use uni_manager::clusters::{self, NewCluster};
 use uni_manager::commands::sell_examples;
 use uni_manager::config::{self, Settings, Vault};
 use uni_manager::ids::{ClusterId, ImageId, LocationId};
-use uni_manager::{web, worker};
+use uni_manager::{vms, web, worker};
 
 pub use database::Database;
 pub use door::{Answer, send};
@@ -184,9 +184,11 @@ impl World {
         charging::run(&self.app).await.unwrap()
     }
 
-    /// Looks at the cluster.
+    /// Looks at every cluster now, whether its look is due or not. What went wrong is written down.
     pub async fn look(&self) {
-        worker::look_at_clusters(&self.app).await;
+        for cluster in clusters::list(&self.app).await.unwrap() {
+            let _ = vms::reconcile(&self.app, cluster.id).await;
+        }
     }
 
     /// Lets hours pass as in production: a pass at each full hour.

@@ -1,4 +1,4 @@
-//! `/admin/organisations`, `/admin/clusters`, `/admin/jobs`, `/admin/audit-events`: for operators.
+//! `/admin/organisations`, `/admin/jobs`, `/admin/audit-events`: for operators.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
 use crate::charging::{self, NewCredit};
-use crate::clusters::{self, Cluster, NewCluster, TestReport};
-use crate::ids::{ClusterId, JobId, OrganisationId};
+use crate::ids::{JobId, OrganisationId};
 use crate::jobs;
 use crate::organisations::{self, CustomerLine};
 use crate::web::error::ApiError;
@@ -56,30 +55,6 @@ pub async fn add_credit(
     charging::add_credit(&app, id, &new, &staff.actor).await?;
     let wallet = crate::ledger::wallet(&app, id).await?;
     Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
-}
-
-/// `GET /admin/clusters`
-pub async fn clusters(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<Cluster>>, ApiError> {
-    Ok(Json(List { items: clusters::list(&app).await?, next: None }))
-}
-
-/// `POST /admin/clusters`
-pub async fn add_cluster(
-    State(app): State<Arc<App>>,
-    staff: ApiStaff,
-    ApiJson(new): ApiJson<NewCluster>,
-) -> Result<(StatusCode, Json<Cluster>), ApiError> {
-    let id = clusters::add(&app, &new, &staff.actor).await?;
-    Ok((StatusCode::CREATED, Json(clusters::find(&app, id).await?)))
-}
-
-/// `POST /admin/clusters/{id}/test`
-pub async fn test_cluster(
-    State(app): State<Arc<App>>,
-    _staff: ApiStaff,
-    Path(id): Path<ClusterId>,
-) -> Result<Json<TestReport>, ApiError> {
-    Ok(Json(clusters::test_again(&app, id).await?))
 }
 
 /// A job with what only operators see.

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod catalog;
+pub mod clusters;
 pub mod consoles;
 pub mod drift;
 pub mod jobs;

@@ -40,6 +40,8 @@ pub struct VmView {
     disk_gib: i32,
     image: ImageId,
     location: LocationId,
+    /// VMs with the same group are on different hosts.
+    placement_group: Option<String>,
     /// What it costs per hour now.
     price_per_hour: Rate,
     monthly_cap: Option<Money>,
@@ -70,6 +72,7 @@ impl From<Vm> for VmView {
             disk_gib: vm.disk_gib,
             image: vm.image,
             location: vm.location,
+            placement_group: vm.placement_group,
             price_per_hour: vm.rate,
             monthly_cap: vm.monthly_cap,
             created_at: vm.created_at,

@@ -112,6 +112,24 @@ pub fn bar(percent: &u8, label: &str) -> Markup {
     Markup(format!(r#"<progress class="bar" value="{percent}" max="100" aria-label="{label}">{percent} %</progress>"#))
 }
 
+/// How wide a gauge is in its own units.
+const GAUGE_WIDTH: u64 = 1000;
+
+/// A bar of what there is: what is sold of it, a line in it for what is in use, and a mark at the most that may be sold. It is
+/// as wide as the largest of them; `label` says it all to a screen reader.
+pub fn gauge(sold: u64, limit: u64, used: u64, total: u64, label: &str) -> Markup {
+    let whole = u128::from(sold.max(limit).max(used).max(total).max(1));
+    let width = |part: u64| u128::from(part) * u128::from(GAUGE_WIDTH) / whole;
+    let class = if sold > limit { "gauge gauge-over" } else { "gauge" };
+    Markup(format!(
+        r#"<svg class="{class}" viewBox="0 0 {GAUGE_WIDTH} 12" preserveAspectRatio="none" role="img" aria-label="{}"><rect class="gauge-ground" width="{GAUGE_WIDTH}" height="12"/><rect class="gauge-sold" width="{}" height="12"/><rect class="gauge-used" y="4" width="{}" height="4"/><rect class="gauge-limit" x="{}" width="6" height="12"/></svg>"#,
+        escape(label),
+        width(sold),
+        width(used),
+        width(limit).min(u128::from(GAUGE_WIDTH) - 6),
+    ))
+}
+
 /// A button that copies `text`; it shows itself only where a script can do it.
 pub fn copy_button(text: &str, what: &str) -> Markup {
     let (text, what, drawing) = (escape(text), escape(what), icon("copy"));
@@ -131,6 +149,15 @@ mod tests {
         assert_eq!(escape(r#"<a b="c">'&"#), "&lt;a b=&quot;c&quot;&gt;&#39;&amp;");
         assert!(!copy_button(r#""><script>"#, "it").to_string().contains("<script>"));
         assert!(!bar(&3, r#"" onload="x"#).to_string().contains(r#"" onload"#));
+    }
+
+    #[test]
+    fn a_gauge_is_as_wide_as_the_largest_of_what_it_shows() {
+        let drawn = gauge(50, 80, 25, 100, "Memory").to_string();
+        assert!(drawn.contains(r#"gauge-sold" width="500""#) && drawn.contains(r#"gauge-limit" x="800""#), "{drawn}");
+        let over = gauge(200, 100, 10, 100, "Memory").to_string();
+        assert!(over.contains("gauge-over") && over.contains(r#"gauge-sold" width="1000""#), "{over}");
+        assert!(gauge(0, 0, 0, 0, "Nothing").to_string().contains(r#"gauge-sold" width="0""#));
     }
 
     #[test]

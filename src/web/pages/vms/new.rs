@@ -49,6 +49,8 @@ pub struct Typed {
     #[serde(default)]
     name: String,
     #[serde(default)]
+    placement_group: String,
+    #[serde(default)]
     order: String,
 }
 
@@ -64,6 +66,7 @@ impl Typed {
             plan: self.plan.parse().ok(),
             ssh_keys: self.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect(),
             new_key: (!key.is_empty()).then_some(new_key),
+            placement_group: Some(self.placement_group.trim().to_owned()).filter(|group| !group.is_empty()),
         }
     }
 }
@@ -188,6 +191,7 @@ async fn page(
         name: typed.name.clone(),
         new_key_name: typed.new_key_name.clone(),
         new_key: typed.new_key.clone(),
+        placement_group: typed.placement_group.clone(),
         order: typed.order.clone(),
         cost: cost_panel(app, offer, typed, short_by)?,
         errors,
@@ -262,7 +266,10 @@ fn cost_panel(app: &App, offer: &Offer, typed: &Typed, short_by: Option<Money>) 
 /// The same order as a call of the API, to be pasted into a shell.
 fn curl(app: &App, typed: &Typed, plan: PlanId) -> String {
     let keys: Vec<SshKeyId> = typed.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect();
-    let body = json!({ "name": typed.name.trim(), "location": typed.location, "image": typed.image, "plan": plan, "ssh_keys": keys });
+    let mut body = json!({ "name": typed.name.trim(), "location": typed.location, "image": typed.image, "plan": plan, "ssh_keys": keys });
+    if !typed.placement_group.trim().is_empty() {
+        body["placement_group"] = json!(typed.placement_group.trim());
+    }
     let body = serde_json::to_string_pretty(&body).unwrap_or_default().replace('\'', r"'\''");
     let url = &app.settings.public_url;
     format!(

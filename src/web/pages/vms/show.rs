@@ -65,6 +65,7 @@ async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
         id: vm.id.to_string(),
         name: vm.name.clone(),
         number: vm.number,
+        placement_group: vm.placement_group.clone(),
         location: vm.location_name.clone(),
         plan: vm.plan_name.clone(),
         plan_detail: format!("{} vCPU · {} · {} GiB", vm.vcpu, memory(vm.memory_mib), vm.disk_gib),

@@ -121,10 +121,12 @@ pub struct VmNewPage {
     pub new_key_name: String,
     /// What was typed.
     pub new_key: String,
+    /// What was typed.
+    pub placement_group: String,
     /// Makes a second press of the button harmless.
     pub order: String,
     /// What it costs.
     pub cost: CostPanel,
-    /// Fields: `location`, `image`, `plan`, `ssh_keys`, `new_key_name`, `new_key`, `name`.
+    /// Fields: `location`, `image`, `plan`, `ssh_keys`, `new_key_name`, `new_key`, `name`, `placement_group`.
     pub errors: FormErrors,
 }

@@ -166,6 +166,8 @@ pub struct VmPanel {
     pub name: String,
     /// The short number, for people.
     pub number: i64,
+    /// VMs of this group are kept apart.
+    pub placement_group: Option<String>,
     /// Name of the location.
     pub location: String,
     /// Name of the plan.

@@ -1,5 +1,14 @@
-//! Proxmox clusters for operators: add one after a test of its connection, test again, say which template an image is
-//! cloned from. A token's secret is read from a form and never written into a page.
+//! Proxmox clusters for operators: the list, adding one after a test of its connection, which template an image is cloned
+//! from. One cluster in detail is in `page`, its settings in `settings`, its CD images in `isos`. A token's secret is read
+//! from a form and never written into a page.
+
+mod isos;
+mod page;
+mod settings;
+
+pub use isos::{refresh_isos, set_isos};
+pub use page::{look, set_endpoints, show, test_again};
+pub use settings::{change, remove, set_maintenance, settings, trust_certificate};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,21 +19,22 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use page::cluster_page;
+
 use super::exceptions::count;
 use super::frames::{self, Notice, form_errors, redirect_with, render, render_with};
 use crate::app::App;
 use crate::catalog;
-use crate::clusters::{self, Cluster, NewCluster, Node, TestReport, TestedTemplate};
+use crate::clusters::{self, NewCluster, TestReport, TestedTemplate};
 use crate::error::{Error, Problem, Result};
 use crate::ids::{ClusterId, ImageId};
 use crate::web::error::{PageError, status};
-use crate::web::format;
-use crate::web::forms::{CsrfForm, Nothing};
+use crate::web::forms::CsrfForm;
 use crate::web::read::Path;
 use crate::web::session::Staff;
 use crate::web::views::clusters::{
-    ClusterForm, ClusterHealth, ClusterNewPage, ClusterPage, ClusterRow, ClustersPage, ConnectionTest,
-    ConnectionTestCard, ImageTemplate, MissingPrivilege, NodeFound, NodeRow, StorageFound, TemplateFound,
+    ClusterForm, ClusterNewPage, ClustersPage, ConnectionTest, ConnectionTestCard, MissingPrivilege, NodeFound,
+    StorageFound, TemplateFound,
 };
 use crate::web::views::form::{FormErrors, SelectOption};
 use crate::web::views::frame::{AdminSection, FlashKind};
@@ -102,7 +112,11 @@ impl Typed {
 /// `GET /admin/clusters`
 pub async fn list(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
     let frame = frames::admin(&app, &staff, "Clusters", AdminSection::Clusters, count(&app).await?, &notice);
-    let rows = clusters::list(&app).await?.into_iter().map(cluster_row).collect();
+    let mut rows = Vec::new();
+    for cluster in clusters::list(&app).await? {
+        let nodes = clusters::nodes(&app, cluster.id).await?;
+        rows.push(page::cluster_row(cluster, &nodes));
+    }
     Ok(render_with(&app, &notice, &ClustersPage { frame, rows }))
 }
 
@@ -162,28 +176,6 @@ pub async fn add(
             Ok((status, render(&page)).into_response())
         }
     }
-}
-
-/// `GET /admin/clusters/{id}`
-pub async fn show(
-    State(app): State<Arc<App>>,
-    staff: Staff,
-    notice: Notice,
-    Path(id): Path<ClusterId>,
-) -> Result<Response, PageError> {
-    let page = cluster_page(&app, &staff, &notice, id, None).await?;
-    Ok(render_with(&app, &notice, &page))
-}
-
-/// `POST /admin/clusters/{id}/test`
-pub async fn test_again(
-    State(app): State<Arc<App>>,
-    staff: Staff,
-    Path(id): Path<ClusterId>,
-    _form: CsrfForm<Nothing>,
-) -> Result<Response, PageError> {
-    let report = clusters::test_again(&app, id).await?;
-    Ok(render(&cluster_page(&app, &staff, &Notice::default(), id, Some(&report)).await?))
 }
 
 /// `POST /admin/clusters/{id}/templates`
@@ -263,87 +255,8 @@ async fn new_page(
     })
 }
 
-async fn cluster_page(
-    app: &App,
-    staff: &Staff,
-    notice: &Notice,
-    id: ClusterId,
-    report: Option<&TestReport>,
-) -> Result<ClusterPage> {
-    let cluster = clusters::find(app, id).await?;
-    let chosen: HashMap<ImageId, i32> =
-        clusters::templates(app, id).await?.into_iter().map(|template| (template.image, template.vmid)).collect();
-    let images = catalog::images(app).await?;
-    Ok(ClusterPage {
-        frame: frames::admin(app, staff, cluster.name.clone(), AdminSection::Clusters, count(app).await?, notice),
-        token_id: cluster.token_id.clone(),
-        fingerprint: cluster.fingerprint.clone(),
-        storage: cluster.storage.clone(),
-        bridge: cluster.bridge.clone(),
-        vmid_from: cluster.vmid_from.unsigned_abs(),
-        vmid_to: cluster.vmid_to.unsigned_abs(),
-        nodes: clusters::nodes(app, id).await?.into_iter().map(node_row).collect(),
-        test: report.map(|report| card(app, report)),
-        templates: report.map_or_else(Vec::new, |report| template_choices(&report.templates, &chosen)),
-        images: images
-            .into_iter()
-            .map(|image| ImageTemplate {
-                image_id: image.id.to_string(),
-                vmid: chosen.get(&image.id).map_or_else(String::new, ToString::to_string),
-                image: image.name,
-            })
-            .collect(),
-        cluster: cluster_row(cluster),
-        errors: FormErrors::none(),
-    })
-}
-
-/// The templates that were found, and those that are set but were not: choosing among the others must not drop them unseen.
-fn template_choices(found: &[TestedTemplate], chosen: &HashMap<ImageId, i32>) -> Vec<TemplateFound> {
-    let mut choices: Vec<TemplateFound> = found.iter().map(template_found).collect();
-    if choices.is_empty() {
-        return choices;
-    }
-    for vmid in chosen.values().map(|vmid| vmid.unsigned_abs()) {
-        if !choices.iter().any(|choice| choice.vmid == vmid) {
-            choices.push(TemplateFound { vmid, name: "not found on the cluster".into(), node: String::new() });
-        }
-    }
-    choices
-}
-
 fn template_found(template: &TestedTemplate) -> TemplateFound {
     TemplateFound { vmid: template.vmid, name: template.name.clone(), node: template.node.clone() }
-}
-
-fn cluster_row(cluster: Cluster) -> ClusterRow {
-    let health = match (cluster.unreachable_since, cluster.last_seen_at) {
-        (Some(since), _) => ClusterHealth::Silent { since, words: cluster.last_error.unwrap_or_default() },
-        (None, None) => ClusterHealth::Unasked,
-        (None, Some(_)) => ClusterHealth::Answering,
-    };
-    ClusterRow {
-        id: cluster.id.to_string(),
-        name: cluster.name,
-        location: cluster.location_name,
-        endpoint: cluster.endpoint,
-        health,
-        version: cluster.version,
-        nodes: format::unsigned(cluster.nodes),
-        guests: format::unsigned(cluster.vms),
-        looked_at: cluster.last_seen_at,
-    }
-}
-
-fn node_row(node: Node) -> NodeRow {
-    NodeRow {
-        name: node.name,
-        online: node.online,
-        cpus: node.cpu_count.unsigned_abs(),
-        memory_mib: format::unsigned(node.memory_bytes) / BYTES_PER_MEBIBYTE,
-        memory_used_mib: format::unsigned(node.memory_used_bytes) / BYTES_PER_MEBIBYTE,
-        memory_sold_mib: format::unsigned(node.memory_sold_bytes) / BYTES_PER_MEBIBYTE,
-    }
 }
 
 fn card(app: &App, report: &TestReport) -> ConnectionTestCard {
@@ -371,36 +284,14 @@ fn card(app: &App, report: &TestReport) -> ConnectionTestCard {
             missing: report.missing.iter().map(missing_privilege).collect(),
         },
     };
-    ConnectionTestCard { test, at: app.clock.now() }
+    ConnectionTestCard { test, at: app.clock.now(), certificate: None }
 }
 
 fn missing_privilege(missing: &clusters::MissingPrivilege) -> MissingPrivilege {
     MissingPrivilege {
-        why: why(&missing.privilege).to_owned(),
+        why: missing.without.clone(),
         privilege: missing.privilege.clone(),
         path: missing.path.clone(),
         command: missing.grant.clone(),
-    }
-}
-
-/// What a privilege is needed for.
-fn why(privilege: &str) -> &'static str {
-    match privilege {
-        "VM.Allocate" => "to create and delete guests",
-        "VM.Audit" => "to see guests and their state",
-        "VM.Clone" => "to copy an image's template",
-        "VM.Config.CPU" | "VM.Config.Memory" => "to give a guest the size of its plan",
-        "VM.Config.Disk" => "to grow a guest's disk",
-        "VM.Config.Cloudinit" => "to set keys and addresses",
-        "VM.Config.Network" => "to connect a guest to the bridge",
-        "VM.Config.HWType" | "VM.Config.Options" => "to mark a guest as ours",
-        "VM.Console" => "to open a guest's console",
-        "VM.PowerMgmt" => "to start and stop guests",
-        "VM.GuestAgent.Audit" => "to ask a guest for its address (VM.Monitor on Proxmox VE 8)",
-        "Datastore.AllocateSpace" => "to make disks",
-        "Datastore.Audit" => "to see how full the storage is",
-        "SDN.Use" => "to use the bridge",
-        "Sys.Audit" => "to see nodes and their load",
-        _ => "to do its work",
     }
 }

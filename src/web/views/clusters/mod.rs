@@ -7,7 +7,11 @@ use chrono::{DateTime, Utc};
 use super::form::{FormErrors, SelectOption};
 use super::frame::AdminFrame;
 use super::markup;
+use crate::clusters::privileges;
 use crate::web::format;
+
+pub mod page;
+pub mod settings;
 
 /// Whether a cluster answers.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub enum ClusterHealth {
         since: DateTime<Utc>,
         /// What went wrong, in a sentence.
         words: String,
+        /// When it is asked again.
+        next_look: Option<DateTime<Utc>>,
     },
 }
 
@@ -46,6 +52,10 @@ pub struct ClusterRow {
     pub guests: u64,
     /// When it was last asked.
     pub looked_at: Option<DateTime<Utc>>,
+    /// Takes no new machines.
+    pub maintenance: bool,
+    /// Memory of all nodes.
+    pub memory: page::Gauge,
 }
 
 impl ClusterRow {
@@ -63,33 +73,6 @@ pub struct ClustersPage {
     pub frame: AdminFrame,
     /// By name.
     pub rows: Vec<ClusterRow>,
-}
-
-/// A node, as it was last seen.
-#[derive(Clone, Debug)]
-pub struct NodeRow {
-    /// Its name.
-    pub name: String,
-    /// Is it online?
-    pub online: bool,
-    /// Processors.
-    pub cpus: u32,
-    /// Memory, MiB.
-    pub memory_mib: u64,
-    /// Of it in use, MiB.
-    pub memory_used_mib: u64,
-    /// Memory of our guests on it, running or not, MiB.
-    pub memory_sold_mib: u64,
-}
-
-impl NodeRow {
-    fn memory_used_percent(&self) -> u8 {
-        format::percentage(self.memory_used_mib, self.memory_mib)
-    }
-
-    fn memory_sold_percent(&self) -> u8 {
-        format::percentage(self.memory_sold_mib, self.memory_mib)
-    }
 }
 
 /// A node found by the test.
@@ -169,6 +152,21 @@ pub struct ConnectionTestCard {
     pub test: ConnectionTest,
     /// When.
     pub at: DateTime<Utc>,
+    /// Of a cluster that is there already: the way to trust another certificate.
+    pub certificate: Option<CertificateForm>,
+}
+
+/// Trusting another certificate of a cluster. Fields: `fingerprint`, `compared`.
+#[derive(Clone, Debug)]
+pub struct CertificateForm {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// The token of the page's forms.
+    pub csrf: String,
+    /// The certificate that is pinned now.
+    pub pinned: Option<String>,
+    /// What is wrong with it.
+    pub errors: FormErrors,
 }
 
 /// What was typed to add a cluster.
@@ -211,74 +209,22 @@ pub struct ClusterNewPage {
     pub test: Option<ConnectionTestCard>,
 }
 
-/// Which template an image is cloned from here.
-#[derive(Clone, Debug)]
-pub struct ImageTemplate {
-    /// Id of the image; the field is named `template_<id>`.
-    pub image_id: String,
-    /// Its name.
-    pub image: String,
-    /// VMID of the template, or empty.
-    pub vmid: String,
-}
-
-/// `GET /admin/clusters/{id}`, and `POST …/templates` when it was refused.
-#[derive(Debug, Template)]
-#[template(path = "clusters/show.html")]
-pub struct ClusterPage {
-    /// Around the page.
-    pub frame: AdminFrame,
-    /// The cluster.
-    pub cluster: ClusterRow,
-    /// `user@realm!id`
-    pub token_id: String,
-    /// The pinned certificate, if any.
-    pub fingerprint: Option<String>,
-    /// Where disks go.
-    pub storage: String,
-    /// What network cards are tied to.
-    pub bridge: String,
-    /// First VMID we may use.
-    pub vmid_from: u32,
-    /// Last VMID we may use.
-    pub vmid_to: u32,
-    /// As last seen.
-    pub nodes: Vec<NodeRow>,
-    /// The last test, if one was made.
-    pub test: Option<ConnectionTestCard>,
-    /// One per image.
-    pub images: Vec<ImageTemplate>,
-    /// Templates known on the cluster, to choose from; none: a number is typed.
-    pub templates: Vec<TemplateFound>,
-    /// Fields: `template_<image id>`.
-    pub errors: FormErrors,
-}
-
 impl ClusterNewPage {
     /// The commands that make a token with the privileges our calls need, and no others.
-    fn token_recipe(&self) -> &'static str {
-        TOKEN_RECIPE
+    fn token_recipe(&self) -> String {
+        token_recipe(RELEASE_NEW)
     }
 }
 
-impl ClusterPage {
-    fn template_field(&self, image: &ImageTemplate) -> String {
-        format!("template_{}", image.image_id)
-    }
+/// The release that the commands are written for.
+const RELEASE_NEW: &str = "9";
 
-    fn is_chosen(&self, template: &TemplateFound, image: &ImageTemplate) -> bool {
-        template.vmid.to_string() == image.vmid
-    }
+/// What an operator types on a node to make a role, a user and a token. The token has a right only where both have it.
+fn token_recipe(release: &str) -> String {
+    let role = privileges::ROLE;
+    format!(
+        "pveum role add {role} --privs \"{}\"\npveum user add uni-manager@pve\npveum user token add uni-manager@pve panel --privsep 1\n\
+         pveum acl modify / --users uni-manager@pve --roles {role}\npveum acl modify / --tokens 'uni-manager@pve!panel' --roles {role}",
+        privileges::role(release).join(" ")
+    )
 }
-
-/// What an operator types on a node. `SDN.Use` is asked for by a clone that keeps a network card
-/// on a bridge; the rest follows the permissions in Proxmox's own API schema. `VM.GuestAgent.Audit` came with
-/// Proxmox VE 9 in place of `VM.Monitor`.
-const TOKEN_RECIPE: &str = "\
-pveum role add UniManager -privs \"VM.Allocate VM.Audit VM.Clone VM.Config.CPU VM.Config.Cloudinit \
-VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options \
-VM.Console VM.GuestAgent.Audit VM.PowerMgmt \
-Datastore.AllocateSpace Datastore.Audit SDN.Use Sys.Audit\"
-pveum user add uni@pve
-pveum acl modify / -user uni@pve -role UniManager
-pveum user token add uni@pve manager -privsep 0";

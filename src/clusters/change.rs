@@ -1,0 +1,198 @@
+//! Changing a cluster: its name, its limits, how to reach it, whether it takes new machines. What changes the way to reach it
+//! is tried before it is saved.
+
+use proxmox_client::{ApiToken, Fingerprint};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::add::{NOT_A_FINGERPRINT, NOT_AN_ENDPOINT};
+use super::{db, test};
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
+use crate::ids::ClusterId;
+use crate::live;
+
+/// What to change of a cluster; what is not given stays.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// `https://host:8006`.
+    pub endpoint: Option<String>,
+    /// `user@realm!id`.
+    pub token_id: Option<String>,
+    /// The token's secret.
+    pub token_secret: Option<SecretString>,
+    /// SHA-256 of the certificate; empty when a public authority has signed it.
+    pub fingerprint: Option<String>,
+    /// The bridge of new machines.
+    pub bridge: Option<String>,
+    /// How much memory may be sold, in percent.
+    pub memory_percent: Option<i32>,
+    /// How many virtual processors may be sold, in percent of the processors.
+    pub cpu_percent: Option<i32>,
+    /// How much disk may be sold, in percent.
+    pub disk_percent: Option<i32>,
+    /// Memory of each node that is never sold, in MiB.
+    pub node_reserve_mib: Option<i32>,
+    /// Where CD images are; empty: there are none.
+    pub iso_storage: Option<String>,
+    /// Takes no new machines.
+    pub maintenance: Option<bool>,
+}
+
+/// The ranges of the limits, the same as the table's.
+const MEMORY_PERCENT: (i32, i32) = (10, 400);
+const CPU_PERCENT: (i32, i32) = (100, 3200);
+const DISK_PERCENT: (i32, i32) = (10, 1000);
+const NODE_RESERVE_MIB: (i32, i32) = (0, 1_048_576);
+
+impl ClusterChange {
+    /// Checks every field, so that all problems are told at once.
+    fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut line = |field: &'static str, value: Option<&String>, most: usize, missing: Option<&str>| {
+            let Some(value) = value.map(|value| value.trim()) else { return };
+            match missing {
+                Some(missing) if value.is_empty() => problems.push(Problem::new(field, missing)),
+                _ if value.chars().count() > most => {
+                    problems.push(Problem::new(field, format!("At most {most} characters.")))
+                }
+                _ if !is_plain_line(value) => problems.push(Problem::new(field, NOT_A_PLAIN_LINE)),
+                _ => {}
+            }
+        };
+        line("name", self.name.as_ref(), 64, Some("Give the cluster a name."));
+        line(
+            "endpoint",
+            self.endpoint.as_ref(),
+            200,
+            Some("The URL of the API, such as https://pve1.example.org:8006."),
+        );
+        line("token_id", self.token_id.as_ref(), 200, Some("The id of an API token, such as uni-manager@pve!panel."));
+        line("bridge", self.bridge.as_ref(), 15, Some("The bridge that machines are connected to, such as vmbr0."));
+        line("iso_storage", self.iso_storage.as_ref(), 100, None);
+        if self.endpoint.as_ref().is_some_and(|url| !url.trim().is_empty() && !url.trim().starts_with("https://")) {
+            problems.push(Problem::new("endpoint", NOT_AN_ENDPOINT));
+        }
+        if let Some(token_id) = self.token_id.as_ref().map(|id| id.trim()).filter(|id| !id.is_empty())
+            && let Err(error) = ApiToken::new(token_id, "any")
+        {
+            problems.push(Problem::new("token_id", error.to_string()));
+        }
+        if let Some(fingerprint) = self.fingerprint.as_ref().map(|text| text.trim()).filter(|text| !text.is_empty())
+            && fingerprint.parse::<Fingerprint>().is_err()
+        {
+            problems.push(Problem::new("fingerprint", NOT_A_FINGERPRINT));
+        }
+        for (field, value, (least, most)) in [
+            ("memory_percent", self.memory_percent, MEMORY_PERCENT),
+            ("cpu_percent", self.cpu_percent, CPU_PERCENT),
+            ("disk_percent", self.disk_percent, DISK_PERCENT),
+            ("node_reserve_mib", self.node_reserve_mib, NODE_RESERVE_MIB),
+        ] {
+            if value.is_some_and(|value| !(least..=most).contains(&value)) {
+                problems.push(Problem::new(field, format!("A number from {least} to {most}.")));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+    }
+
+    fn secret(&self) -> Option<SecretString> {
+        let secret = self.token_secret.as_ref()?.expose_secret().trim();
+        (!secret.is_empty()).then(|| SecretString::from(secret))
+    }
+
+    /// Whether it changes how the cluster is reached.
+    fn is_of_connection(&self) -> bool {
+        self.endpoint.is_some() || self.token_id.is_some() || self.fingerprint.is_some() || self.secret().is_some()
+    }
+
+    /// What becomes of the settings, and the old and the new of everything that changes, without secrets.
+    fn applied(&self, app: &App, old: &db::Settings) -> (db::Settings, Map<String, Value>) {
+        let text = |wanted: &Option<String>, old: &String| {
+            wanted.as_ref().map_or_else(|| old.clone(), |text| text.trim().to_owned())
+        };
+        let optional = |wanted: &Option<String>, old: &Option<String>| match wanted {
+            Some(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            None => old.clone(),
+        };
+        let new = db::Settings {
+            name: text(&self.name, &old.name),
+            endpoint: text(&self.endpoint, &old.endpoint).trim_end_matches('/').to_owned(),
+            token_id: text(&self.token_id, &old.token_id),
+            token_secret_encrypted: self
+                .secret()
+                .map_or_else(|| old.token_secret_encrypted.clone(), |secret| app.settings.vault.encrypt(&secret)),
+            fingerprint: optional(&self.fingerprint, &old.fingerprint),
+            bridge: text(&self.bridge, &old.bridge),
+            memory_percent: self.memory_percent.unwrap_or(old.memory_percent),
+            cpu_percent: self.cpu_percent.unwrap_or(old.cpu_percent),
+            disk_percent: self.disk_percent.unwrap_or(old.disk_percent),
+            node_reserve_mib: self.node_reserve_mib.unwrap_or(old.node_reserve_mib),
+            iso_storage: optional(&self.iso_storage, &old.iso_storage),
+            maintenance: self.maintenance.unwrap_or(old.maintenance),
+        };
+        let mut changed = Map::new();
+        let mut note = |field: &str, from: Value, to: Value| {
+            if from != to {
+                changed.insert(field.to_owned(), json!({ "from": from, "to": to }));
+            }
+        };
+        note("name", json!(old.name), json!(new.name));
+        note("endpoint", json!(old.endpoint), json!(new.endpoint));
+        note("token_id", json!(old.token_id), json!(new.token_id));
+        note("fingerprint", json!(old.fingerprint), json!(new.fingerprint));
+        note("bridge", json!(old.bridge), json!(new.bridge));
+        note("memory_percent", json!(old.memory_percent), json!(new.memory_percent));
+        note("cpu_percent", json!(old.cpu_percent), json!(new.cpu_percent));
+        note("disk_percent", json!(old.disk_percent), json!(new.disk_percent));
+        note("node_reserve_mib", json!(old.node_reserve_mib), json!(new.node_reserve_mib));
+        note("iso_storage", json!(old.iso_storage), json!(new.iso_storage));
+        if self.secret().is_some() {
+            changed.insert("token_secret".to_owned(), json!("replaced"));
+        }
+        (new, changed)
+    }
+}
+
+/// Changes a cluster. Machines that are on it are not touched; a lower limit only keeps new ones away.
+///
+/// # Errors
+/// `Invalid` with a problem per field, also when the cluster does not answer as it is to be reached now; `NotFound` without
+/// such a cluster.
+pub async fn change(app: &App, id: ClusterId, wanted: &ClusterChange, actor: &Actor) -> Result<()> {
+    wanted.check()?;
+    if wanted.is_of_connection() {
+        let mut connection = app.pool.acquire().await?;
+        let old = db::lock_settings(&mut connection, id).await?.ok_or(Error::NotFound("cluster"))?;
+        drop(connection);
+        let (new, changed) = wanted.applied(app, &old);
+        if ["endpoint", "token_id", "fingerprint", "token_secret"].iter().any(|field| changed.contains_key(*field)) {
+            let secret = app.settings.vault.decrypt(&new.token_secret_encrypted)?;
+            test::check_answers(&new.endpoint, new.fingerprint.as_deref(), &new.token_id, secret).await?;
+        }
+    }
+    let mut transaction = app.pool.begin().await?;
+    let old = db::lock_settings(&mut transaction, id).await?.ok_or(Error::NotFound("cluster"))?;
+    let (new, changed) = wanted.applied(app, &old);
+    let now = app.clock.now();
+    db::update_settings(&mut transaction, id, &new, app.clock.machine_now()).await?;
+    let subject = || Subject::new("cluster", id, &new.name);
+    if !changed.is_empty() {
+        let detail = Value::Object(changed);
+        audit::record(&mut transaction, now, actor, None, Event::ClusterChanged, subject(), detail).await?;
+    }
+    if new.maintenance != old.maintenance {
+        let event = if new.maintenance { Event::ClusterMaintenanceBegun } else { Event::ClusterMaintenanceEnded };
+        audit::record(&mut transaction, now, actor, None, event, subject(), json!({})).await?;
+    }
+    live::announce(&mut transaction, None, "clusters").await?;
+    live::announce(&mut transaction, None, "exceptions").await?;
+    transaction.commit().await?;
+    app.connections.forget(id);
+    Ok(())
+}
