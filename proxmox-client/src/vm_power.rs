@@ -93,6 +93,14 @@ pub struct VmStatus {
     pub ha: HighAvailability,
 }
 
+impl VmStatus {
+    /// Whether its processors stand still while its process runs.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.status == PowerState::Running && self.qmpstatus.as_deref() == Some("paused")
+    }
+}
+
 impl Client {
     /// `GET /nodes/{node}/qemu/{vmid}/status/current`. Needs VM.Audit. Refused with
     /// [`crate::Refusal::is_missing_guest`] when the machine is not on that node.

@@ -42,6 +42,28 @@ pub enum Event {
     VmStop,
     /// A reboot was asked for.
     VmReboot,
+    /// A reset was asked for.
+    VmReset,
+    /// A suspension was asked for.
+    VmSuspend,
+    /// Going on was asked for.
+    VmResume,
+    /// Another size was asked for.
+    VmResize,
+    /// A VM has another size.
+    VmResized,
+    /// Making it anew was asked for.
+    VmRebuild,
+    /// A VM was made anew.
+    VmRebuilt,
+    /// A move to another node was asked for.
+    VmMigrate,
+    /// Settings were changed.
+    VmConfigure,
+    /// Starting it from a CD or from its disk was asked for.
+    VmBoot,
+    /// A new password was asked for.
+    VmPassword,
     /// Deleting was asked for.
     VmDelete,
     /// A VM is gone.
@@ -113,6 +135,17 @@ impl Event {
         Self::VmShutdown,
         Self::VmStop,
         Self::VmReboot,
+        Self::VmReset,
+        Self::VmSuspend,
+        Self::VmResume,
+        Self::VmResize,
+        Self::VmResized,
+        Self::VmRebuild,
+        Self::VmRebuilt,
+        Self::VmMigrate,
+        Self::VmConfigure,
+        Self::VmBoot,
+        Self::VmPassword,
         Self::VmDelete,
         Self::VmDeleted,
         Self::ConsoleOpened,
@@ -159,6 +192,17 @@ impl Event {
             Self::VmShutdown => "vm.shutdown",
             Self::VmStop => "vm.stop",
             Self::VmReboot => "vm.reboot",
+            Self::VmReset => "vm.reset",
+            Self::VmSuspend => "vm.suspend",
+            Self::VmResume => "vm.resume",
+            Self::VmResize => "vm.resize",
+            Self::VmResized => "vm.resized",
+            Self::VmRebuild => "vm.rebuild",
+            Self::VmRebuilt => "vm.rebuilt",
+            Self::VmMigrate => "vm.migrate",
+            Self::VmConfigure => "vm.configure",
+            Self::VmBoot => "vm.boot",
+            Self::VmPassword => "vm.password",
             Self::VmDelete => "vm.delete",
             Self::VmDeleted => "vm.deleted",
             Self::ConsoleOpened => "vm.console_opened",
@@ -206,6 +250,17 @@ impl Event {
             "vm.shutdown" => "shut down the VM",
             "vm.stop" => "stopped the VM hard",
             "vm.reboot" => "rebooted the VM",
+            "vm.reset" => "reset the VM",
+            "vm.suspend" => "suspended the VM",
+            "vm.resume" => "resumed the VM",
+            "vm.resize" => "asked for another size of the VM",
+            "vm.resized" => "finished resizing the VM",
+            "vm.rebuild" => "asked to rebuild the VM",
+            "vm.rebuilt" => "finished rebuilding the VM",
+            "vm.migrate" => "moved to another host the VM",
+            "vm.configure" => "changed settings of the VM",
+            "vm.boot" => "changed what it starts from: the VM",
+            "vm.password" => "set a new password on the VM",
             "vm.delete" => "asked to delete the VM",
             "vm.deleted" => "deleted the VM",
             "vm.console_opened" => "opened the console of the VM",

@@ -95,6 +95,20 @@ pub async fn check_target(connection: &mut PgConnection, vm: VmId, node: &str) -
     Ok(placement::check(&target, need))
 }
 
+/// Whether a second disk of a machine fits beside its own where it is, as a rebuild needs it for a while. The cluster stays
+/// locked until the transaction ends.
+///
+/// # Errors
+/// `NotFound` without such a machine. That there is no room is the inner outcome.
+pub async fn check_second_disk(connection: &mut PgConnection, vm: VmId) -> Result<Result<(), NoPlace>> {
+    let home = home(&mut *connection, vm).await?;
+    let both = i64::from(home.disk_gib) * 2;
+    let need = Need { vcpu: home.vcpu, memory_mib: i64::from(home.memory_mib), disk_gib: both };
+    let candidates = candidates_of(connection, vm, &home).await?;
+    let own = candidates.into_iter().find(|candidate| candidate.is_home);
+    Ok(own.map_or(Ok(()), |own| placement::check(&own, need)))
+}
+
 /// Where so many machines of a plan would go on a cluster, and why the next one would not; `apart`: all on different nodes.
 ///
 /// # Errors

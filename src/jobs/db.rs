@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Job, Kind, LogLine, NewJob, Status};
 use crate::error::Result;
 use crate::ids::{JobId, OrganisationId, UserId, VmId};
+use crate::secrets::EncryptedColumn;
 
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
@@ -288,8 +289,9 @@ pub(super) async fn update_finished(
 ) -> Result<bool> {
     let updated = sqlx::query!(
         "update jobs set status = $3, step = $4, undoing = $5, scratch = $6, attempts = $7, error = $8, waiting_for = null,
-                         finished_at = case when $3 = 'parked' then null else $9::timestamptz end, leased_until = null, lease = null
-         where id = $1 and lease = $2 and ($3 <> 'completed' or not cancel_requested)",
+                         finished_at = case when $3 = 'parked' then null else $9::timestamptz end, leased_until = null, lease = null,
+                         secret_encrypted = case when $3 = 'parked' then secret_encrypted end
+         where id = $1 and lease = $2 and ($3 <> 'completed' or not cancel_requested or not $10)",
         job.id.uuid(),
         job.lease,
         status.name(),
@@ -299,6 +301,7 @@ pub(super) async fn update_finished(
         job.attempts,
         job.error,
         now,
+        job.can_go_back(),
     )
     .execute(connection)
     .await?;
@@ -366,4 +369,24 @@ pub(super) async fn select_asked_for_by(pool: &PgPool, id: JobId) -> Result<Opti
         id.uuid()
     );
     Ok(email.fetch_optional(pool).await?)
+}
+
+/// The secrets of this room, for the rotation of keys.
+pub const SECRETS: EncryptedColumn = EncryptedColumn {
+    name: "jobs.secret_encrypted",
+    select: "select id, secret_encrypted from jobs where id > $1 and secret_encrypted is not null order by id limit $2 for update",
+    update: "update jobs set secret_encrypted = $2 where id = $1",
+};
+
+pub(super) async fn set_secret(connection: &mut PgConnection, id: JobId, encrypted: &str) -> Result<()> {
+    sqlx::query!("update jobs set secret_encrypted = $2 where id = $1", id.uuid(), encrypted)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn select_secret(pool: &PgPool, id: JobId) -> Result<Option<String>> {
+    let secret =
+        sqlx::query_scalar!("select secret_encrypted from jobs where id = $1", id.uuid()).fetch_optional(pool).await?;
+    Ok(secret.flatten())
 }

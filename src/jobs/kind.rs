@@ -13,6 +13,24 @@ pub enum Kind {
     VmStop,
     /// Reboots one.
     VmReboot,
+    /// Resets one, as its button would.
+    VmReset,
+    /// Lets its processors stand still.
+    VmSuspend,
+    /// Lets them go on.
+    VmResume,
+    /// Gives it another plan.
+    VmResize,
+    /// Makes it anew from an image.
+    VmRebuild,
+    /// Moves it to another node.
+    VmMigrate,
+    /// Sets what can be set while it runs: name, tags, protection, keys, CD.
+    VmConfigure,
+    /// Starts it from its CD, or from its disk again.
+    VmBoot,
+    /// Sets the password of its user.
+    VmPassword,
     /// Deletes one.
     VmDelete,
     /// Sets one back to what was sold.
@@ -48,6 +66,33 @@ static START: [Step; 1] = [step("start", "Starting")];
 static SHUTDOWN: [Step; 1] = [step("shutdown", "Shutting down")];
 static STOP: [Step; 1] = [step("stop", "Stopping")];
 static REBOOT: [Step; 1] = [step("reboot", "Rebooting")];
+static RESET: [Step; 1] = [step("reset", "Resetting")];
+static SUSPEND: [Step; 1] = [step("suspend", "Suspending")];
+static RESUME: [Step; 1] = [step("resume", "Resuming")];
+static RESIZE: [Step; 5] = [
+    step("shutdown", "Shutting down"),
+    step("move", "Moving to a host with room"),
+    step("size", "Setting processors and memory"),
+    step("grow", "Growing the disk"),
+    step("start", "Starting"),
+];
+// The new guest is whole before the old one is stopped, and runs before the old one is destroyed.
+static REBUILD: [Step; 9] = [
+    step("lease", "Reserving a place"),
+    step("clone", "Copying the image"),
+    step("configure", "Configuring"),
+    step("resize", "Growing the disk"),
+    step("stop", "Stopping the old system"),
+    step("swap", "Changing over"),
+    step("start", "Starting"),
+    step("address", "Waiting for the address"),
+    step("destroy", "Deleting the old disk"),
+];
+static MIGRATE: [Step; 1] = [step("migrate", "Moving")];
+static CONFIGURE: [Step; 1] = [step("apply", "Applying the settings")];
+static BOOT: [Step; 3] =
+    [step("stop", "Stopping"), step("apply", "Changing the boot order"), step("start", "Starting")];
+static PASSWORD: [Step; 1] = [step("password", "Setting the password")];
 static ENFORCE: [Step; 3] =
     [step("shutdown", "Shutting down"), step("set", "Setting it back"), step("start", "Starting")];
 static ADOPT: [Step; 3] =
@@ -57,12 +102,21 @@ static DELETE: [Step; 2] = [step("stop", "Stopping"), step("destroy", "Deleting 
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::VmCreate,
         Self::VmStart,
         Self::VmShutdown,
         Self::VmStop,
         Self::VmReboot,
+        Self::VmReset,
+        Self::VmSuspend,
+        Self::VmResume,
+        Self::VmResize,
+        Self::VmRebuild,
+        Self::VmMigrate,
+        Self::VmConfigure,
+        Self::VmBoot,
+        Self::VmPassword,
         Self::VmDelete,
         Self::VmEnforce,
         Self::VmAdopt,
@@ -78,6 +132,15 @@ impl Kind {
             Self::VmShutdown => "vm.shutdown",
             Self::VmStop => "vm.stop",
             Self::VmReboot => "vm.reboot",
+            Self::VmReset => "vm.reset",
+            Self::VmSuspend => "vm.suspend",
+            Self::VmResume => "vm.resume",
+            Self::VmResize => "vm.resize",
+            Self::VmRebuild => "vm.rebuild",
+            Self::VmMigrate => "vm.migrate",
+            Self::VmConfigure => "vm.configure",
+            Self::VmBoot => "vm.boot",
+            Self::VmPassword => "vm.password",
             Self::VmDelete => "vm.delete",
             Self::VmEnforce => "vm.enforce",
             Self::VmAdopt => "vm.adopt",
@@ -100,6 +163,15 @@ impl Kind {
             Self::VmShutdown => "Shut down",
             Self::VmStop => "Stop",
             Self::VmReboot => "Reboot",
+            Self::VmReset => "Reset",
+            Self::VmSuspend => "Suspend",
+            Self::VmResume => "Resume",
+            Self::VmResize => "Resize",
+            Self::VmRebuild => "Rebuild",
+            Self::VmMigrate => "Move",
+            Self::VmConfigure => "Configure",
+            Self::VmBoot => "Change boot of",
+            Self::VmPassword => "Set password of",
             Self::VmDelete => "Delete",
             Self::VmEnforce => "Set back",
             Self::VmAdopt => "Adopt",
@@ -116,6 +188,15 @@ impl Kind {
             Self::VmShutdown => &SHUTDOWN,
             Self::VmStop => &STOP,
             Self::VmReboot => &REBOOT,
+            Self::VmReset => &RESET,
+            Self::VmSuspend => &SUSPEND,
+            Self::VmResume => &RESUME,
+            Self::VmResize => &RESIZE,
+            Self::VmRebuild => &REBUILD,
+            Self::VmMigrate => &MIGRATE,
+            Self::VmConfigure => &CONFIGURE,
+            Self::VmBoot => &BOOT,
+            Self::VmPassword => &PASSWORD,
             Self::VmDelete => &DELETE,
             Self::VmEnforce => &ENFORCE,
             Self::VmAdopt => &ADOPT,
@@ -123,15 +204,24 @@ impl Kind {
         }
     }
 
-    /// Whether what it has done can be undone.
+    /// Whether what it has done can be undone from the step with this index on.
     #[must_use]
-    pub fn can_go_back(self) -> bool {
+    pub fn can_go_back(self, step: usize) -> bool {
         match self {
-            Self::VmCreate | Self::VmAdopt => true,
+            Self::VmCreate | Self::VmResize | Self::VmAdopt => true,
+            // Once the new guest is the machine, its disk may hold what its owner has begun to do.
+            Self::VmRebuild => REBUILD.iter().position(|known| known.name == "swap").is_some_and(|swap| step <= swap),
             Self::VmStart
             | Self::VmShutdown
             | Self::VmStop
             | Self::VmReboot
+            | Self::VmReset
+            | Self::VmSuspend
+            | Self::VmResume
+            | Self::VmMigrate
+            | Self::VmConfigure
+            | Self::VmBoot
+            | Self::VmPassword
             | Self::VmDelete
             | Self::VmEnforce
             | Self::VmRelease => false,
@@ -149,5 +239,15 @@ mod tests {
             assert_eq!(Kind::parse(kind.name()), Some(kind));
             assert!(!kind.steps().is_empty());
         }
+    }
+
+    #[test]
+    fn a_rebuild_goes_back_until_the_new_guest_is_the_machine() {
+        let names: Vec<_> = (0..=REBUILD.len())
+            .filter(|step| Kind::VmRebuild.can_go_back(*step))
+            .map(|step| REBUILD[step].name)
+            .collect();
+
+        assert_eq!(names, ["lease", "clone", "configure", "resize", "stop", "swap"]);
     }
 }

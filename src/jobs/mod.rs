@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use db::{Counts, Filter};
+pub use db::{Counts, Filter, SECRETS};
 pub use kind::{Kind, Step};
 
 use crate::app::App;
@@ -140,6 +141,12 @@ impl Job {
         self.kind.steps().get(self.step)
     }
 
+    /// Whether what it has done so far can be undone.
+    #[must_use]
+    pub fn can_go_back(&self) -> bool {
+        self.kind.can_go_back(self.step)
+    }
+
     /// Whether it waits until its cluster can be asked again.
     #[must_use]
     pub fn waits_for_cluster(&self) -> bool {
@@ -155,7 +162,7 @@ impl Job {
     /// Whether somebody may still ask it to undo what it has done.
     #[must_use]
     pub fn may_undo(&self) -> bool {
-        self.kind.can_go_back() && !self.status.is_over() && !self.undoing && !self.cancel_requested
+        self.can_go_back() && !self.status.is_over() && !self.undoing && !self.cancel_requested
     }
 
     /// From 0 to 100.
@@ -204,6 +211,23 @@ pub async fn enqueue(app: &App, connection: &mut PgConnection, new: NewJob) -> R
     live::wake_jobs(&mut *connection).await?;
     announce(connection, new.organisation, new.vm, id).await?;
     Ok(id)
+}
+
+/// Gives a job that was just enqueued a secret, encrypted. It is forgotten when the job is over.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn entrust(app: &App, connection: &mut PgConnection, job: JobId, secret: &SecretString) -> Result<()> {
+    db::set_secret(connection, job, &app.settings.vault.encrypt(secret)).await
+}
+
+/// The secret of a job, if it has one.
+///
+/// # Errors
+/// When no key decrypts it, or PostgreSQL fails.
+pub async fn secret(app: &App, job: JobId) -> Result<Option<SecretString>> {
+    let encrypted = db::select_secret(&app.pool, job).await?;
+    Ok(encrypted.map(|text| app.settings.vault.decrypt(&text)).transpose()?)
 }
 
 async fn announce(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, job: JobId) -> Result<()> {
@@ -380,7 +404,7 @@ pub async fn retry(app: &App, id: JobId, actor: &Actor) -> Result<()> {
 /// `Conflict` when it is over or cannot go back.
 pub async fn cancel(app: &App, organisation: Option<OrganisationId>, id: JobId, actor: &Actor) -> Result<()> {
     let job = find(app, organisation, id).await?;
-    if job.kind.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
+    if job.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
         return Ok(());
     }
     Err(Error::conflict("This job can no longer be undone."))

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::clusters;
 use crate::config::Vault;
+use crate::{clusters, jobs};
 
 /// How many rows are locked at once.
 const BATCH: i64 = 100;
@@ -23,7 +23,7 @@ pub struct EncryptedColumn {
 }
 
 /// Every column of the database that holds encrypted secrets. A room that begins to keep some adds its own here.
-pub const COLUMNS: [EncryptedColumn; 1] = [clusters::SECRETS];
+pub const COLUMNS: [EncryptedColumn; 2] = [clusters::SECRETS, jobs::SECRETS];
 
 /// What was done to one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
 
-use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
+use super::machine::{Guest, Machine, Progress, Step, Task, follow, outwait, remember};
 use super::{State, db, find, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -34,6 +34,7 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
     // Read again under the lock: it may have gone, or failed, since it was looked for.
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
+    found.check_unprotected()?;
     let subject = Subject::new("vm", vm, &found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmDelete, subject, json!({})).await?;
     let job = match found.state {
@@ -57,14 +58,14 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
 
 /// Stops the guest hard, if it runs.
 pub(super) async fn stop(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     if machine.row.vmid.is_none() {
         return Ok(Progress::Done);
     }
     stop_guest(app, job, &machine).await
 }
 
-async fn stop_guest(app: &App, job: &mut Job, machine: &Machine) -> Step {
+pub(super) async fn stop_guest(app: &App, job: &mut Job, machine: &Machine) -> Step {
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox stops the VM")),
         Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
@@ -72,7 +73,7 @@ async fn stop_guest(app: &App, job: &mut Job, machine: &Machine) -> Step {
     }
     let node = match machine.guest(app).await? {
         Guest::Missing | Guest::Foreign => return Ok(Progress::Done),
-        Guest::BeingMade => return Ok(Progress::Wait(CLONE_PAUSE, "Proxmox still copies the image")),
+        Guest::BeingMade => return outwait(app, job, CLONE_PAUSE, "Proxmox still copies the image"),
         Guest::Ours(node, _) => node,
     };
     let vmid = machine.vmid()?;
@@ -86,7 +87,7 @@ async fn stop_guest(app: &App, job: &mut Job, machine: &Machine) -> Step {
 
 /// Destroys the guest.
 pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     if machine.row.vmid.is_none() {
         return Ok(Progress::Done);
     }
@@ -115,7 +116,7 @@ pub(super) async fn destroy_guest(app: &App, job: &mut Job, machine: &Machine) -
             jobs::log(app, job, "The guest with this VMID is not this VM: nothing was done to it").await?;
             return Ok(Progress::Done);
         }
-        Guest::BeingMade => return Ok(Progress::Wait(CLONE_PAUSE, "Proxmox still copies the image")),
+        Guest::BeingMade => return outwait(app, job, CLONE_PAUSE, "Proxmox still copies the image"),
         Guest::Ours(node, _) => node,
     };
     let vmid = machine.vmid()?;

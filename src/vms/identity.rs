@@ -15,6 +15,18 @@ pub(super) fn tag(vm: VmId) -> String {
     format!("vm-{vm}")
 }
 
+/// All tags of a guest: ours, and those of its owner.
+pub(super) fn tags(vm: VmId, own: &[String]) -> Vec<String> {
+    let mut tags = vec![TAG.to_owned(), tag(vm)];
+    tags.extend(own.iter().cloned());
+    tags
+}
+
+/// Whether a tag says whose a guest is: nobody but us may give it.
+pub(super) fn is_reserved(tag: &str) -> bool {
+    tag == TAG || tag.starts_with("vm-")
+}
+
 /// The machine of ours that a tag names, if it names one.
 pub(super) fn named_by(tag: &str) -> Option<VmId> {
     tag.strip_prefix("vm-").and_then(|id| id.parse().ok())

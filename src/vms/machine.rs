@@ -7,15 +7,17 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use proxmox_client::{Client, Error as ProxmoxError, ResourceFilter, TaskEnd, TaskStatus, Upid, VmConfig};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::db::{self, MachineRow};
 use super::identity::{self, Identity};
+use super::rebuild;
 use crate::app::App;
 use crate::clusters::Trouble;
 use crate::error::Error;
 use crate::fault;
 use crate::ids::VmId;
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Job, Kind};
 
 /// How a step ended, when nothing went wrong.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Machine {
     pub vm: VmId,
     pub row: MachineRow,
     pub client: Client,
+    /// The row's VMID is that of the guest which a rebuild makes beside the machine's own.
+    pub beside: bool,
 }
 
 /// What is found under a machine's VMID.
@@ -52,7 +56,26 @@ impl Machine {
     pub async fn load(app: &App, vm: VmId) -> Result<Self, Trouble> {
         let row = db::select_machine(&app.pool, vm).await?.ok_or(Error::NotFound("VM"))?;
         let client = app.connections.client(app, row.cluster).await?;
-        Ok(Self { vm, row, client })
+        Ok(Self { vm, row, client, beside: false })
+    }
+
+    /// The machine of a job with the guest that its step is about: a rebuild has two of them.
+    pub async fn of(app: &App, job: &Job) -> Result<Self, Trouble> {
+        let mut machine = Self::load(app, job.vm).await?;
+        if job.kind == Kind::VmRebuild {
+            rebuild::turn_to(&mut machine, job)?;
+        }
+        Ok(machine)
+    }
+
+    /// Writes down which VMID the guest that the step is about has.
+    pub async fn set_vmid(&self, connection: &mut PgConnection, vmid: Option<u32>) -> Result<(), Trouble> {
+        if self.beside {
+            db::set_next_vmid(connection, self.vm, vmid).await?;
+        } else {
+            db::set_vmid(connection, self.vm, vmid).await?;
+        }
+        Ok(())
     }
 
     pub fn vmid(&self) -> Result<u32, Trouble> {
@@ -210,4 +233,25 @@ fn pause(app: &App, job: &Job) -> Duration {
         6..=30 => Duration::from_secs(1),
         _ => Duration::from_secs(3),
     }
+}
+
+/// How long a guest may be locked or being made with nothing of ours at work on it, in seconds. A task that died leaves its
+/// lock behind for ever; a copy of a large disk may take long.
+const LOCKED_SECONDS_MAX: i64 = 3600;
+const LOCKED_SINCE: &str = "locked_since";
+
+/// Waits for somebody else's work on the guest, but not for ever.
+pub(super) fn outwait(app: &App, job: &mut Job, pause: Duration, what: &'static str) -> Step {
+    let now = app.clock.machine_now();
+    let since = job.scratch.get(LOCKED_SINCE);
+    let since = since.and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok()).unwrap_or(now);
+    if (now - since).num_seconds() >= LOCKED_SECONDS_MAX {
+        return Err(Trouble::Refused(format!(
+            "the guest has been locked for {} min while no task of ours works on it: a task that died leaves its lock. Look at \
+             its tasks, take the lock off on its node with `qm unlock`, then retry",
+            LOCKED_SECONDS_MAX / 60
+        )));
+    }
+    job.scratch.insert(LOCKED_SINCE.into(), json!(since));
+    Ok(Progress::Wait(pause, what))
 }

@@ -2,6 +2,7 @@
 //! job; a request only writes down what is wanted.
 
 pub mod adopt;
+mod configure;
 mod console;
 mod create;
 mod db;
@@ -11,9 +12,13 @@ mod enforce;
 mod estimate;
 mod identity;
 mod machine;
+mod migrate;
+mod password;
 mod power;
 mod provision;
+mod rebuild;
 mod reconcile;
+mod resize;
 mod run;
 
 use std::collections::{HashMap, HashSet};
@@ -22,13 +27,18 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use configure::{Boot, Changes, TAG_CHARACTERS_MAX, TAGS_MAX, boot, configure};
 pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
 pub use estimate::{Estimate, estimate, estimate_all};
 pub use machine::Progress;
+pub use migrate::migrate;
+pub use password::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, set_password};
 pub use power::{Power, is_for_credit, power, shut_down_for_credit, start_after_credit};
+pub use rebuild::{Rebuild, rebuild};
 pub use reconcile::{LookFailure, Reconciled, follow, look_failures, reconcile};
+pub use resize::{NewSize, resize, why_not};
 pub use run::{complete, give_up, run_step, undo_step};
 
 use crate::app::App;
@@ -170,6 +180,28 @@ pub struct Vm {
 }
 
 impl Vm {
+    /// Whether there is a guest that something can be done with.
+    ///
+    /// # Errors
+    /// `Conflict` with a sentence.
+    fn check_exists(&self) -> Result<()> {
+        if matches!(self.state, State::Running | State::Stopped) {
+            return Ok(());
+        }
+        Err(Error::conflict(format!("{} is {}: this cannot be done.", self.name, self.state.name())))
+    }
+
+    /// Whether its owner has not put it under protection.
+    ///
+    /// # Errors
+    /// `Conflict` with a sentence.
+    fn check_unprotected(&self) -> Result<()> {
+        if self.protected {
+            return Err(Error::conflict(format!("{} is protected. Take the protection away first.", self.name)));
+        }
+        Ok(())
+    }
+
     /// Whether it can be told to do something now, and if not, why not.
     ///
     /// # Errors

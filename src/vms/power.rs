@@ -32,6 +32,12 @@ pub enum Power {
     Stop,
     /// Ask the guest to reboot.
     Reboot,
+    /// Restart it as its reset button would: the guest is not asked.
+    Reset,
+    /// Let its processors stand still; its memory is kept and charged as before.
+    Suspend,
+    /// Let them go on.
+    Resume,
 }
 
 impl Power {
@@ -41,6 +47,9 @@ impl Power {
             Self::Shutdown => Kind::VmShutdown,
             Self::Stop => Kind::VmStop,
             Self::Reboot => Kind::VmReboot,
+            Self::Reset => Kind::VmReset,
+            Self::Suspend => Kind::VmSuspend,
+            Self::Resume => Kind::VmResume,
         }
     }
 
@@ -50,6 +59,9 @@ impl Power {
             Self::Shutdown => Event::VmShutdown,
             Self::Stop => Event::VmStop,
             Self::Reboot => Event::VmReboot,
+            Self::Reset => Event::VmReset,
+            Self::Suspend => Event::VmSuspend,
+            Self::Resume => Event::VmResume,
         }
     }
 }
@@ -75,13 +87,28 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
             }
             db::set_stopped_for_credit(&mut transaction, vm, None).await?;
         }
-        (Power::Shutdown | Power::Stop | Power::Reboot, State::Running) => {}
+        (Power::Resume, State::Running) if found.paused_at.is_none() => {
+            return Err(Error::conflict(format!("{} is not suspended.", found.name)));
+        }
+        (Power::Suspend, State::Running) if found.paused_at.is_some() => {
+            return Err(Error::conflict(format!("{} is suspended already.", found.name)));
+        }
+        (Power::Shutdown | Power::Reboot, State::Running) if found.paused_at.is_some() => {
+            return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", found.name)));
+        }
+        (
+            Power::Shutdown | Power::Stop | Power::Reboot | Power::Reset | Power::Suspend | Power::Resume,
+            State::Running,
+        ) => {}
         (Power::Start, State::Running) => return Err(Error::conflict(format!("{} is running already.", found.name))),
         (Power::Shutdown | Power::Stop, State::Stopped) => {
             return Err(Error::conflict(format!("{} is stopped already.", found.name)));
         }
-        (Power::Reboot, State::Stopped) => {
+        (Power::Reboot | Power::Reset | Power::Resume, State::Stopped) => {
             return Err(Error::conflict(format!("{} is stopped: start it instead.", found.name)));
+        }
+        (Power::Suspend, State::Stopped) => {
+            return Err(Error::conflict(format!("{} is stopped: there is nothing to suspend.", found.name)));
         }
         (_, State::Provisioning | State::Failed | State::Deleting | State::Deleted) => {
             return Err(Error::conflict(format!("{} is {}: this cannot be done.", found.name, found.state.name())));
@@ -157,7 +184,12 @@ pub fn is_for_credit(job: &Job) -> bool {
 /// Shuts the guest down gracefully. When the wallet asked for it and the guest does not listen, its power is cut.
 pub(super) async fn shutdown(app: &App, job: &mut Job) -> Step {
     let force = is_for_credit(job);
-    let machine = Machine::load(app, job.vm).await?;
+    shut_down(app, job, force).await
+}
+
+/// Shuts the guest down gracefully; `force` cuts its power when it does not listen in time.
+pub(super) async fn shut_down(app: &App, job: &mut Job, force: bool) -> Step {
+    let machine = Machine::of(app, job).await?;
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "the guest shuts down")),
         Task::Ended(TaskEnd::Failed(error)) if error.is_shutdown_ignored() => {
@@ -179,34 +211,101 @@ pub(super) async fn shutdown(app: &App, job: &mut Job) -> Step {
     Ok(Progress::Wait(Duration::ZERO, "the guest shuts down"))
 }
 
-const REBOOTED: &str = "rebooted";
+/// Marks in a job's scratch that its one call was sent.
+const SENT: &str = "sent";
 
-/// Reboots the guest, once. A reboot cannot be seen afterwards, so what was sent is remembered first and never sent again.
+/// What cannot be seen on the guest afterwards and must not be done twice.
+#[derive(Debug, Clone, Copy)]
+enum Once {
+    Reboot,
+    Reset,
+}
+
+impl Once {
+    fn waits_for(self) -> &'static str {
+        match self {
+            Self::Reboot => "the guest reboots",
+            Self::Reset => "Proxmox resets the VM",
+        }
+    }
+}
+
+/// Reboots the guest, once.
 pub(super) async fn reboot(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    once(app, job, Once::Reboot).await
+}
+
+/// Resets the guest, once.
+pub(super) async fn reset(app: &App, job: &mut Job) -> Step {
+    once(app, job, Once::Reset).await
+}
+
+/// What was sent is remembered first and never sent again.
+async fn once(app: &App, job: &mut Job, what: Once) -> Step {
+    let machine = Machine::of(app, job).await?;
     match follow(app, &machine.client, job).await? {
-        Task::Running(pause) => return Ok(Progress::Wait(pause, "the guest reboots")),
+        Task::Running(pause) => return Ok(Progress::Wait(pause, what.waits_for())),
         Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
         Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) => return Ok(Progress::Done),
         Task::None => {}
     }
     let (node, _) = machine.our_guest(app).await?;
-    if job.scratch.contains_key(REBOOTED) {
-        // Sent, and its answer lost: a second reboot would be worse than none.
-        jobs::log(app, job, "It is not known whether Proxmox received the reboot; it is not sent twice.").await?;
+    if job.scratch.contains_key(SENT) {
+        // Sent, and its answer lost: a second one would be worse than none.
+        jobs::log(app, job, "It is not known whether Proxmox received it; it is not sent twice.").await?;
         return Ok(Progress::Done);
     }
-    job.scratch.insert(REBOOTED.into(), Value::Bool(true));
+    job.scratch.insert(SENT.into(), Value::Bool(true));
     if !jobs::save(app, job).await? {
         return Err(Trouble::Busy("another runner has this job now".into()));
     }
-    match machine.client.reboot(&node, machine.vmid()?).await {
+    let vmid = machine.vmid()?;
+    let sent = match what {
+        Once::Reboot => machine.client.reboot(&node, vmid).await,
+        Once::Reset => machine.client.reset(&node, vmid).await,
+    };
+    match sent {
         Ok(upid) => remember(app, job, &upid).await?,
         Err(error @ (proxmox_client::Error::NeverSent { .. } | proxmox_client::Error::Refused(_))) => {
-            job.scratch.remove(REBOOTED);
+            job.scratch.remove(SENT);
             return Err(error.into());
         }
         Err(error @ proxmox_client::Error::MaybeDone { .. }) => return Err(error.into()),
     }
-    Ok(Progress::Wait(Duration::ZERO, "the guest reboots"))
+    Ok(Progress::Wait(Duration::ZERO, what.waits_for()))
+}
+
+/// Lets the guest's processors stand still.
+pub(super) async fn suspend(app: &App, job: &mut Job) -> Step {
+    pause(app, job, true).await
+}
+
+/// Lets them go on.
+pub(super) async fn resume(app: &App, job: &mut Job) -> Step {
+    pause(app, job, false).await
+}
+
+async fn pause(app: &App, job: &mut Job, wanted: bool) -> Step {
+    let what = if wanted { "Proxmox suspends the VM" } else { "Proxmox resumes the VM" };
+    let machine = Machine::of(app, job).await?;
+    match follow(app, &machine.client, job).await? {
+        Task::Running(pause) => return Ok(Progress::Wait(pause, what)),
+        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
+        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
+    }
+    let (node, _) = machine.our_guest(app).await?;
+    let vmid = machine.vmid()?;
+    let status = machine.client.vm_status(&node, vmid).await?;
+    if status.status != PowerState::Running {
+        return Err(Trouble::Refused("the guest does not run".into()));
+    }
+    if status.is_paused() == wanted {
+        return Ok(Progress::Done);
+    }
+    let upid = match wanted {
+        true => machine.client.suspend(&node, vmid).await?,
+        false => machine.client.resume(&node, vmid).await?,
+    };
+    remember(app, job, &upid).await?;
+    Ok(Progress::Wait(Duration::ZERO, what))
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use proxmox_client::{CloneVm, ConfigChange, Error as ProxmoxError, IpConfig, PowerState, TaskEnd, VmConfig};
 use serde_json::{Value, json};
 
-use super::machine::{Guest, Machine, Progress, Step, Task, follow, remember};
-use super::{console, db, identity};
+use super::machine::{Guest, Machine, Progress, Step, Task, follow, outwait, remember};
+use super::{configure as settings, console, identity};
 use crate::app::App;
 use crate::clusters::{self, Trouble};
 use crate::jobs::{self, Job};
@@ -31,13 +31,13 @@ const PASSED_OVER: &str = "passed_over";
 
 /// Leases a VMID. A guest of somebody else that has it already is left alone; the next id is taken.
 pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     let vmid = match machine.row.vmid {
         Some(vmid) => u32::try_from(vmid).unwrap_or(0),
         None => {
             let mut transaction = ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
-            db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
+            machine.set_vmid(&mut transaction, Some(vmid)).await?;
             transaction.commit().await?;
             vmid
         }
@@ -61,7 +61,7 @@ async fn another_vmid(app: &App, job: &mut Job, machine: &Machine, vmid: u32) ->
     jobs::log(app, job, &format!("VMID {vmid} is in use by a guest that is not ours: taking another")).await?;
     let mut transaction = ours(app, job).await?;
     clusters::abandon_vmid(&mut transaction, machine.row.cluster, vmid).await?;
-    db::set_vmid(&mut transaction, job.vm, None).await?;
+    machine.set_vmid(&mut transaction, None).await?;
     transaction.commit().await?;
     job.scratch.insert(PASSED_OVER.into(), json!(passed_over));
     Ok(())
@@ -78,15 +78,23 @@ async fn ours(app: &App, job: &Job) -> Result<sqlx::Transaction<'static, sqlx::P
 }
 
 pub(super) async fn undo_lease(app: &App, job: &Job) -> Step {
+    let machine = Machine::of(app, job).await?;
     let mut transaction = ours(app, job).await?;
-    clusters::release_vmid(&mut transaction, job.vm, app.clock.now()).await?;
+    if machine.beside {
+        if machine.row.vmid.is_some() {
+            clusters::release_lease(&mut transaction, machine.row.cluster, machine.vmid()?, app.clock.now()).await?;
+            machine.set_vmid(&mut transaction, None).await?;
+        }
+    } else {
+        clusters::release_vmid(&mut transaction, job.vm, app.clock.now()).await?;
+    }
     transaction.commit().await?;
     Ok(Progress::Done)
 }
 
 /// Clones the image's template.
 pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     let vmid = machine.vmid()?;
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox copies the image")),
@@ -96,13 +104,13 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
     }
     match machine.guest(app).await? {
         Guest::Ours(..) => return Ok(Progress::Done),
-        Guest::BeingMade => return Ok(Progress::Wait(CLONE_PAUSE, "Proxmox copies the image")),
+        Guest::BeingMade => return outwait(app, job, CLONE_PAUSE, "Proxmox copies the image"),
         Guest::Foreign => {
             // Somebody took the id between our lease and our clone. His guest stays as it is.
             another_vmid(app, job, &machine, vmid).await?;
             let mut transaction = ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
-            db::set_vmid(&mut transaction, job.vm, Some(vmid)).await?;
+            machine.set_vmid(&mut transaction, Some(vmid)).await?;
             transaction.commit().await?;
             return Ok(Progress::Wait(Duration::ZERO, "another VMID"));
         }
@@ -128,7 +136,7 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
 
 /// Destroys what was cloned, if it is there and ours.
 pub(super) async fn undo_clone(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     if machine.row.vmid.is_none() {
         return Ok(Progress::Done);
     }
@@ -137,7 +145,7 @@ pub(super) async fn undo_clone(app: &App, job: &mut Job) -> Step {
 
 /// Gives the guest its identity, size, address and keys. Converging: the same values may be set twice.
 pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     let (node, config) = machine.our_guest(app).await?;
     let mut connection = app.pool.acquire().await?;
     let address = addresses::of_vm(&mut connection, job.vm).await?;
@@ -149,7 +157,7 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
         .cores(u32::try_from(machine.row.vcpu).unwrap_or(1))
         .memory_mib(u64::try_from(machine.row.memory_mib).unwrap_or(512))
         .smbios_uuid(&machine.row.guest_uuid.to_string())
-        .tags([identity::TAG.to_owned(), identity::tag(job.vm)])
+        .tags(identity::tags(job.vm, &machine.row.tags))
         .description(&identity::description(job.vm))
         .ci_user(&machine.row.login)
         .ssh_keys(&keys)
@@ -164,6 +172,12 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
     }
     if let Some(net) = bridged(&config, &machine.row.bridge) {
         change = change.set("net0", net);
+    }
+    if settings::cd_drive(&config).is_none()
+        && let Some(free) = settings::free_drive(&config)
+    {
+        // A drive cannot be added while the guest runs; changing its CD can.
+        change = change.set(free, settings::EMPTY_DRIVE);
     }
     if !config.raw.contains_key(console::SERIAL) {
         change = change.set(console::SERIAL, console::SERIAL_KIND);
@@ -197,7 +211,7 @@ pub(super) fn boot_disk(config: &VmConfig) -> Option<&'static str> {
 
 /// Grows the disk to the plan's size. Disks never shrink, so a template that is larger stays as it is.
 pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox grows the disk")),
         Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
@@ -219,7 +233,7 @@ pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
 
 /// Starts the guest.
 pub(super) async fn start(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox starts the VM")),
         Task::Ended(TaskEnd::Failed(error)) if error.is_already_running() => {}
@@ -241,7 +255,7 @@ const SINCE: &str = "address_since";
 /// Waits until the guest says that it has its address. What a guest says is hearsay: it decides when to stop waiting, and
 /// nothing else.
 pub(super) async fn address(app: &App, job: &mut Job) -> Step {
-    let machine = Machine::load(app, job.vm).await?;
+    let machine = Machine::of(app, job).await?;
     let mut connection = app.pool.acquire().await?;
     let Some(assigned) = addresses::of_vm(&mut connection, job.vm).await? else { return Ok(Progress::Done) };
     drop(connection);

@@ -3,8 +3,9 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::db::Next;
 use super::machine::{Machine, Progress, Step, outlast};
-use super::{State, adopt, db, delete, enforce, power, provision};
+use super::{State, adopt, configure, db, delete, enforce, migrate, password, power, provision, rebuild, resize};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::PowerState;
@@ -30,6 +31,28 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmShutdown, Some("shutdown")) => power::shutdown(app, job).await,
         (Kind::VmStop | Kind::VmDelete, Some("stop")) => delete::stop(app, job).await,
         (Kind::VmReboot, Some("reboot")) => power::reboot(app, job).await,
+        (Kind::VmReset, Some("reset")) => power::reset(app, job).await,
+        (Kind::VmSuspend, Some("suspend")) => power::suspend(app, job).await,
+        (Kind::VmResume, Some("resume")) => power::resume(app, job).await,
+        (Kind::VmResize, Some("shutdown")) => resize::shutdown(app, job).await,
+        (Kind::VmResize, Some("move")) => resize::relocate(app, job).await,
+        (Kind::VmResize, Some("size")) => resize::size(app, job).await,
+        (Kind::VmResize, Some("grow")) => resize::grow(app, job).await,
+        (Kind::VmResize, Some("start")) => resize::start(app, job).await,
+        (Kind::VmRebuild, Some("lease")) => provision::lease(app, job).await,
+        (Kind::VmRebuild, Some("clone")) => provision::clone(app, job).await,
+        (Kind::VmRebuild, Some("configure")) => provision::configure(app, job).await,
+        (Kind::VmRebuild, Some("resize")) => provision::resize(app, job).await,
+        (Kind::VmRebuild, Some("stop")) => rebuild::stop(app, job).await,
+        (Kind::VmRebuild, Some("swap")) => rebuild::swap(app, job).await,
+        (Kind::VmRebuild, Some("start")) => rebuild::start(app, job).await,
+        (Kind::VmRebuild, Some("address")) => provision::address(app, job).await,
+        (Kind::VmRebuild, Some("destroy")) => rebuild::destroy(app, job).await,
+        (Kind::VmMigrate, Some("migrate")) => migrate::run(app, job).await,
+        (Kind::VmConfigure | Kind::VmBoot, Some("apply")) => configure::apply(app, job).await,
+        (Kind::VmBoot, Some("stop")) => delete::stop(app, job).await,
+        (Kind::VmBoot, Some("start")) => provision::start(app, job).await,
+        (Kind::VmPassword, Some("password")) => password::run(app, job).await,
         (Kind::VmDelete, Some("destroy")) => delete::destroy(app, job).await,
         (Kind::VmEnforce, Some("shutdown")) => enforce::shutdown(app, job).await,
         (Kind::VmEnforce, Some("set")) => enforce::set(app, job).await,
@@ -48,13 +71,25 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
 /// What stands in the way, and whether waiting helps.
 pub async fn undo_step(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
-    if let Some(pause) = outlast(app, &machine.client, job, &["qmdestroy", "qmstop"]).await? {
+    // Tasks that undoing starts itself are followed where they are started.
+    let own: &[&str] = match job.kind {
+        Kind::VmResize | Kind::VmRebuild => &["qmdestroy", "qmstop", "qmshutdown", "qmstart"],
+        _ => &["qmdestroy", "qmstop"],
+    };
+    if let Some(pause) = outlast(app, &machine.client, job, own).await? {
         return Ok(Progress::Wait(pause, "Proxmox finishes what it began"));
     }
     match (job.kind, job.current().map(|step| step.name)) {
         (Kind::VmCreate, Some("clone")) => provision::undo_clone(app, job).await,
         (Kind::VmCreate, Some("lease")) => provision::undo_lease(app, job).await,
         (Kind::VmAdopt, Some("mark")) => adopt::undo_mark(app, job).await,
+        (Kind::VmResize, Some("start")) => resize::undo_start(app, job).await,
+        (Kind::VmResize, Some("size")) => resize::undo_size(app, job).await,
+        (Kind::VmResize, Some("shutdown")) => resize::undo_shutdown(app, job).await,
+        (Kind::VmRebuild, Some("swap")) => rebuild::undo_swap(app, job).await,
+        (Kind::VmRebuild, Some("stop")) => rebuild::undo_stop(app, job).await,
+        (Kind::VmRebuild, Some("clone")) => provision::undo_clone(app, job).await,
+        (Kind::VmRebuild, Some("lease")) => provision::undo_lease(app, job).await,
         // The rest only changes the guest, which goes with the clone.
         _ => Ok(Progress::Done),
     }
@@ -86,7 +121,24 @@ pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Re
         }
         Kind::VmStart => now_is(app, &mut *connection, &wallet, job, State::Running).await?,
         Kind::VmShutdown | Kind::VmStop => now_is(app, &mut *connection, &wallet, job, State::Stopped).await?,
-        Kind::VmReboot => {}
+        Kind::VmReboot | Kind::VmConfigure | Kind::VmPassword => {}
+        Kind::VmReset | Kind::VmResume => db::set_paused(&mut *connection, job.vm, None).await?,
+        Kind::VmSuspend => db::set_paused(&mut *connection, job.vm, Some(now)).await?,
+        Kind::VmBoot => now_is(app, &mut *connection, &wallet, job, State::Running).await?,
+        Kind::VmResize => {
+            db::take_next_plan(&mut *connection, job.vm).await?;
+            let state = if resize::was_running(job) { State::Running } else { State::Stopped };
+            now_is(app, &mut *connection, &wallet, job, state).await?;
+            let (system, owner) = (Actor::system(), Some(job.organisation));
+            audit::record(&mut *connection, now, &system, owner, Event::VmResized, subject, json!({})).await?;
+        }
+        Kind::VmRebuild => {
+            db::take_next_image(&mut *connection, job.vm, rebuild::keys(job)).await?;
+            now_is(app, &mut *connection, &wallet, job, State::Running).await?;
+            let (system, owner) = (Actor::system(), Some(job.organisation));
+            audit::record(&mut *connection, now, &system, owner, Event::VmRebuilt, subject, json!({})).await?;
+        }
+        Kind::VmMigrate => db::set_next(&mut *connection, job.vm, Next::default()).await?,
         Kind::VmEnforce => {
             enforce::forget(&mut *connection, job).await?;
             if enforce::restarts(job) {
@@ -132,6 +184,21 @@ async fn now_is(app: &App, connection: &mut PgConnection, wallet: &Wallet, job: 
         power::stop_for_credit(app, &mut *connection, job.organisation, job.vm).await?;
     }
     runway::recompute(app, connection, job.organisation, now).await?;
+    Ok(())
+}
+
+/// Writes down between two steps that the machine runs or is off now, so that it is metered so.
+pub(super) async fn power_seen(app: &App, job: &Job, state: State) -> Result<(), Trouble> {
+    let mut transaction = enforce::still_ours(app, job).await?;
+    let wallet = ledger::lock_wallet(&mut transaction, job.organisation).await?;
+    let now = app.clock.now();
+    let plan = db::select_machine_plan(&mut transaction, job.vm).await?;
+    db::update_state(&mut transaction, job.vm, state, None, now).await?;
+    let power_state = if state == State::Running { PowerState::Running } else { PowerState::Stopped };
+    metering::open(app, &mut transaction, &wallet, Metered { vm: job.vm, plan, state: power_state }, now).await?;
+    runway::recompute(app, &mut transaction, job.organisation, now).await?;
+    live::announce(&mut transaction, Some(job.organisation), "vms").await?;
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -190,7 +257,28 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job) -> Res
             if job.cancel_requested { Status::Cancelled } else { Status::Failed }
         }
         // What is left on the cluster is not known, or cannot be taken back: a person decides.
-        Kind::VmCreate | Kind::VmDelete | Kind::VmAdopt | Kind::VmRelease => Status::Parked,
+        Kind::VmResize | Kind::VmRebuild if job.undoing => {
+            db::set_next(&mut *connection, job.vm, Next::default()).await?;
+            if job.cancel_requested { Status::Cancelled } else { Status::Failed }
+        }
+        Kind::VmMigrate => {
+            db::set_next(&mut *connection, job.vm, Next::default()).await?;
+            Status::Failed
+        }
+        // Nothing was changed on the guest yet.
+        Kind::VmConfigure | Kind::VmBoot if job.current().is_some_and(|step| step.name != "start") => {
+            configure::put_back(&mut *connection, job).await?;
+            Status::Failed
+        }
+        Kind::VmCreate
+        | Kind::VmDelete
+        | Kind::VmAdopt
+        | Kind::VmRelease
+        | Kind::VmResize
+        | Kind::VmRebuild
+        | Kind::VmConfigure
+        | Kind::VmBoot => Status::Parked,
+        Kind::VmReset | Kind::VmSuspend | Kind::VmResume | Kind::VmPassword => Status::Failed,
         Kind::VmStart | Kind::VmShutdown | Kind::VmStop | Kind::VmReboot | Kind::VmEnforce => {
             if power::is_for_credit(job) { Status::Parked } else { Status::Failed }
         }

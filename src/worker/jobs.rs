@@ -123,7 +123,7 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
     for _ in 0..STEPS_PER_CLAIM_MAX {
         if job.cancel_requested
             && !job.undoing
-            && job.kind.can_go_back()
+            && job.can_go_back()
             && !go_back(app, &mut job, "Somebody asked to undo it.").await?
         {
             return Ok(());
@@ -197,7 +197,7 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
             Ok(false)
         }
         Trouble::Away(_) | Trouble::Busy(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
-            if job.kind.can_go_back() && !job.undoing {
+            if job.can_go_back() && !job.undoing {
                 return go_back(app, job, "It cannot go on: undoing what was done.").await;
             }
             give_up(app, job).await?;

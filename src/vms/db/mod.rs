@@ -1,5 +1,6 @@
 //! The SQL of machines. What looks at clusters need is in `looks`, what they found in `drifts` and `foreign`.
 
+mod changes;
 mod drifts;
 mod foreign;
 mod looks;
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+pub(super) use changes::*;
 pub(super) use drifts::*;
 pub(super) use foreign::*;
 pub use looks::LookFailure;
@@ -258,7 +260,7 @@ pub(in crate::vms) async fn update_state(
     now: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end,
+        "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end, paused_at = case when $2 = 'running' then paused_at end,
                         missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end
          where id = $1 and state <> 'deleted'",
         vm.uuid(),
@@ -304,6 +306,16 @@ pub(in crate::vms) struct MachineRow {
     pub node: String,
     pub vmid: Option<i32>,
     pub authorized_keys: String,
+    pub tags: Vec<String>,
+    pub protected: bool,
+    pub iso_volume: Option<String>,
+    pub boot_from_iso: bool,
+    pub next_vmid: Option<i32>,
+    pub next_node: Option<String>,
+    pub next_vcpu: Option<i32>,
+    pub next_memory_mib: Option<i32>,
+    pub next_image: Option<ImageId>,
+    pub next_login: Option<String>,
     pub storage: String,
     pub bridge: String,
 }
@@ -314,8 +326,14 @@ pub(in crate::vms) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Op
         MachineRow,
         r#"select v.guest_uuid, v.name, p.vcpu, p.memory_mib, v.disk_gib,
                   v.image_id as "image: ImageId", i.login, v.cluster_id as "cluster: ClusterId", v.node, v.vmid, v.authorized_keys,
+                  v.tags, v.protected, iso.volume as "iso_volume?", v.boot_from_iso, v.next_vmid, v.next_node,
+                  next.vcpu as "next_vcpu?", next.memory_mib as "next_memory_mib?",
+                  v.next_image_id as "next_image: ImageId", ni.login as "next_login?",
                   c.storage, c.bridge
-           from vms v join plans p on p.id = v.plan_id join images i on i.id = v.image_id join clusters c on c.id = v.cluster_id where v.id = $1"#,
+           from vms v join plans p on p.id = v.plan_id join images i on i.id = v.image_id join clusters c on c.id = v.cluster_id
+           left join plans next on next.id = v.next_plan_id left join images ni on ni.id = v.next_image_id
+           left join iso_images iso on iso.id = v.iso_image_id
+           where v.id = $1"#,
         vm.uuid()
     )
     .fetch_optional(pool)

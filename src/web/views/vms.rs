@@ -69,6 +69,24 @@ pub enum PendingPower {
     Stopping,
     /// Being rebooted.
     Rebooting,
+    /// Being reset.
+    Resetting,
+    /// Being suspended.
+    Suspending,
+    /// Being resumed.
+    Resuming,
+    /// Getting another size.
+    Resizing,
+    /// Being made anew.
+    Rebuilding,
+    /// Moving to another host.
+    Moving,
+    /// Getting other settings.
+    Configuring,
+    /// Restarting from something else.
+    Booting,
+    /// Getting a new password.
+    SettingPassword,
 }
 
 impl PendingPower {
@@ -79,6 +97,15 @@ impl PendingPower {
             Self::ShuttingDown => "Shutting down…",
             Self::Stopping => "Stopping…",
             Self::Rebooting => "Rebooting…",
+            Self::Resetting => "Resetting…",
+            Self::Suspending => "Suspending…",
+            Self::Resuming => "Resuming…",
+            Self::Resizing => "Resizing…",
+            Self::Rebuilding => "Rebuilding…",
+            Self::Moving => "Moving…",
+            Self::Configuring => "Applying settings…",
+            Self::Booting => "Restarting…",
+            Self::SettingPassword => "Setting the password…",
         }
     }
 }

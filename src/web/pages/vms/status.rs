@@ -41,6 +41,15 @@ fn pending(job: &Job) -> Option<PendingPower> {
         Kind::VmShutdown => Some(PendingPower::ShuttingDown),
         Kind::VmStop => Some(PendingPower::Stopping),
         Kind::VmReboot => Some(PendingPower::Rebooting),
+        Kind::VmReset => Some(PendingPower::Resetting),
+        Kind::VmSuspend => Some(PendingPower::Suspending),
+        Kind::VmResume => Some(PendingPower::Resuming),
+        Kind::VmResize => Some(PendingPower::Resizing),
+        Kind::VmRebuild => Some(PendingPower::Rebuilding),
+        Kind::VmMigrate => Some(PendingPower::Moving),
+        Kind::VmConfigure => Some(PendingPower::Configuring),
+        Kind::VmBoot => Some(PendingPower::Booting),
+        Kind::VmPassword => Some(PendingPower::SettingPassword),
         Kind::VmCreate | Kind::VmDelete | Kind::VmEnforce | Kind::VmAdopt | Kind::VmRelease => None,
     }
 }

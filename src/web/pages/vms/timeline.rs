@@ -57,6 +57,9 @@ fn told_event(event: AuditEvent, currency: &str) -> TimelineEvent {
         "vm.shutdown" => (TimelineKind::Power, "shut it down".to_owned()),
         "vm.stop" => (TimelineKind::Power, "stopped it hard".to_owned()),
         "vm.reboot" => (TimelineKind::Power, "rebooted it".to_owned()),
+        "vm.reset" => (TimelineKind::Power, "reset it".to_owned()),
+        "vm.suspend" => (TimelineKind::Power, "suspended it".to_owned()),
+        "vm.resume" => (TimelineKind::Power, "resumed it".to_owned()),
         "vm.delete" => (TimelineKind::Event, "asked to delete it".to_owned()),
         "vm.console_opened" => (TimelineKind::Event, console_opened(&event)),
         "vm.console_closed" => (TimelineKind::Event, "closed its console".to_owned()),
@@ -81,9 +84,7 @@ fn for_credit(job: &Job) -> Option<TimelineEvent> {
         _ if !vms::is_for_credit(job) => return None,
         Kind::VmStart => "Credit arrived: it is started again",
         Kind::VmShutdown | Kind::VmStop => "The credit ran out: it is shut down",
-        Kind::VmCreate | Kind::VmReboot | Kind::VmDelete | Kind::VmEnforce | Kind::VmAdopt | Kind::VmRelease => {
-            return None;
-        }
+        _ => return None,
     };
     Some(TimelineEvent { at: job.created_at, kind: TimelineKind::Credit, text: text.into(), who: None, amount: None })
 }

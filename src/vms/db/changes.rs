@@ -1,0 +1,122 @@
+//! The SQL of changes to a machine that exists: size, system, place, settings.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::error::{Error, OnConstraint, Result};
+use crate::ids::{ImageId, IsoImageId, PlanId, VmId};
+
+pub(in crate::vms) async fn set_next_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
+    let vmid = vmid.and_then(|vmid| i32::try_from(vmid).ok());
+    sqlx::query!("update vms set next_vmid = $2 where id = $1", vm.uuid(), vmid).execute(connection).await?;
+    Ok(())
+}
+
+/// What a job will make of a machine; room is kept for it from now on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::vms) struct Next<'a> {
+    pub plan: Option<PlanId>,
+    pub node: Option<&'a str>,
+    pub image: Option<ImageId>,
+}
+
+pub(in crate::vms) async fn set_next(connection: &mut PgConnection, vm: VmId, next: Next<'_>) -> Result<()> {
+    sqlx::query!(
+        "update vms set next_plan_id = $2, next_node = $3, next_image_id = $4, next_vmid = null where id = $1",
+        vm.uuid(),
+        next.plan.map(PlanId::uuid),
+        next.node,
+        next.image.map(ImageId::uuid),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The machine has the plan now that the job was to give it.
+pub(in crate::vms) async fn take_next_plan(connection: &mut PgConnection, vm: VmId) -> Result<()> {
+    sqlx::query!(
+        "update vms set plan_id = coalesce(next_plan_id, plan_id), next_plan_id = null, next_node = null where id = $1",
+        vm.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(in crate::vms) async fn note_grown_disk(connection: &mut PgConnection, vm: VmId, disk_gib: i32) -> Result<()> {
+    sqlx::query!("update vms set disk_gib = greatest(disk_gib, $2) where id = $1", vm.uuid(), disk_gib)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The new guest is the machine's from now on; the one it had is the job's to remove. Or the other way round.
+pub(in crate::vms) async fn swap(
+    connection: &mut PgConnection,
+    vm: VmId,
+    vmid: i32,
+    next_vmid: Option<i32>,
+) -> Result<()> {
+    sqlx::query!("update vms set vmid = $2, next_vmid = $3 where id = $1", vm.uuid(), vmid, next_vmid)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The machine has another system now: what belonged to the one before is forgotten.
+pub(in crate::vms) async fn take_next_image(
+    connection: &mut PgConnection,
+    vm: VmId,
+    authorized_keys: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "update vms set image_id = coalesce(next_image_id, image_id), next_image_id = null, next_vmid = null, authorized_keys = $2,
+                        iso_image_id = null, boot_from_iso = false, paused_at = null where id = $1",
+        vm.uuid(),
+        authorized_keys,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What can be set on a machine at any time.
+pub(in crate::vms) struct Settings<'a> {
+    pub name: &'a str,
+    pub tags: &'a [String],
+    pub protected: bool,
+    pub authorized_keys: &'a str,
+    pub iso_image: Option<IsoImageId>,
+    pub boot_from_iso: bool,
+}
+
+pub(in crate::vms) async fn update_settings(
+    connection: &mut PgConnection,
+    vm: VmId,
+    settings: &Settings<'_>,
+) -> Result<()> {
+    sqlx::query!(
+        "update vms set name = $2, tags = $3, protected = $4, authorized_keys = $5, iso_image_id = $6, boot_from_iso = $7 where id = $1",
+        vm.uuid(),
+        settings.name,
+        settings.tags,
+        settings.protected,
+        settings.authorized_keys,
+        settings.iso_image.map(IsoImageId::uuid),
+        settings.boot_from_iso,
+    )
+    .execute(connection)
+    .await
+    .on_constraint("vms_name_once", || Error::invalid("name", "You have a VM of this name already."))?;
+    Ok(())
+}
+
+pub(in crate::vms) async fn set_paused(
+    connection: &mut PgConnection,
+    vm: VmId,
+    at: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!("update vms set paused_at = $2 where id = $1", vm.uuid(), at).execute(connection).await?;
+    Ok(())
+}
