@@ -1,90 +1,16 @@
-//! Who is asking: API tokens, their secrets and their privileges. Tickets, cookies and second factors are not
-//! simulated; a request with a cookie is refused as one with a stale ticket is.
+//! Who is asking: tickets and API tokens of requests, and the checks a call makes of its caller. What users and tokens
+//! there are and what they may do is in `access`.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use crate::access::acl::normalized;
+use crate::access::{Access, ROOT, split_list};
+use crate::clock::{Micros, seconds};
 use crate::failure::Failure;
-use crate::options::Release;
 use crate::parameters::Parameters;
-
-/// Privileges of every release.
-const PRIVILEGES: &[&str] = &[
-    "Datastore.Allocate",
-    "Datastore.AllocateSpace",
-    "Datastore.AllocateTemplate",
-    "Datastore.Audit",
-    "Group.Allocate",
-    "Mapping.Audit",
-    "Mapping.Modify",
-    "Mapping.Use",
-    "Permissions.Modify",
-    "Pool.Allocate",
-    "Pool.Audit",
-    "Realm.Allocate",
-    "Realm.AllocateUser",
-    "SDN.Allocate",
-    "SDN.Audit",
-    "SDN.Use",
-    "Sys.AccessNetwork",
-    "Sys.Audit",
-    "Sys.Console",
-    "Sys.Incoming",
-    "Sys.Modify",
-    "Sys.PowerMgmt",
-    "Sys.Syslog",
-    "User.Modify",
-    "VM.Allocate",
-    "VM.Audit",
-    "VM.Backup",
-    "VM.Clone",
-    "VM.Config.CDROM",
-    "VM.Config.CPU",
-    "VM.Config.Cloudinit",
-    "VM.Config.Disk",
-    "VM.Config.HWType",
-    "VM.Config.Memory",
-    "VM.Config.Network",
-    "VM.Config.Options",
-    "VM.Console",
-    "VM.Migrate",
-    "VM.PowerMgmt",
-    "VM.Snapshot",
-    "VM.Snapshot.Rollback",
-];
-/// Privileges since 9.0.
-const PRIVILEGES_9: &[&str] = &[
-    "VM.GuestAgent.Audit",
-    "VM.GuestAgent.FileRead",
-    "VM.GuestAgent.FileSystemMgmt",
-    "VM.GuestAgent.FileWrite",
-    "VM.GuestAgent.Unrestricted",
-    "VM.Replicate",
-];
-/// Privileges until 8.4.
-const PRIVILEGES_8: &[&str] = &["VM.Monitor"];
-/// Paths GET /access/permissions lists for an administrator.
-const PERMISSION_PATHS: &[&str] =
-    &["/", "/access", "/access/groups", "/access/realm", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
-
-/// One known token.
-#[derive(Clone)]
-pub(crate) struct Token {
-    pub(crate) id: String,
-    pub(crate) secret: String,
-    pub(crate) rights: Rights,
-}
-
-/// What a token may do.
-#[derive(Clone)]
-pub(crate) enum Rights {
-    /// Everything but what is root's alone.
-    All(Release),
-    /// Privileges by path.
-    Some(BTreeMap<String, Vec<String>>),
-}
 
 /// Why nobody was recognised: the reason phrase of the 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,34 +19,79 @@ pub(crate) enum Unknown {
     NoTicket,
     /// What was sent is wrong.
     Failed,
+    /// A writing request with a ticket, without the token that goes with it.
+    Csrf,
 }
 
-/// The token behind a request.
+impl Unknown {
+    /// Proxmox's words.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::NoTicket => "No ticket",
+            Self::Failed => "Authentication failed!",
+            Self::Csrf => "Permission denied - invalid csrf token",
+        }
+    }
+}
+
+/// What a request says about who sends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) authorization: Option<&'a str>,
+    pub(crate) cookie: Option<&'a str>,
+    pub(crate) csrf: Option<&'a str>,
+    /// Does the method change something?
+    pub(crate) writes: bool,
+}
+
+/// Who is behind a request.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    token: Token,
+    id: String,
+    access: Arc<Access>,
 }
 
-/// Finds the token of a request.
+/// Calls that need no login.
+pub(crate) fn is_open(method: &str, path: &[String]) -> bool {
+    match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["access", "domains"] => method == "GET",
+        ["access", "ticket"] => matches!(method, "GET" | "POST"),
+        _ => false,
+    }
+}
+
+/// Finds out who sends a request: a cookie goes before the header, also when it is stale.
 ///
 /// # Errors
 /// With the reason for a 401.
-pub(crate) fn authenticate(
-    tokens: &[Token],
-    authorization: Option<&str>,
-    cookie: Option<&str>,
-) -> Result<Caller, Unknown> {
-    // A ticket goes before a token, and no ticket is valid here.
-    if cookie.is_some_and(|cookie| cookie.split(';').any(|part| part.trim().starts_with("PVEAuthCookie="))) {
-        return Err(Unknown::Failed);
+pub(crate) fn authenticate(access: &Arc<Access>, given: Credentials<'_>, now: Micros) -> Result<Caller, Unknown> {
+    let of_cookie = given.cookie.and_then(|cookie| {
+        cookie.split(';').find_map(|part| part.trim().strip_prefix("PVEAuthCookie=")).filter(|text| !text.is_empty())
+    });
+    let header = given.authorization.unwrap_or_default();
+    let of_header = header.strip_prefix("PVEAuthCookie").and_then(|rest| rest.strip_prefix(['=', ' ']));
+    let caller = |id: String| Caller { id, access: Arc::clone(access) };
+    if let Some(ticket) = of_cookie.or(of_header) {
+        let ticket = percent_decode_str(ticket).decode_utf8_lossy();
+        let user = access.user_of_ticket(&ticket, now).ok_or(Unknown::Failed)?;
+        access.users.get(&user).filter(|known| known.is_valid(seconds(now))).ok_or(Unknown::Failed)?;
+        if given.writes && !given.csrf.is_some_and(|csrf| access.is_csrf_token(&user, csrf, now)) {
+            return Err(Unknown::Csrf);
+        }
+        return Ok(caller(user));
     }
-    let header = authorization.unwrap_or_default();
     let credentials = header.strip_prefix("PVEAPIToken").and_then(|rest| rest.strip_prefix(['=', ' ']));
     let credentials = credentials.ok_or(Unknown::NoTicket)?;
     let decoded = percent_decode_str(credentials).decode_utf8_lossy();
     let (id, secret) = decoded.split_once('=').ok_or(Unknown::Failed)?;
-    let token = tokens.iter().find(|token| token.id == id).ok_or(Unknown::Failed)?;
-    if same_secret(&token.secret, secret) { Ok(Caller { token: token.clone() }) } else { Err(Unknown::Failed) }
+    let user = id.split_once('!').and_then(|(user, _)| access.users.get(user)).ok_or(Unknown::Failed)?;
+    let token = access.token(id).ok_or(Unknown::Failed)?;
+    let expired = access.tokens_expired || (token.expire != 0 && token.expire <= seconds(now));
+    if same_secret(&token.secret.0, secret) && user.is_valid(seconds(now)) && !expired {
+        Ok(caller(id.to_owned()))
+    } else {
+        Err(Unknown::Failed)
+    }
 }
 
 /// Compares in a time that does not tell where the first difference is.
@@ -130,17 +101,34 @@ pub(crate) fn same_secret(known: &str, given: &str) -> bool {
 }
 
 impl Caller {
+    /// The caller of a call that needs no login: nobody, who may do nothing else.
+    pub(crate) fn nobody(access: &Arc<Access>) -> Self {
+        Self { id: String::new(), access: Arc::clone(access) }
+    }
+
     /// `user@realm!token`, as tasks carry it.
     pub(crate) fn id(&self) -> &str {
-        &self.token.id
+        &self.id
+    }
+
+    /// `user@realm`
+    pub(crate) fn user(&self) -> &str {
+        self.id.split('!').next().unwrap_or_default()
+    }
+
+    /// Is it root itself? No token is.
+    pub(crate) fn is_root(&self) -> bool {
+        self.id == ROOT
+    }
+
+    /// Is it a token?
+    pub(crate) fn is_token(&self) -> bool {
+        self.id.contains('!')
     }
 
     /// Has the caller `privilege` on `path`?
     pub(crate) fn may(&self, path: &str, privilege: &str) -> bool {
-        match &self.token.rights {
-            Rights::All(_) => true,
-            Rights::Some(grants) => effective(grants, path).is_some_and(|held| held.iter().any(|one| one == privilege)),
-        }
+        self.access.holds(&self.id, path, privilege)
     }
 
     /// Insists on one of `privileges` on `path`.
@@ -154,12 +142,38 @@ impl Caller {
         Err(Failure::forbidden(format!("Permission check failed ({path}, {})", privileges.join("|"))))
     }
 
+    /// Insists on the right to change permissions on `path`.
+    ///
+    /// # Errors
+    /// 403 in Proxmox's words.
+    pub(crate) fn require_modify(&self, path: &str) -> Result<(), Failure> {
+        let privileges: &[&str] = match path.split('/').collect::<Vec<_>>()[..] {
+            ["", "storage", _, ..] => &["Permissions.Modify", "Datastore.Allocate"],
+            ["", "vms", _, ..] => &["Permissions.Modify", "VM.Allocate"],
+            ["", "pool", _, ..] => &["Permissions.Modify", "Pool.Allocate"],
+            _ => &["Permissions.Modify"],
+        };
+        self.require(path, privileges)
+    }
+
+    /// May the caller see this user in lists?
+    pub(crate) fn may_see_user(&self, user: &str) -> bool {
+        user == self.user() || self.reaches_user(user, &["User.Modify", "Sys.Audit"])
+    }
+
+    /// Has the caller one of `privileges` on all groups, or on one the user is in?
+    fn reaches_user(&self, user: &str, privileges: &[&str]) -> bool {
+        let holds = |path: &str| privileges.iter().any(|privilege| self.may(path, privilege));
+        let groups = self.access.groups.iter().filter(|(_, group)| group.users.contains(user));
+        holds("/access/groups") || groups.into_iter().any(|(id, _)| holds(&format!("/access/groups/{id}")))
+    }
+
     /// Checks the `permissions` entry of a route.
     ///
     /// # Errors
     /// 403 in Proxmox's words.
     pub(crate) fn check(&self, permission: &Value, parameters: &Parameters) -> Result<(), Failure> {
-        if permission.get("user").is_some() {
+        if permission.get("user").is_some() || self.is_root() {
             return Ok(());
         }
         match permission.get("check") {
@@ -184,8 +198,54 @@ impl Caller {
                 refusal.map_or(Ok(()), Err)
             }
             Some("perm") => self.evaluate_perm(operands, parameters),
+            Some("perm-modify") => {
+                let template = operands.first().and_then(Value::as_str).unwrap_or_default();
+                let given = template.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+                let path = given.map_or(template, |name| parameters.text(name).unwrap_or_default());
+                // A path that cannot be one is the call's own 400.
+                normalized(path).map_or(Ok(()), |path| self.require_modify(&path))
+            }
+            Some("userid-param") => self.evaluate_user(operands, parameters),
+            Some("userid-group") => self.evaluate_groups(operands, parameters),
             _ => Ok(()),
         }
+    }
+
+    fn evaluate_user(&self, operands: &[Value], parameters: &Parameters) -> Result<(), Failure> {
+        let user = parameters.text("userid").unwrap_or_default();
+        if operands.first().and_then(Value::as_str) == Some("self") {
+            let own = user == self.id && self.access.users.contains_key(user);
+            return if own { Ok(()) } else { Err(Failure::forbidden("Permission check failed")) };
+        }
+        let realm = user.rsplit_once('@').map(|(_, realm)| realm).unwrap_or_default();
+        self.require(&format!("/access/realm/{realm}"), &["Realm.AllocateUser"])
+    }
+
+    fn evaluate_groups(&self, operands: &[Value], parameters: &Parameters) -> Result<(), Failure> {
+        let [Value::Array(privileges), options @ ..] = operands else { return Ok(()) };
+        let privileges: Vec<&str> = privileges.iter().filter_map(Value::as_str).collect();
+        let user = parameters.text("userid").unwrap_or_default();
+        let of_groups = options.iter().position(|option| option.as_str() == Some("groups_param"));
+        let groups_param = of_groups.and_then(|position| options.get(position + 1)).and_then(Value::as_str);
+        if groups_param != Some("create") {
+            self.access.user(user)?;
+        }
+        if privileges.iter().any(|privilege| self.may("/access/groups", privilege)) {
+            return Ok(());
+        }
+        if groups_param.is_some() {
+            let groups: Vec<&str> = split_list(parameters.text("groups").unwrap_or_default()).collect();
+            if groups.is_empty() {
+                return self.require("/access/groups", &privileges);
+            }
+            for group in groups {
+                self.require(&format!("/access/groups/{group}"), &privileges)?;
+            }
+        }
+        if groups_param == Some("create") || self.reaches_user(user, &privileges) {
+            return Ok(());
+        }
+        Err(Failure::forbidden("Permission check failed"))
     }
 
     fn evaluate_perm(&self, operands: &[Value], parameters: &Parameters) -> Result<(), Failure> {
@@ -205,47 +265,6 @@ impl Caller {
             return self.require(&path, &privileges);
         }
         privileges.iter().try_for_each(|privilege| self.require(&path, &[privilege]))
-    }
-
-    /// The answer of GET /access/permissions.
-    pub(crate) fn permissions(&self, only: Option<&str>) -> Value {
-        let flags = |privileges: &[String]| -> Value {
-            Value::Object(privileges.iter().map(|privilege| (privilege.clone(), json!(1))).collect())
-        };
-        match &self.token.rights {
-            Rights::All(release) => {
-                let more = if *release == Release::V9_2 { PRIVILEGES_9 } else { PRIVILEGES_8 };
-                let all: Vec<String> = PRIVILEGES.iter().chain(more).map(|one| (*one).to_owned()).collect();
-                let paths: Vec<&str> = only.map_or_else(|| PERMISSION_PATHS.to_vec(), |path| vec![path]);
-                Value::Object(paths.into_iter().map(|path| (path.to_owned(), flags(&all))).collect())
-            }
-            Rights::Some(grants) => {
-                let mut shown = Map::new();
-                match only {
-                    Some(path) => {
-                        shown.insert(path.to_owned(), flags(effective(grants, path).unwrap_or_default()));
-                    }
-                    None => {
-                        shown.extend(grants.iter().map(|(path, privileges)| (path.clone(), flags(privileges))));
-                    }
-                }
-                Value::Object(shown)
-            }
-        }
-    }
-}
-
-/// The privileges of the most specific path that has any.
-fn effective<'a>(grants: &'a BTreeMap<String, Vec<String>>, path: &str) -> Option<&'a [String]> {
-    let mut path = path;
-    loop {
-        if let Some(privileges) = grants.get(if path.is_empty() { "/" } else { path }) {
-            return Some(privileges);
-        }
-        if path.is_empty() || path == "/" {
-            return None;
-        }
-        path = &path[..path.rfind('/')?];
     }
 }
 

@@ -1,6 +1,9 @@
 //! One call on its way: who asks, for what, in which cluster, at what time. Handlers take it and answer; how the
 //! request came is not their concern.
 
+use std::sync::Arc;
+
+use crate::access::Access;
 use crate::auth::Caller;
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
@@ -14,6 +17,8 @@ pub(crate) struct Call<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) parameters: Parameters,
     pub(crate) now: Micros,
+    /// The path as the schema writes it, such as `/nodes/{node}/status`.
+    pub(crate) template: &'a str,
     /// Exit text the task started by this call is to have.
     pub(crate) task_fault: Option<String>,
 }
@@ -22,6 +27,12 @@ impl Call<'_> {
     /// A parameter the schema insists on.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.parameters.text(name).unwrap_or_default()
+    }
+
+    /// Users, roles and pools, to change them.
+    pub(crate) fn access_mut(&mut self) -> &mut Access {
+        self.cluster.touch();
+        Arc::make_mut(&mut self.cluster.access)
     }
 
     /// The node in the path.
@@ -58,7 +69,9 @@ impl Call<'_> {
     /// `skiplock` is for root itself, which no token is.
     pub(crate) fn refuse_skiplock(&self) -> Result<(), Failure> {
         match self.parameters.flag("skiplock") {
-            Some(true) => Err(Failure::parameter("skiplock", "Only root may use this option.")),
+            Some(true) if !self.caller.is_root() => {
+                Err(Failure::parameter("skiplock", "Only root may use this option."))
+            }
             _ => Ok(()),
         }
     }

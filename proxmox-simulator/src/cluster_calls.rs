@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::call::Call;
+use crate::cluster::ClusterState;
+use crate::cluster::storage::Storage;
 use crate::failure::{Failure, Outcome, Reply};
 use crate::node_calls;
 use crate::options::Release;
@@ -19,11 +21,6 @@ pub(crate) fn release_words(release: Release) -> (&'static str, &'static str, &'
 pub(crate) fn version(call: &mut Call<'_>) -> Outcome {
     let (release, version, repository) = release_words(call.cluster.settings.release);
     Ok(Reply::data(json!({ "release": release, "version": version, "repoid": repository })))
-}
-
-/// GET /access/permissions
-pub(crate) fn permissions(call: &mut Call<'_>) -> Outcome {
-    Ok(Reply::data(call.caller.permissions(call.parameters.text("path"))))
 }
 
 /// GET /cluster/nextid: a string, and no reservation.
@@ -45,12 +42,13 @@ pub(crate) fn status(call: &mut Call<'_>) -> Outcome {
     if !alone {
         entries.push(json!({
             "type": "cluster", "id": "cluster", "name": cluster.name, "nodes": cluster.nodes.len(),
-            "quorate": 1, "version": cluster.nodes.len(),
+            "quorate": i32::from(cluster.is_quorate()), "version": cluster.nodes.len(),
         }));
     }
     for (index, node) in cluster.nodes.iter().enumerate() {
         entries.push(json!({
-            "type": "node", "id": format!("node/{}", node.name), "name": node.name, "online": 1,
+            "type": "node", "id": format!("node/{}", node.name), "name": node.name,
+            "online": i32::from(node.offline_since.is_none()),
             "ip": cluster.settings.address, "nodeid": if alone { 0 } else { index + 1 },
             "local": i32::from(index == 0), "level": "",
         }));
@@ -67,7 +65,22 @@ pub(crate) fn resources(call: &mut Call<'_>) -> Outcome {
     if wanted("vm") {
         let visible = |vmid: u32| call.caller.may(&format!("/vms/{vmid}"), "VM.Audit");
         let guests = call.cluster.guests.values().filter(|guest| visible(guest.vmid));
-        entries.extend(guests.map(|guest| call.cluster.pictured(guest, lag, now)));
+        entries.extend(guests.map(|guest| {
+            let mut entry = call.cluster.pictured(guest, lag, now);
+            if let Some(state) = crate::ha::state(call.cluster, guest.vmid) {
+                entry["hastate"] = json!(state);
+            }
+            let pool = call.cluster.access.pool_of(guest.vmid);
+            if let Some(pool) = pool.filter(|pool| call.caller.may(&format!("/pool/{pool}"), "Pool.Audit")) {
+                entry["pool"] = json!(pool);
+            }
+            entry
+        }));
+        if only.is_none() {
+            let pools = call.cluster.access.pools.keys();
+            let pools = pools.filter(|pool| call.caller.may(&format!("/pool/{pool}"), "Pool.Audit"));
+            entries.extend(pools.map(|pool| json!({ "id": format!("/pool/{pool}"), "type": "pool", "pool": pool })));
+        }
     }
     if wanted("node") {
         for node in &call.cluster.nodes {
@@ -84,13 +97,7 @@ pub(crate) fn resources(call: &mut Call<'_>) -> Outcome {
                 if !call.caller.may(&path, "Datastore.Audit") && !call.caller.may(&path, "Datastore.AllocateSpace") {
                     continue;
                 }
-                entries.push(json!({
-                    "type": "storage", "id": format!("storage/{}/{}", node.name, storage.id),
-                    "storage": storage.id, "node": node.name, "status": "available",
-                    "shared": i32::from(storage.shared), "plugintype": storage.kind,
-                    "content": storage.content.join(","), "maxdisk": storage.size,
-                    "disk": call.cluster.volumes.used(storage, &node.name),
-                }));
+                entries.push(storage_resource(call.cluster, storage, &node.name));
             }
         }
     }
@@ -98,6 +105,16 @@ pub(crate) fn resources(call: &mut Call<'_>) -> Outcome {
         entries.extend(call.cluster.nodes.iter().map(|node| zone(call.cluster.settings.release, &node.name)));
     }
     Ok(Reply::data(entries))
+}
+
+/// A storage's entry in /cluster/resources.
+pub(crate) fn storage_resource(cluster: &ClusterState, storage: &Storage, node: &str) -> Value {
+    let online = cluster.node(node).is_some_and(|node| node.offline_since.is_none());
+    json!({
+        "type": "storage", "id": format!("storage/{node}/{}", storage.id), "storage": storage.id, "node": node,
+        "status": if online { "available" } else { "unknown" }, "shared": i32::from(storage.shared), "plugintype": storage.kind,
+        "content": storage.content.join(","), "maxdisk": storage.size, "disk": cluster.volumes.used(storage, node),
+    })
 }
 
 fn zone(release: Release, node: &str) -> Value {

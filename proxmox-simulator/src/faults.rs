@@ -4,13 +4,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Faults waiting at a time.
 const WAITING_MAX: usize = 1_000;
 
 /// A fault for the next matching calls.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// The method it is for; every method when not given.
@@ -31,7 +31,7 @@ fn once() -> u32 {
 }
 
 /// What happens to a call.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// Answered with this status and message; nothing is done.
@@ -42,7 +42,7 @@ pub enum FaultKind {
         message: String,
     },
     /// Answered properly, but this much later (in milliseconds over HTTP).
-    Delay(#[serde(deserialize_with = "milliseconds")] Duration),
+    Delay(#[serde(deserialize_with = "milliseconds", serialize_with = "as_milliseconds")] Duration),
     /// The connection is cut; nothing is done.
     DropBefore,
     /// The work is done, then the connection is cut.
@@ -51,6 +51,14 @@ pub enum FaultKind {
     Proxy595,
     /// 596: the work is done, but the proxy did not wait for the answer.
     Proxy596AfterWork,
+    /// 596: the proxy did not get an answer; nothing is done.
+    Proxy596,
+    /// 599: the proxy gave up for another reason; nothing is done.
+    Proxy599,
+    /// The work is done, but only the first half of the answer's JSON arrives, as if it were all.
+    TruncatedJson,
+    /// The work is done, but the answer says it is longer than it is, and the connection ends.
+    WrongContentLength,
     /// The task the call starts ends with this exit text; `WARNINGS: 1` does the work, anything else does not.
     TaskFails(String),
     /// A web page instead of an answer, as a misconfigured proxy sends it; nothing is done.
@@ -59,6 +67,10 @@ pub enum FaultKind {
 
 fn milliseconds<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn as_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
 }
 
 impl Fault {
@@ -94,6 +106,11 @@ impl Faults {
     /// How many faults still wait.
     pub fn waiting(&self) -> usize {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The faults that still wait, oldest first.
+    pub fn list(&self) -> Vec<Fault> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The fault for this call, used up by one.

@@ -8,24 +8,34 @@
 //! # anyhow::Ok(())
 //! ```
 //!
-//! The rooms: `transport` is the wire, `auth` who asks, `routes` and `schema` which call it is and whether its
-//! parameters are right, `qemu`, `backups`, `storage_files` and the `*_calls` files what calls do, `tasks` what takes
-//! time, `console` what is on a guest's screen and serial line, `cluster` the state,
+//! The rooms: `transport` is the wire, `auth` who asks, `access` who there is and what they may do, `routes` and
+//! `schema` which call it is and whether its parameters are right, `qemu`, `backups`, `storage_files` and the `*_calls`
+//! files what calls do, `tasks` what takes time, `console` what is on a guest's screen and serial line, `cluster` the
+//! state, `firewall`, `ha` and `history` what is around the guests, `administration` what happens behind a client's back,
 //! `faults` what goes wrong.
 
+mod access;
+mod administration;
 mod auth;
 mod backups;
 mod call;
 mod clock;
 mod cluster;
 mod cluster_calls;
+mod cluster_pages;
 mod console;
+mod directories;
 mod failure;
 mod faults;
+mod firewall;
+mod ha;
+mod history;
 mod load;
 mod node_calls;
+mod node_pages;
 mod options;
 mod parameters;
+mod pools;
 mod qemu;
 mod routes;
 mod schema;
@@ -42,4 +52,5 @@ pub use cluster::storage::{Storage, Volume};
 pub use cluster::{ClusterState, Node};
 pub use faults::{Fault, FaultKind, Faults};
 pub use options::{Identity, Options, Release, StorageDefinition, TemplateDefinition, Timing, TokenGrant};
+pub use qemu::agent_state::AgentState;
 pub use simulator::Simulator;

@@ -57,6 +57,12 @@ pub(crate) fn fraction(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { small(part >> 20) / small((whole >> 20).max(1)) }
 }
 
+/// Bytes per second.
+#[expect(clippy::float_arithmetic, reason = "a rate is a fraction; nobody computes with it")]
+pub(crate) fn rate(bytes: u64, seconds: u64) -> f64 {
+    small(bytes) / small(seconds.max(1))
+}
+
 /// Figures here are far below 2^32; larger ones are cut.
 fn small(number: u64) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))

@@ -38,6 +38,9 @@ struct Arguments {
     /// API token as user@realm!id=secret; random when not given.
     #[arg(long, env = "PROXMOX_SIMULATOR_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Password of root@pam; kept from the state file, or random, when not given.
+    #[arg(long, env = "PROXMOX_SIMULATOR_ROOT_PASSWORD", hide_env_values = true)]
+    root_password: Option<String>,
     /// File that keeps state and certificate over restarts.
     #[arg(long)]
     state: Option<PathBuf>,
@@ -89,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "url         {}", simulator.url())?;
     writeln!(out, "token       {}", simulator.token())?;
+    writeln!(out, "root@pam    {}", simulator.root_password())?;
     writeln!(out, "fingerprint {}", simulator.fingerprint())?;
     out.flush()?;
     let mut saved_changes = None;
@@ -127,6 +131,7 @@ fn options(arguments: &Arguments, saved: Option<Saved>) -> anyhow::Result<Option
         },
         timing,
         token,
+        root_password: arguments.root_password.clone(),
         identity,
         state,
         auth_delay: if arguments.no_auth_delay { Duration::ZERO } else { AUTH_DELAY },

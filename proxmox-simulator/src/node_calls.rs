@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::call::Call;
+use crate::clock::Micros;
 use crate::cluster::Node;
 use crate::cluster_calls::release_words;
 use crate::failure::{Outcome, Reply};
@@ -12,13 +13,18 @@ use crate::options::{GIB, Release};
 /// Memory a node takes for itself.
 const OWN_MEMORY: u64 = 2 * GIB;
 /// Size of a node's root file system, and how much of it is in use.
-const ROOT_SIZE: u64 = 100 * GIB;
-const ROOT_USED: u64 = 9 * GIB;
+pub(crate) const ROOT_SIZE: u64 = 100 * GIB;
+pub(crate) const ROOT_USED: u64 = 9 * GIB;
 
 /// Memory in use on a node: its own and that of its running guests.
 fn memory_used(call: &Call<'_>, node: &Node) -> u64 {
+    memory_used_at(call, node, call.now)
+}
+
+/// The same at another time.
+pub(crate) fn memory_used_at(call: &Call<'_>, node: &Node, at: Micros) -> u64 {
     let guests = call.cluster.guests.values().filter(|guest| guest.node == node.name && guest.process.is_some());
-    let used: u64 = guests.map(|guest| load::memory(guest, call.now)).sum();
+    let used: u64 = guests.map(|guest| load::memory(guest, at)).sum();
     (OWN_MEMORY + used).min(node.memory)
 }
 
@@ -33,11 +39,11 @@ pub(crate) fn entry(call: &Call<'_>, node: &Node) -> Map<String, Value> {
         ("type".to_owned(), json!("node")),
         ("id".to_owned(), json!(format!("node/{}", node.name))),
         ("node".to_owned(), json!(node.name)),
-        ("status".to_owned(), json!("online")),
+        ("status".to_owned(), json!(if node.offline_since.is_some() { "offline" } else { "online" })),
         ("level".to_owned(), json!("")),
         ("ssl_fingerprint".to_owned(), json!(call.cluster.settings.fingerprint)),
     ]);
-    if call.caller.may(&format!("/nodes/{}", node.name), "Sys.Audit") {
+    if node.offline_since.is_none() && call.caller.may(&format!("/nodes/{}", node.name), "Sys.Audit") {
         entry.insert("maxcpu".to_owned(), json!(node.cores));
         entry.insert("cpu".to_owned(), json!(processor_load(call, node)));
         entry.insert("maxmem".to_owned(), json!(node.memory));

@@ -27,6 +27,8 @@ pub struct Options {
     pub timing: Timing,
     /// The administrator's token as (`user@realm!id`, secret); a random secret is made when there is none.
     pub token: Option<(String, String)>,
+    /// The password of `root@pam`; kept from the state, or random, when there is none.
+    pub root_password: Option<String>,
     /// Further tokens with fewer rights.
     pub restricted_tokens: Vec<TokenGrant>,
     /// The Proxmox VE release to be.
@@ -42,7 +44,7 @@ pub struct Options {
     /// How old the picture that `/cluster/resources` answers from may be: a real node's is up to 10 s old, and a new
     /// guest is `unknown` and without a name until the next picture. Zero looks at each call.
     pub resources_lag: Duration,
-    /// Opens `POST` and `DELETE /simulator/faults` to whoever sends this as bearer token.
+    /// Opens `/simulator/faults` and the other paths below `/simulator/` to whoever sends this as bearer token.
     pub admin_token: Option<String>,
 }
 
@@ -59,6 +61,7 @@ impl Default for Options {
             templates: TemplateDefinition::defaults(),
             timing: Timing::instant(),
             token: None,
+            root_password: None,
             restricted_tokens: Vec::new(),
             release: Release::V9_2,
             identity: None,
@@ -215,6 +218,10 @@ pub struct Timing {
     pub fetch: Duration,
     /// From the start of the process until the guest agent answers.
     pub guest_boot: Duration,
+    /// Until the high availability manager acts on what is wanted.
+    pub ha_reaction: Duration,
+    /// Until it takes the guests of a dead node to another.
+    pub ha_failover: Duration,
     /// What a shutdown's `timeout` of one second takes.
     pub second: Duration,
     /// How long an opened console waits for its WebSocket.
@@ -252,6 +259,8 @@ impl Timing {
             free_volume: zero,
             fetch: zero,
             guest_boot: zero,
+            ha_reaction: zero,
+            ha_failover: zero,
             second: zero,
             console_wait: CONSOLE_WAIT,
             console_ticket: CONSOLE_TICKET,
@@ -284,6 +293,8 @@ impl Timing {
             free_volume: milliseconds(300),
             fetch: milliseconds(1000),
             guest_boot: milliseconds(3000),
+            ha_reaction: milliseconds(5000),
+            ha_failover: milliseconds(60_000),
             second: milliseconds(1000),
             console_wait: CONSOLE_WAIT,
             console_ticket: CONSOLE_TICKET,
@@ -320,6 +331,8 @@ impl Timing {
             free_volume: scale(self.free_volume),
             fetch: scale(self.fetch),
             guest_boot: scale(self.guest_boot),
+            ha_reaction: scale(self.ha_reaction),
+            ha_failover: scale(self.ha_failover),
             second: scale(self.second),
             // These bound a person and a network, not a machine: they do not get quicker with it.
             console_wait: self.console_wait,

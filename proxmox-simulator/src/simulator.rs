@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use crate::auth::{Rights, Token};
+use crate::access::{GivenToken, Granted};
+use crate::administration::Action;
 use crate::clock::Clock;
 use crate::cluster::build::build;
 use crate::cluster::drive::new_uuid;
@@ -21,6 +22,7 @@ use crate::cluster::guest::Guest;
 use crate::cluster::{ClusterState, Settings};
 use crate::faults::Faults;
 use crate::options::{Identity, Options};
+use crate::qemu::agent_state::AgentState;
 use crate::transport::{self, Order, Shared};
 
 /// Threads that serve connections.
@@ -62,11 +64,11 @@ impl Simulator {
         let acceptor = transport::acceptor(&identity)?;
         let (id, secret) = options.token.clone().unwrap_or_else(|| (DEFAULT_TOKEN.to_owned(), new_uuid()));
         let token = format!("{id}={secret}");
-        let mut tokens = vec![Token { id, secret, rights: Rights::All(options.release) }];
-        tokens.extend(options.restricted_tokens.iter().map(|token| Token {
+        let mut tokens = vec![GivenToken { id, secret, granted: Granted::All }];
+        tokens.extend(options.restricted_tokens.iter().map(|token| GivenToken {
             id: token.id.clone(),
             secret: token.secret.clone(),
-            rights: Rights::Some(token.grants.iter().cloned().collect()),
+            granted: Granted::Some(token.grants.iter().cloned().collect()),
         }));
         let settings = Settings {
             release: options.release,
@@ -77,8 +79,9 @@ impl Simulator {
             address: address.ip().to_string(),
         };
         let mut cluster = build(&options, settings, clock.now())?;
+        Arc::make_mut(&mut cluster.access).prepare(options.release, options.root_password.clone(), tokens);
         cluster.draw(options.resources_lag, clock.now());
-        let shared = Arc::new(Shared::new(cluster, clock, tokens, &options));
+        let shared = Arc::new(Shared::new(cluster, clock, &options));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("proxmox-simulator")
@@ -111,6 +114,11 @@ impl Simulator {
     /// The administrator's token, `user@realm!id=secret`.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// The password of `root@pam`.
+    pub fn root_password(&self) -> String {
+        self.inspect(|cluster| cluster.access.root_password().to_owned())
     }
 
     /// SHA-256 of the leaf certificate, `AA:BB:…`.
@@ -163,63 +171,72 @@ impl Simulator {
 
     /// The guest shuts itself down: its process ends without a task. False when it does not run.
     pub fn power_off_from_inside(&self, vmid: u32) -> bool {
+        self.perform(Action::PowerOffVm { vmid })
+    }
+
+    /// Moves the simulator's clock forward: tasks end, tickets and tokens expire.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(by);
+        drop(self.settled());
+    }
+
+    /// The simulator's time in seconds since the epoch.
+    pub fn now_seconds(&self) -> u64 {
+        crate::clock::seconds(self.shared.clock.now())
+    }
+
+    /// Makes every ticket made so far worthless, as a new signing key does.
+    pub fn expire_tickets(&self) {
+        self.perform(Action::ExpireTickets {});
+    }
+
+    /// Refuses all tokens as expired, or takes them again.
+    pub fn expire_tokens(&self, expired: bool) {
+        self.perform(Action::ExpireTokens { expired });
+    }
+
+    /// A node loses its power: calls to it answer 595, its guests are `unknown`, those under high availability start
+    /// on another node after [`crate::Timing::ha_failover`]. False when there is no such node.
+    pub fn kill_node(&self, node: &str) -> bool {
+        self.perform(Action::KillNode { node: node.to_owned() })
+    }
+
+    /// A dead node boots again, and starts its guests with `onboot`. False when there is no such node.
+    pub fn revive_node(&self, node: &str) -> bool {
+        self.perform(Action::ReviveNode { node: node.to_owned() })
+    }
+
+    fn perform(&self, action: Action) -> bool {
+        let now = self.shared.clock.now();
         let mut cluster = self.settled();
-        let running = cluster.guest(vmid).is_some_and(|guest| guest.process.is_some());
-        if running {
-            crate::qemu::process::end(&mut cluster, vmid, self.shared.clock.now());
-        }
-        running
+        let done = cluster.perform(action, now);
+        cluster.settle(now);
+        done
     }
 
     /// Somebody else removes the guest, with its volumes. False when there is none.
     pub fn remove_guest(&self, vmid: u32) -> bool {
-        let mut cluster = self.settled();
-        let Some(guest) = cluster.remove_guest(vmid) else { return false };
-        crate::qemu::create::free_all(&mut cluster, &guest.node, vmid, &guest.config);
-        crate::qemu::snapshots::free_all(&mut cluster, &guest);
-        cluster.wake_waiting(guest.waiting, self.shared.clock.now());
-        true
+        self.perform(Action::DeleteVm { vmid })
     }
 
     /// Somebody else migrates the guest, with its local volumes. False when guest or node do not exist.
     pub fn move_guest(&self, vmid: u32, node: &str) -> bool {
-        let now = self.shared.clock.now();
-        let mut cluster = self.settled();
-        if cluster.node(node).is_none() || cluster.guest(vmid).is_none() {
-            return false;
-        }
-        crate::cluster::build::carry_volumes(&mut cluster, vmid, node);
-        let pid = cluster.tasks.next_pid();
-        if let Some(guest) = cluster.guests.get_mut(&vmid) {
-            node.clone_into(&mut guest.node);
-            if let Some(process) = &mut guest.process {
-                // The new node's QEMU process counts from zero.
-                (process.pid, process.started) = (pid, now);
-            }
-        }
-        cluster.touch();
-        true
+        self.perform(Action::MoveVm { vmid, node: node.to_owned() })
     }
 
     /// Sets or clears the config lock of a guest, as a backup or an administrator does. False when there is none.
     pub fn set_lock(&self, vmid: u32, lock: Option<&str>) -> bool {
-        let mut cluster = self.settled();
-        let Some(guest) = cluster.guests.get_mut(&vmid) else { return false };
-        match lock {
-            Some(lock) => guest.config.set("lock", lock),
-            None => drop(guest.config.remove("lock")),
-        }
-        cluster.touch();
-        true
+        self.perform(Action::SetLock { vmid, lock: lock.map(str::to_owned) })
+    }
+
+    /// Says how the agent inside a guest behaves. False when there is no such guest.
+    pub fn set_agent(&self, vmid: u32, state: AgentState) -> bool {
+        self.perform(Action::SetAgent { vmid, agent: state })
     }
 
     /// Makes a guest ignore its power button (and its agent not answer), or obey again. False when there is none.
     pub fn ignore_power_button(&self, vmid: u32, ignores: bool) -> bool {
-        let mut cluster = self.settled();
-        let Some(guest) = cluster.guests.get_mut(&vmid) else { return false };
-        guest.ignores_power_button = ignores;
-        cluster.touch();
-        true
+        self.perform(Action::IgnorePowerButton { vmid, ignores })
     }
 
     /// Takes the whole cluster away (connections are cut and refused), or brings it back at the same address.

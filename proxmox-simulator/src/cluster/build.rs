@@ -46,6 +46,7 @@ pub(crate) fn build(options: &Options, settings: Settings, now: Micros) -> anyho
         memory: options.node_memory,
         cores: options.node_cores,
         booted: now.saturating_sub(NODE_UPTIME),
+        offline_since: None,
     };
     let mut cluster = ClusterState {
         format: SNAPSHOT_FORMAT,
@@ -56,6 +57,10 @@ pub(crate) fn build(options: &Options, settings: Settings, now: Micros) -> anyho
         volumes: Volumes::default(),
         guests: BTreeMap::new(),
         tasks: Tasks::default(),
+        access: Arc::default(),
+        firewall: crate::firewall::Firewall::default(),
+        ha: crate::ha::Ha::default(),
+        options: BTreeMap::new(),
         next_free: VMID_FIRST,
         changes: 0,
         received: BTreeMap::new(),

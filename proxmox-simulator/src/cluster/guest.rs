@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::snapshot::Snapshot;
 use crate::clock::Micros;
+use crate::qemu::agent_state::Inside;
 use crate::schema::{Kind, Schema};
 
 /// A virtual machine.
@@ -30,6 +31,9 @@ pub struct Guest {
     pub(crate) cloud_init_image: Option<BTreeMap<String, String>>,
     /// Does it ignore the power button, so that a shutdown runs into its timeout?
     pub ignores_power_button: bool,
+    /// What its agent knows of its inside.
+    #[serde(default)]
+    pub(crate) inside: Inside,
     /// The task that holds the config file's lock.
     #[serde(skip)]
     pub(crate) file_lock: Option<FileLock>,
@@ -83,9 +87,15 @@ impl Guest {
             snapshots: BTreeMap::new(),
             cloud_init_image: None,
             ignores_power_button: false,
+            inside: Inside::default(),
             file_lock: None,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The password somebody set for a user of the guest through its agent.
+    pub fn password_of(&self, user: &str) -> Option<&str> {
+        self.inside.passwords.get(user).map(|password| password.0.as_str())
     }
 
     /// Is it a template?

@@ -17,9 +17,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Access;
 use crate::clock::Micros;
 use crate::console::Consoles;
 use crate::failure::Failure;
+use crate::firewall::Firewall;
+use crate::ha::Ha;
 use crate::options::{Release, Timing};
 use crate::schema::Schema;
 use crate::tasks::Tasks;
@@ -42,6 +45,15 @@ pub struct ClusterState {
     pub(crate) volumes: Volumes,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) tasks: Tasks,
+    #[serde(default, with = "crate::access")]
+    pub(crate) access: Arc<Access>,
+    #[serde(default)]
+    pub(crate) firewall: Firewall,
+    #[serde(default)]
+    pub(crate) ha: Ha,
+    /// Datacenter options somebody set.
+    #[serde(default)]
+    pub(crate) options: BTreeMap<String, String>,
     pub(crate) next_free: u32,
     pub(crate) changes: u64,
     /// Files that were received and wait for their call, by temporary name.
@@ -91,6 +103,9 @@ pub struct Node {
     pub cores: u32,
     /// When it booted, in microseconds since the epoch.
     pub booted: Micros,
+    /// Since when it is down, in microseconds since the epoch.
+    #[serde(default)]
+    pub offline_since: Option<Micros>,
 }
 
 impl ClusterState {

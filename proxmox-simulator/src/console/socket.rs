@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
@@ -21,7 +20,7 @@ use super::tty::Scene;
 use super::{Console, Kind};
 use crate::clock::micros;
 use crate::cluster::ClusterState;
-use crate::transport::{Answer, Cut, Shared, refused};
+use crate::transport::{Answer, Cut, Payload, Shared, refused};
 
 /// How often a console looks at its guest.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
@@ -72,7 +71,7 @@ impl Upgrade {
             tokio::time::sleep(silence).await;
             return Err(Cut);
         }
-        let mut answer: Answer = Response::new(Full::default());
+        let mut answer: Answer = Response::new(Payload::empty());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let protocol = head.headers.get(SEC_WEBSOCKET_PROTOCOL).cloned();
         let mut set = |name: HeaderName, value| answer.headers_mut().insert(name, value);

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use super::agent_state::AgentState;
 use crate::call::Call;
 use crate::clock::micros;
 use crate::cluster::drive::mac_address;
@@ -19,7 +20,7 @@ pub(crate) fn is_configured(config: &Config) -> bool {
 }
 
 /// The guest, if its agent answers.
-fn answering<'a>(call: &'a Call<'_>) -> Result<&'a Guest, Failure> {
+pub(super) fn answering<'a>(call: &'a Call<'_>) -> Result<&'a Guest, Failure> {
     let guest = call.cluster.load(call.node(), call.vmid())?;
     if !is_configured(&guest.config) {
         return Err(Failure::died("No QEMU guest agent configured"));
@@ -27,11 +28,23 @@ fn answering<'a>(call: &'a Call<'_>) -> Result<&'a Guest, Failure> {
     let Some(process) = &guest.process else {
         return Err(Failure::died(format!("VM {} is not running", guest.vmid)));
     };
-    let ready = process.booted.saturating_add(micros(call.cluster.timing().guest_boot));
-    if process.paused || guest.ignores_power_button || call.now < ready {
+    let boot = match guest.inside.agent {
+        AgentState::Ready => Some(micros(call.cluster.timing().guest_boot)),
+        AgentState::ReadyAfter(seconds) => Some(u64::from(seconds) * 1_000_000),
+        AgentState::NotRunning => None,
+    };
+    let answers = boot.is_some_and(|boot| call.now >= process.booted.saturating_add(boot));
+    if process.paused || guest.ignores_power_button || !answers {
         return Err(Failure::died("QEMU guest agent is not running"));
     }
     Ok(guest)
+}
+
+/// As `answering`, to change what is inside.
+pub(super) fn answering_mut<'a>(call: &'a mut Call<'_>) -> Result<&'a mut Guest, Failure> {
+    let vmid = answering(call)?.vmid;
+    call.cluster.touch();
+    call.cluster.load_mut(call.parameters.text("node").unwrap_or_default(), vmid)
 }
 
 /// POST agent/ping

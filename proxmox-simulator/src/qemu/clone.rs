@@ -26,7 +26,9 @@ pub(crate) struct Plan {
     config: Config,
     full: bool,
     storage: Option<String>,
+    source: u32,
     format: Option<String>,
+    pool: Option<String>,
     /// Another node has a guest with the new id: the file cannot be written.
     taken: bool,
 }
@@ -78,7 +80,8 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
         call.cluster.add_guest(Guest::new(newid, &node, stub));
     }
     let format = call.parameters.text("format").map(str::to_owned);
-    let plan = Plan { node, target, newid, config, full, storage, format, taken };
+    let pool = call.parameters.text("pool").map(str::to_owned);
+    let plan = Plan { node, target, newid, config, full, storage, source: vmid, format, pool, taken };
     Ok(Reply::data(call.spawn("qmclone", None, Work::Clone(plan))))
 }
 
@@ -159,6 +162,10 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
         cluster.load_mut(&plan.node, plan.newid).map_err(|failure| format!("clone failed: {}", failure.text()))?;
     guest.config = config;
     guest.node = plan.target;
+    cluster.firewall.copy_guest(plan.source, plan.newid);
+    if let Some(pool) = &plan.pool {
+        cluster.join_pool(pool, plan.newid);
+    }
     cluster.touch();
     Ok(0)
 }

@@ -36,6 +36,7 @@ pub(crate) struct Plan {
     vmid: u32,
     options: BTreeMap<String, String>,
     start: bool,
+    pool: Option<String>,
 }
 
 /// The call.
@@ -47,7 +48,9 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
         && call.parameters.flag("force") == Some(true)
         && call.cluster.guest_on(&node, vmid).is_some()
         && call.caller.may(&path, "VM.Backup");
-    if !call.caller.may(&path, "VM.Allocate") && !overwrites {
+    let pool = call.parameters.text("pool").map(str::to_owned);
+    let by_pool = pool.as_ref().is_some_and(|pool| call.caller.may(&format!("/pool/{pool}"), "VM.Allocate"));
+    if !by_pool && !call.caller.may(&path, "VM.Allocate") && !overwrites {
         return Err(Failure::forbidden("Permission check failed"));
     }
     if call.parameters.get("archive").is_some() {
@@ -69,7 +72,7 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
     let stub = Config { values: BTreeMap::from([("lock".to_owned(), "create".to_owned())]), ..Config::default() };
     call.cluster.add_guest(Guest::new(vmid, &node, stub));
     let start = call.parameters.flag("start") == Some(true);
-    let plan = Plan { node, vmid, options, start };
+    let plan = Plan { node, vmid, options, start, pool };
     Ok(Reply::data(call.spawn("qmcreate", Some(vmid), Work::Create(plan))))
 }
 
@@ -80,6 +83,9 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
         abandon(&plan, cluster);
         format!("unable to create VM {vmid} - {}", failure.text())
     })?;
+    if let Some(pool) = &plan.pool {
+        cluster.join_pool(pool, vmid);
+    }
     if plan.start {
         let failed = super::power::check_start(cluster, &plan.node, vmid).err();
         let failed = failed.or_else(|| super::power::finish_start(cluster, &plan.node, vmid, at, log).err());

@@ -31,6 +31,11 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
         return Err(Failure::died(format!("VM {vmid} is running - destroy failed")));
     }
     let flag = |name: &str| call.parameters.flag(name) == Some(true);
+    if call.cluster.ha.resources.contains_key(&vmid) && !flag("purge") {
+        return Err(Failure::died(format!(
+            "unable to remove VM {vmid} - used in HA resources and purge parameter not set."
+        )));
+    }
     let plan = Plan { node, vmid, purge: flag("purge"), unreferenced: flag("destroy-unreferenced-disks") };
     Ok(Reply::data(call.spawn("qmdestroy", Some(vmid), Work::Destroy(plan))))
 }
@@ -60,6 +65,7 @@ pub(crate) fn begin(plan: &Plan, cluster: &ClusterState) -> Result<Duration, Str
 pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &mut Vec<String>) -> Result<u32, String> {
     check(&plan, cluster)?;
     let Some(guest) = cluster.remove_guest(plan.vmid) else { return Ok(0) };
+    cluster.forget_rights_of(plan.vmid);
     free_all(cluster, &plan.node, plan.vmid, &guest.config);
     super::snapshots::free_all(cluster, &guest);
     if plan.unreferenced {
@@ -71,6 +77,7 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
         }
     }
     if plan.purge {
+        cluster.ha.resources.remove(&plan.vmid);
         log.push(format!("purging VM {} from related configurations..", plan.vmid));
     }
     cluster.wake_waiting(guest.waiting, at);

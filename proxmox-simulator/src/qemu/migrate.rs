@@ -194,6 +194,9 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
     if running && call.parameters.flag("online") != Some(true) {
         return Err(Failure::died("can't migrate running VM without --online"));
     }
+    if let Some(reply) = crate::ha::intercept_migration(call, &target) {
+        return Ok(reply);
+    }
     let mut storages = StorageMap::default();
     if let Some(text) = call.parameters.text("targetstorage") {
         storages = StorageMap::parse(text)

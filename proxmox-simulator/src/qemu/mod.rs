@@ -1,6 +1,10 @@
 //! The calls about virtual machines, one file per verb, and what their tasks do.
 
 pub(crate) mod agent;
+pub(crate) mod agent_exec;
+pub(crate) mod agent_facts;
+pub(crate) mod agent_files;
+pub mod agent_state;
 pub(crate) mod clone;
 pub(crate) mod cloud_init;
 pub(crate) mod config;

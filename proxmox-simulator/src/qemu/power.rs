@@ -9,6 +9,7 @@ use crate::cluster::ClusterState;
 use crate::cluster::drive::{drives, is_network_key, network_option};
 use crate::cluster::guest::Guest;
 use crate::failure::{Failure, Outcome, Reply};
+use crate::ha;
 use crate::options::Release;
 use crate::tasks::Work;
 
@@ -50,9 +51,12 @@ fn refuse_paused(call: &Call<'_>) -> Result<(), Failure> {
 pub(crate) fn start(call: &mut Call<'_>) -> Outcome {
     call.refuse_skiplock()?;
     for root_only in ["stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu"] {
-        if call.parameters.get(root_only).is_some() {
+        if call.parameters.get(root_only).is_some() && !call.caller.is_root() {
             return Err(Failure::parameter(root_only, "Only root may use this option."));
         }
+    }
+    if let Some(reply) = ha::intercept(call, "hastart") {
+        return Ok(reply);
     }
     let (node, vmid) = target(call);
     Ok(Reply::data(call.spawn("qmstart", Some(vmid), Work::Start { node, vmid })))
@@ -61,6 +65,9 @@ pub(crate) fn start(call: &mut Call<'_>) -> Outcome {
 /// POST status/stop
 pub(crate) fn stop(call: &mut Call<'_>) -> Outcome {
     call.refuse_skiplock()?;
+    if let Some(reply) = ha::intercept(call, "hastop") {
+        return Ok(reply);
+    }
     let (node, vmid) = target(call);
     if call.parameters.flag("overrule-shutdown") == Some(true) {
         let holder = call.cluster.guest_on(&node, vmid).and_then(|guest| guest.file_lock.as_ref());
@@ -75,6 +82,9 @@ pub(crate) fn stop(call: &mut Call<'_>) -> Outcome {
 /// POST status/shutdown
 pub(crate) fn shutdown(call: &mut Call<'_>) -> Outcome {
     call.refuse_skiplock()?;
+    if let Some(reply) = ha::intercept(call, "hastop") {
+        return Ok(reply);
+    }
     let force = call.parameters.flag("forceStop") == Some(true);
     let (node, vmid) = target(call);
     let paused = refuse_paused(call);

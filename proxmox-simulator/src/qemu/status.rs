@@ -126,7 +126,11 @@ pub(crate) fn current(call: &mut Call<'_>) -> Outcome {
     let guest = call.cluster.load(call.node(), call.vmid())?;
     let mut entry = common(call.cluster, guest, call.now);
     add_machine(&mut entry, guest, call.now);
-    entry.insert("ha".to_owned(), json!({ "managed": 0 }));
+    let managed = match crate::ha::state(call.cluster, guest.vmid) {
+        Some(state) => json!({ "managed": 1, "state": state }),
+        None => json!({ "managed": 0 }),
+    };
+    entry.insert("ha".to_owned(), managed);
     if super::agent::is_configured(&guest.config) {
         entry.insert("agent".to_owned(), json!(1));
     }
@@ -143,6 +147,12 @@ pub(crate) fn current(call: &mut Call<'_>) -> Outcome {
 
 /// A guest's entry in /cluster/resources.
 pub(crate) fn resource(cluster: &ClusterState, guest: &Guest, now: u64) -> Value {
+    if cluster.node(&guest.node).is_some_and(|node| node.offline_since.is_some()) {
+        return json!({
+            "id": format!("qemu/{}", guest.vmid), "vmid": guest.vmid, "type": "qemu", "node": guest.node,
+            "status": "unknown", "template": i32::from(guest.is_template()),
+        });
+    }
     let mut entry = common(cluster, guest, now);
     let [_, _, diskread, diskwrite] = load::traffic(guest, now);
     entry.retain(|name, _| !name.starts_with("pressure") && !matches!(name.as_str(), "pid" | "serial"));

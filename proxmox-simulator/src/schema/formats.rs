@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::firewall::verify;
+
 /// Checks `value` against the format `name`; a `-list` checks every element.
 ///
 /// # Errors
@@ -52,6 +54,29 @@ pub(super) fn check(name: &str, value: &str) -> Result<(), String> {
             matches!(value, "images" | "rootdir" | "vztmpl" | "iso" | "backup" | "snippets" | "import" | "none"),
             format!("invalid content type '{value}'"),
         ),
+        "IPorCIDR" | "IPorCIDRorAlias" | "CIDR" => (
+            verify::is_cidr(value) || (name == "IPorCIDRorAlias" && verify::is_alias_name(value)),
+            "value does not look like a valid IP address or CIDR network".to_owned(),
+        ),
+        "pve-fw-dport-spec" | "pve-fw-sport-spec" => return verify::check_ports(value),
+        "pve-fw-protocol-spec" => return verify::check_protocol(value),
+        "pve-fw-addr-spec" => return verify::check_addresses(value),
+        "pve-userid" => {
+            let long = value.chars().count() >= 3;
+            let text = if long {
+                format!("value '{value}' does not look like a valid user name")
+            } else {
+                format!("user name '{value}' is too short")
+            };
+            (long && user_id(value), text)
+        }
+        "pve-tokenid" => (
+            value.split_once('!').is_some_and(|(user, token)| user_id(user) && realm(token)),
+            format!("token ID '{value}' is not a valid token ID"),
+        ),
+        "pve-groupid" => (word(value), format!("group name '{value}' contains invalid characters")),
+        "pve-roleid" => (word(value), format!("role name '{value}' contains invalid characters")),
+        "pve-realm" => (realm(value), "value does not look like a valid realm".to_owned()),
         "pve-task-status-type" => (
             matches!(value, "ok" | "error" | "warning" | "unknown"),
             format!("value '{value}' does not have a value in the enumeration 'unknown, warning, ok, error'"),
@@ -81,6 +106,21 @@ fn storage_id(value: &str) -> bool {
         && value.len() >= 2
         && value.starts_with(|first: char| first.is_ascii_alphabetic())
         && value.ends_with(|last: char| last.is_ascii_alphanumeric())
+}
+
+/// Letters, digits and `.-_`.
+fn word(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+}
+
+fn realm(value: &str) -> bool {
+    value.len() >= 2 && word(value) && value.starts_with(|first: char| first.is_ascii_alphabetic())
+}
+
+fn user_id(value: &str) -> bool {
+    value.rsplit_once('@').is_some_and(|(name, of)| {
+        !name.is_empty() && realm(of) && !name.contains([':', '/']) && !name.contains(char::is_whitespace)
+    })
 }
 
 fn config_id(value: &str) -> bool {

@@ -1,9 +1,11 @@
 //! Proxmox's own description of the implemented calls (`fixtures/*.json`, cut from the 9.2 API schema): routes,
-//! parameters and permissions. Reading it happens once per process; checking values against it is in `check`.
+//! parameters, permissions, and the directories of the API tree. Reading it happens once per process; checking values
+//! against it is in `check`, what 8.4 has not in `releases`.
 
 mod check;
 mod formats;
 mod property_string;
+mod releases;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -20,9 +22,10 @@ const PARTS: &[&str] = &[
     include_str!("../../fixtures/schema.json"),
     include_str!("../../fixtures/life.json"),
     include_str!("../../fixtures/console.json"),
+    include_str!("../../fixtures/administration.json"),
 ];
-/// The path parameter that takes the rest of the path, slashes and all.
-const REST: &str = "volume";
+/// The path parameters that take the rest of the path, slashes and all.
+const REST: &[&str] = &["cidr", "volume"];
 /// What 8.4 does not know yet; computed from the two official schemas.
 const NEW_IN_9: &[&str] = &["allow-ksm", "intel-tdx", "ha-managed", "nets-host-mtu", "with-conntrack-state"];
 /// Sub-keys of property strings that 8.4 does not know yet.
@@ -53,6 +56,15 @@ pub(crate) struct Schema {
     by_shape: HashMap<(String, usize), Vec<usize>>,
     /// Routes whose last parameter takes the rest of the path.
     open_ended: Vec<usize>,
+    directories: BTreeMap<String, Directory>,
+}
+
+/// A directory of the API tree, which answers GET with the names in it.
+pub(crate) struct Directory {
+    /// The key each name is under, mostly `subdir` or `name`.
+    pub(crate) key: String,
+    /// The names.
+    pub(crate) children: Vec<String>,
 }
 
 /// One method of one path.
@@ -66,6 +78,8 @@ pub(crate) struct Route {
     pub(crate) parameters: Properties,
     /// Proxmox's `permissions` entry.
     pub(crate) permission: Value,
+    /// May an API token call it?
+    pub(crate) allows_token: bool,
 }
 
 enum Segment {
@@ -123,7 +137,8 @@ impl Schema {
 
     fn read(release: Release) -> Self {
         let mut definitions = Map::new();
-        let mut schema = Self { routes: Vec::new(), by_shape: HashMap::new(), open_ended: Vec::new() };
+        let mut schema =
+            Self { routes: Vec::new(), by_shape: HashMap::new(), open_ended: Vec::new(), directories: BTreeMap::new() };
         for part in PARTS {
             let mut part: Value =
                 serde_json::from_str(part).expect("the schema is compiled into this crate and read by every test");
@@ -132,12 +147,20 @@ impl Schema {
             }
             let paths = part["paths"].as_object().expect("the schema has paths");
             schema.add(paths, &Reader { definitions: &definitions, release });
+            schema.add_directories(&part["indexes"], release);
+        }
+        for indexes in schema.by_shape.values_mut() {
+            // A literal segment goes before a parameter: `{` sorts after every letter.
+            indexes.sort_by(|one, other| schema.routes[*one].template.cmp(&schema.routes[*other].template));
         }
         schema
     }
 
     fn add(&mut self, paths: &Map<String, Value>, reader: &Reader<'_>) {
         for (template, methods) in paths {
+            if !releases::has_path(reader.release, template) {
+                continue;
+            }
             for (method, description) in methods.as_object().expect("a path has methods") {
                 let segments: Vec<Segment> = split(template)
                     .map(|part| match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
@@ -145,7 +168,7 @@ impl Schema {
                         None => Segment::Literal(part.to_owned()),
                     })
                     .collect();
-                if matches!(segments.last(), Some(Segment::Parameter(name)) if name == REST) {
+                if matches!(segments.last(), Some(Segment::Parameter(name)) if REST.contains(&name.as_str())) {
                     self.open_ended.push(self.routes.len());
                 } else {
                     let shape = (method.clone(), segments.len());
@@ -155,15 +178,37 @@ impl Schema {
                 if reader.release == Release::V8_4 {
                     parameters.extend(reader.properties(&description["only_in_8"]));
                 }
+                parameters.retain(|name, _| releases::has_parameter(reader.release, template, name));
                 self.routes.push(Route {
                     method: method.clone(),
                     template: template.clone(),
                     segments,
                     parameters,
                     permission: reader.permission(template, &description["perm"]),
+                    allows_token: description["allowtoken"] != 0,
                 });
             }
         }
+    }
+
+    fn add_directories(&mut self, indexes: &Value, release: Release) {
+        for (template, description) in indexes.as_object().into_iter().flatten() {
+            let names = description["children"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let base = template.trim_end_matches('/');
+            let known = names.filter(|name| releases::has_path(release, &format!("{base}/{name}")));
+            let key = description["key"].as_str().unwrap_or("subdir").to_owned();
+            self.directories.insert(template.clone(), Directory { key, children: known.map(str::to_owned).collect() });
+        }
+    }
+
+    /// The directory `template`, if it is one that answers its index and nothing else.
+    pub(crate) fn directory(&self, template: &str) -> Option<&Directory> {
+        self.directories.get(template)
+    }
+
+    /// The rules of one call.
+    pub(crate) fn route(&self, method: &str, template: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.method == method && route.template == template)
     }
 
     /// The route for a decoded path, with the values of its path parameters.
@@ -203,7 +248,9 @@ impl Route {
             match segment {
                 Segment::Literal(literal) if literal == given => {}
                 Segment::Literal(_) => return None,
-                Segment::Parameter(name) if name == REST => values.push((name.clone(), path[position..].join("/"))),
+                Segment::Parameter(name) if REST.contains(&name.as_str()) => {
+                    values.push((name.clone(), path[position..].join("/")));
+                }
                 Segment::Parameter(name) => values.push((name.clone(), given.clone())),
             }
         }
@@ -233,7 +280,7 @@ impl<'a> Reader<'a> {
         if self.release == Release::V8_4 && template.ends_with("/monitor") {
             return serde_json::json!({ "check": ["perm", "/vms/{vmid}", ["VM.Monitor"]] });
         }
-        self.resolve(value).clone()
+        releases::permission(self.release, template, self.resolve(value))
     }
 
     fn properties(&self, value: &'a Value) -> Properties {
@@ -305,6 +352,6 @@ impl<'a> Reader<'a> {
 
 /// Perl's `m/^pattern$/`, with the two spellings only Perl knows translated.
 fn compile(pattern: &str) -> Regex {
-    let translated = pattern.replace("(?^:", "(?:").replace("{,", "{0,");
+    let translated = pattern.replace("(?^:", "(?:").replace("(?^i:", "(?i:").replace("{,", "{0,");
     Regex::new(&format!("^(?:{translated})\n?$")).expect("the patterns of the schema are known and compiled by tests")
 }

@@ -195,8 +195,15 @@ impl ClusterState {
         upid
     }
 
-    /// Brings everything that fell due by `now` to its end.
+    /// Brings everything that fell due by `now` to its end, and lets the high availability manager act.
     pub(crate) fn settle(&mut self, now: Micros) {
+        self.settle_tasks(now);
+        self.settle_ha(now);
+        self.settle_tasks(now);
+    }
+
+    /// As `settle`, tasks only.
+    pub(crate) fn settle_tasks(&mut self, now: Micros) {
         while self.tasks.due.peek().is_some_and(|Reverse((at, _, _))| *at <= now) {
             let Some(Reverse((at, _, upid))) = self.tasks.due.pop() else { return };
             self.advance(&upid, at);

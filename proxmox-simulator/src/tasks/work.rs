@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backups::{restore, vzdump};
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
+use crate::ha;
 use crate::qemu::{clone, create, delete, hibernate, migrate, move_disk, power, resize, snapshots, template, update};
 use crate::{backups, storage_files};
 
@@ -62,6 +63,9 @@ pub(crate) enum Work {
     AddFile(storage_files::Plan),
     /// A console that waits for its WebSocket.
     Console,
+    AskManager(ha::Request),
+    /// A task that only stands for others.
+    Nothing,
 }
 
 /// Lines a worker writes.
@@ -79,6 +83,7 @@ impl Work {
             }
             Self::Resize(plan) => resize::begin(plan, cluster),
             Self::Template { .. } => Ok(cluster.timing().template),
+            Self::AskManager(_) | Self::Nothing => Ok(Duration::ZERO),
             Self::Start { node, vmid } => power::begin_start(cluster, node, *vmid, log),
             Self::Stop { node, vmid } => power::begin_stop(cluster, node, *vmid),
             Self::Shutdown(plan) => power::begin_shutdown(cluster, plan),
@@ -148,6 +153,8 @@ impl Work {
             Self::DeleteVolume { node, volid } => storage_files::finish_delete(cluster, &node, &volid, log),
             Self::AddFile(plan) => storage_files::finish(plan, cluster, at, log),
             Self::Console => Err("connection timed out".to_owned()),
+            Self::AskManager(request) => ha::finish_request(cluster, &request),
+            Self::Nothing => Ok(0),
         }
     }
 
@@ -178,7 +185,9 @@ impl Work {
             | Self::Prune(_)
             | Self::DeleteVolume { .. }
             | Self::AddFile(_)
-            | Self::Console => {}
+            | Self::Console
+            | Self::AskManager(_)
+            | Self::Nothing => {}
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The wire: TLS listener, connections, and what all requests share. HTTP/1.1 only, as Proxmox's own server.
 
+mod administration;
 mod body;
 mod request;
 mod response;
 mod upload;
 
-pub(crate) use response::{Answer, refused};
+pub(crate) use response::{Answer, Payload, refused};
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -24,7 +25,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::auth::Token;
 use crate::clock::Clock;
 use crate::cluster::ClusterState;
 use crate::faults::Faults;
@@ -41,7 +41,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Shared {
     cluster: Mutex<ClusterState>,
     pub(crate) clock: Clock,
-    pub(crate) tokens: Vec<Token>,
     pub(crate) faults: Faults,
     /// Calls of the API so far.
     pub(crate) requests: AtomicU64,
@@ -51,16 +50,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        cluster: ClusterState,
-        clock: Clock,
-        tokens: Vec<Token>,
-        options: &crate::options::Options,
-    ) -> Self {
+    pub(crate) fn new(cluster: ClusterState, clock: Clock, options: &crate::options::Options) -> Self {
         Self {
             cluster: Mutex::new(cluster),
             clock,
-            tokens,
             faults: Faults::default(),
             requests: AtomicU64::new(0),
             auth_delay: options.auth_delay,

@@ -12,14 +12,14 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 
-use super::response::{Answer, Format, formatted, page, refused};
-use super::{Cut, Shared, body, upload};
-use crate::auth::{self, Caller, Unknown, same_secret};
+use super::response::{Answer, Format, formatted, halved, lying, page, refused};
+use super::{Cut, Shared, administration, body, upload};
+use crate::auth::{self, Caller, Credentials, Unknown};
 use crate::clock::micros;
 use crate::cluster::drive::new_uuid;
 use crate::console::Upgrade;
 use crate::failure::{Failure, Outcome, Reply};
-use crate::faults::{Fault, FaultKind};
+use crate::faults::FaultKind;
 use crate::parameters::{Given, Parameters};
 use crate::routes;
 use crate::tasks::FILE_LOCK_WAIT;
@@ -37,8 +37,8 @@ pub(super) async fn serve(
     cut: watch::Receiver<()>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Cut> {
-    if request.uri().path() == "/simulator/faults" {
-        return Ok(administer(&shared, request).await);
+    if request.uri().path().starts_with("/simulator/") {
+        return Ok(administration::answer(&shared, request).await);
     }
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let upgrade = Upgrade { stream: hyper::upgrade::on(&mut request), shared: Arc::clone(&shared), cut };
@@ -61,18 +61,28 @@ async fn answer(shared: &Shared, head: &Parts, incoming: &mut Incoming, upgrade:
     match &fault {
         Some(FaultKind::DropBefore) => return Err(Cut),
         Some(FaultKind::Proxy595) => return Ok(refused(595, "Connection refused")),
+        Some(FaultKind::Proxy596) => return Ok(refused(596, "Connection timed out")),
+        Some(FaultKind::Proxy599) => return Ok(refused(599, "Too many redirections")),
         Some(FaultKind::Html) => return Ok(page()),
         Some(FaultKind::Refuse { status, message }) => {
             return Ok(formatted(format, Err(Failure::with_status(*status, message))));
         }
         Some(FaultKind::Delay(duration)) => tokio::time::sleep(*duration).await,
         Some(FaultKind::TaskFails(text)) => task_fault = Some(text.clone()),
-        Some(FaultKind::DropAfter | FaultKind::Proxy596AfterWork) | None => {}
+        Some(
+            FaultKind::DropAfter
+            | FaultKind::Proxy596AfterWork
+            | FaultKind::TruncatedJson
+            | FaultKind::WrongContentLength,
+        )
+        | None => {}
     }
     let answer = process(shared, head, incoming, task_fault, upgrade).await?;
     match fault {
         Some(FaultKind::DropAfter) => Err(Cut),
         Some(FaultKind::Proxy596AfterWork) => Ok(refused(596, "Connection timed out")),
+        Some(FaultKind::TruncatedJson) => Ok(halved(answer).await),
+        Some(FaultKind::WrongContentLength) => Ok(lying(answer).await),
         _ => Ok(answer),
     }
 }
@@ -92,20 +102,34 @@ async fn process(
     if header(TRANSFER_ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
         return Ok(refused(501, "chunked transfer encoding not supported"));
     }
-    let caller = match auth::authenticate(&shared.tokens, header(AUTHORIZATION), header(COOKIE)) {
-        Ok(caller) => caller,
-        Err(Unknown::NoTicket) => return Ok(refused(401, "No ticket")),
-        Err(Unknown::Failed) => {
-            tokio::time::sleep(shared.auth_delay).await;
-            return Ok(refused(401, "Authentication failed!"));
-        }
-    };
     let path = percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
     let mut segments = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
     let format = match (segments.next().as_deref(), segments.next().as_deref()) {
         (Some("api2"), Some("json")) => Format::Json,
         (Some("api2"), Some("extjs")) => Format::ExtJs,
         _ => return Ok(refused(501, "no such uri")),
+    };
+    let path: Vec<String> = segments.collect();
+    let access = Arc::clone(&shared.cluster().access);
+    let credentials = Credentials {
+        authorization: header(AUTHORIZATION),
+        cookie: header(COOKIE),
+        csrf: head.headers.get("CSRFPreventionToken").and_then(|value| value.to_str().ok()),
+        // The form that uploads a file cannot send a header.
+        writes: method != "GET" && path.last().is_none_or(|last| last != "upload"),
+    };
+    let caller = if auth::is_open(method, &path) {
+        Caller::nobody(&access)
+    } else {
+        match auth::authenticate(&access, credentials, shared.clock.now()) {
+            Ok(caller) => caller,
+            Err(unknown) => {
+                if unknown != Unknown::NoTicket {
+                    tokio::time::sleep(shared.auth_delay).await;
+                }
+                return Ok(refused(401, unknown.reason()));
+            }
+        }
     };
     let length: u64 = header(CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut parameters = Parameters::default();
@@ -114,13 +138,14 @@ async fn process(
             return Ok(refused(501, &format!("Unexpected content for method '{method}'")));
         }
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
-        if let Some(boundary) = upload::boundary(content_type).filter(|_| method == "POST" && path.ends_with("/upload"))
+        if let Some(boundary) = upload::boundary(content_type)
+            .filter(|_| method == "POST" && path.last().is_some_and(|last| last == "upload"))
         {
             if length > upload::UPLOAD_MAX {
                 return Ok(refused(501, "for data too large"));
             }
             let outcome = take_upload(shared, incoming, &boundary, parameters, &path, &caller, task_fault).await;
-            return Ok(outcome.map_or_else(|text| refused(500, &text), |outcome| formatted(format, outcome)));
+            return Ok(outcome.map_or_else(|text| refused(500, &text), |outcome| formatted_or_refused(format, outcome)));
         }
         if length > BODY_MAX {
             return Ok(refused(501, "for data too large"));
@@ -148,7 +173,6 @@ async fn process(
     for (name, given) in query.iter() {
         parameters.set(name.clone(), given.clone());
     }
-    let path: Vec<String> = segments.collect();
     let outcome = call(shared, method, &path, parameters, &caller, task_fault).await;
     match outcome {
         Ok(Reply { console: Some(console), .. }) if head.headers.contains_key(UPGRADE) => {
@@ -158,17 +182,24 @@ async fn process(
             tokio::time::sleep(shared.auth_delay).await;
             Ok(formatted(format, Err(failure)))
         }
-        outcome => Ok(formatted(format, outcome)),
+        outcome => Ok(formatted_or_refused(format, outcome)),
     }
 }
 
-/// Takes the file of an upload, then runs the call that was waiting for it.
+/// What the hop to another node says comes without an envelope.
+fn formatted_or_refused(format: Format, outcome: Outcome) -> Answer {
+    match outcome {
+        Err(failure) if (595..=599).contains(&failure.status) => refused(failure.status, failure.text()),
+        outcome => formatted(format, outcome),
+    }
+}
+
 async fn take_upload(
     shared: &Shared,
     incoming: &mut Incoming,
     boundary: &str,
     mut parameters: Parameters,
-    path: &str,
+    path: &[String],
     caller: &Caller,
     task_fault: Option<String>,
 ) -> Result<Outcome, String> {
@@ -184,9 +215,7 @@ async fn take_upload(
         shared.cluster().received.insert(name.clone(), received);
         temporary = Some(name);
     }
-    let segments: Vec<String> =
-        path.split('/').filter(|segment| !segment.is_empty()).skip(2).map(str::to_owned).collect();
-    let outcome = call(shared, "POST", &segments, parameters, caller, task_fault).await;
+    let outcome = call(shared, "POST", path, parameters, caller, task_fault).await;
     if let Some(name) = temporary {
         shared.cluster().received.remove(&name);
     }
@@ -232,29 +261,4 @@ async fn call(
             refused => return refused,
         }
     }
-}
-
-/// `POST` and `DELETE /simulator/faults`, for whoever has the administration token.
-async fn administer(shared: &Shared, request: Request<Incoming>) -> Answer {
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
-    let Some(known) = &shared.admin_token else { return refused(501, "no such uri") };
-    if !same_secret(known, &given) {
-        return refused(401, "Authentication failed!");
-    }
-    let limit = usize::try_from(BODY_MAX).unwrap_or(usize::MAX);
-    let outcome = match request.method().as_str() {
-        "DELETE" => {
-            shared.faults.clear();
-            Ok(())
-        }
-        "POST" => match Limited::new(request.into_body(), limit).collect().await {
-            Ok(body) => serde_json::from_slice::<Fault>(&body.to_bytes())
-                .map(|fault| shared.faults.inject(fault))
-                .map_err(|error| Failure::with_status(400, error)),
-            Err(_) => Err(Failure::with_status(400, "the body is too large or was cut")),
-        },
-        _ => Err(Failure::with_status(405, "only POST and DELETE")),
-    };
-    formatted(Format::Json, outcome.map(|()| Reply::null()))
 }

@@ -1,16 +1,73 @@
 //! How answers look on the wire: envelope, reason phrase, headers, formats `json` and `extjs`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body_util::BodyExt as _;
 use http_body_util::Full;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, PRAGMA, SERVER};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, PRAGMA, SERVER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Outcome;
 
+/// Bytes an answer lacks that lies about its length.
+const MISSING_BYTES: usize = 64;
+
 /// A complete answer.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Payload>;
+
+/// The body of an answer. One that lies about its length does not tell hyper the true one.
+pub(crate) struct Payload {
+    bytes: Full<Bytes>,
+    lies: bool,
+}
+
+impl Payload {
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self { bytes: Full::default(), lies: false }
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.bytes).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.lies && self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.lies { SizeHint::default() } else { self.bytes.size_hint() }
+    }
+}
+
+/// The answer with half of its body.
+pub(crate) async fn halved(answer: Answer) -> Answer {
+    let (head, body) = answer.into_parts();
+    let Ok(whole) = body.collect().await;
+    let whole = whole.to_bytes();
+    Response::from_parts(head, Payload { bytes: Full::new(whole.slice(..whole.len() / 2)), lies: false })
+}
+
+/// The answer with a `Content-Length` that is too large.
+pub(crate) async fn lying(answer: Answer) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    let Ok(whole) = body.collect().await;
+    let whole = whole.to_bytes();
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len() + MISSING_BYTES));
+    Response::from_parts(head, Payload { bytes: Full::new(whole), lies: true })
+}
 
 /// The formats of `/api2/{format}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +128,7 @@ pub(crate) fn page() -> Answer {
 
 fn bare(status: u16, reason: &str, body: Bytes) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Payload { bytes: Full::new(body), lies: false });
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     let connection = if status.as_u16() >= 400 { "close" } else { "Keep-Alive" };
