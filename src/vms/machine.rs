@@ -97,6 +97,10 @@ impl Machine {
             Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {}
             Err(error) => return Err(error.into()),
         }
+        // The cheap question first: on a large cluster the list is long, and a free VMID needs none.
+        if self.client.vmid_is_free(vmid).await? {
+            return Ok(Guest::Missing);
+        }
         let listed = self.client.resources(Some(ResourceFilter::Vm)).await?;
         if let Some(node) = listed.into_iter().find(|guest| guest.vmid == Some(vmid)).and_then(|guest| guest.node) {
             return match self.client.vm_config(&node, vmid).await {
@@ -114,7 +118,7 @@ impl Machine {
                 Err(error) => Err(error.into()),
             };
         }
-        if self.client.vmid_is_free(vmid).await? { Ok(Guest::Missing) } else { Ok(Guest::Foreign) }
+        Ok(Guest::Foreign)
     }
 
     /// The guest where it must be ours.

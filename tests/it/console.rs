@@ -248,6 +248,8 @@ async fn a_machine_that_does_not_run_has_no_console_and_says_so() {
     // It turns itself off, and nobody has looked yet.
     world.simulator.power_off_from_inside(world.vmid(&vm));
     assert_eq!(open(&world, &cookie, &vm, "screen").await.err(), Some(409));
+    // A listing may be older than what a job has just done, so it is not believed at once.
+    world.advance(TimeDelta::seconds(20));
     world.look().await;
     assert_eq!(refused().await, "web is stopped. Start it to open its console.");
     assert_eq!(open(&world, &cookie, &vm, "screen").await.err(), Some(409));

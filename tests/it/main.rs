@@ -7,6 +7,7 @@ mod world;
 
 mod accounts;
 mod adopt;
+mod bad_cluster;
 mod bad_luck;
 mod clusters;
 mod console;
