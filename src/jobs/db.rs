@@ -327,7 +327,13 @@ pub(super) async fn unpark(
     Ok(updated.rows_affected() == 1)
 }
 
-pub(super) async fn insert_log(pool: &PgPool, job: JobId, at: DateTime<Utc>, step: &str, message: &str) -> Result<()> {
+pub(super) async fn insert_log(
+    executor: impl sqlx::PgExecutor<'_>,
+    job: JobId,
+    at: DateTime<Utc>,
+    step: &str,
+    message: &str,
+) -> Result<()> {
     sqlx::query!(
         "insert into job_logs (job_id, at, step, message) values ($1, $2, $3, $4)",
         job.uuid(),
@@ -335,7 +341,7 @@ pub(super) async fn insert_log(pool: &PgPool, job: JobId, at: DateTime<Utc>, ste
         step,
         message
     )
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(())
 }

@@ -275,12 +275,28 @@ pub async fn renew(app: &App, job: &Job) -> Result<bool> {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn save(app: &App, job: &Job) -> Result<bool> {
-    let mut transaction = app.pool.begin().await?;
-    let ours =
-        db::update_progress(&mut transaction, job, app.clock.machine_now() + TimeDelta::seconds(LEASE_SECONDS)).await?;
-    announce(&mut transaction, job.organisation, job.vm, job.id).await?;
-    transaction.commit().await?;
+    let mut connection = app.pool.acquire().await?;
+    let leased_until = app.clock.machine_now() + TimeDelta::seconds(LEASE_SECONDS);
+    let ours = db::update_progress(&mut connection, job, leased_until).await?;
+    announce_soon(app, job);
     Ok(ours)
+}
+
+/// Writes down that a step is over, in the job and in its log, in one transaction; keeps the lease. `step` is the name of the
+/// step that is over. Answers false when somebody else has the job now: then stop.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn advance(app: &App, job: &Job, step: &str, message: &str) -> Result<bool> {
+    let mut transaction = app.pool.begin().await?;
+    let leased_until = app.clock.machine_now() + TimeDelta::seconds(LEASE_SECONDS);
+    if !db::update_progress(&mut transaction, job, leased_until).await? {
+        return Ok(false);
+    }
+    db::insert_log(&mut *transaction, job.id, app.clock.now(), step, message).await?;
+    transaction.commit().await?;
+    announce_soon(app, job);
+    Ok(true)
 }
 
 /// Writes down where a job stands and lets go of it until `pause` has passed.
@@ -288,13 +304,18 @@ pub async fn save(app: &App, job: &Job) -> Result<bool> {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn release(app: &App, job: &Job, pause: Duration) -> Result<()> {
-    let mut transaction = app.pool.begin().await?;
+    let mut connection = app.pool.acquire().await?;
     let pause = TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
-    db::update_released(&mut transaction, job, app.clock.machine_now() + pause).await?;
-    announce(&mut transaction, job.organisation, job.vm, job.id).await?;
-    transaction.commit().await?;
+    db::update_released(&mut connection, job, app.clock.machine_now() + pause).await?;
+    announce_soon(app, job);
     app.hub.jobs.notify_one();
     Ok(())
+}
+
+fn announce_soon(app: &App, job: &Job) {
+    app.hub.announce_soon(Some(job.organisation), format!("job:{}", job.id));
+    app.hub.announce_soon(Some(job.organisation), format!("vm:{}", job.vm));
+    app.hub.announce_soon(None, "jobs");
 }
 
 /// Whether this runner still has its job, for what it writes besides the job in somebody's transaction.

@@ -1,7 +1,7 @@
 //! What changed, told to open pages and to sleeping workers: PostgreSQL's NOTIFY, so that it is told at commit and to every
 //! process on the database. A message says only *that* something changed; who hears it looks for himself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +17,15 @@ const CHANNEL: &str = "uni_manager";
 const BACKLOG_MAX: usize = 1024;
 /// How many pages one person may have open that hear of changes, in one process.
 const STREAMS_PER_PERSON_MAX: usize = 50;
+/// How many changes may wait to be told together; what is beyond is not told, and pages see it at their next look.
+const UNTOLD_MAX: usize = 10_000;
+/// For how long changes are gathered before they are told together.
+const GATHERING_MILLISECONDS: u64 = 20;
 /// How long to wait before listening again after the connection broke.
 const RETRY_SECONDS: u64 = 1;
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// Whose; none: everybody's.
     #[serde(rename = "o", skip_serializing_if = "Option::is_none", default)]
@@ -40,6 +44,8 @@ pub struct Hub {
     /// Rings when a wallet may have become due earlier.
     pub billing: Arc<Notify>,
     streams: Arc<Mutex<HashMap<UserId, usize>>>,
+    untold: Arc<Mutex<HashSet<Change>>>,
+    gathered: Arc<Notify>,
 }
 
 /// An open stream of one person, counted until it is dropped.
@@ -68,6 +74,8 @@ impl Default for Hub {
             jobs: Arc::default(),
             billing: Arc::default(),
             streams: Arc::default(),
+            untold: Arc::default(),
+            gathered: Arc::default(),
         }
     }
 }
@@ -91,13 +99,40 @@ impl Hub {
         Some(OpenStream { person, streams: Arc::clone(&self.streams) })
     }
 
-    /// Listens to PostgreSQL until the task is dropped; a broken connection is opened again.
+    /// Tells of a change soon, after its commit, together with others. Commits that notify wait for each other's disk, one
+    /// after the other; a job that writes down a dozen steps must not make every other job wait for each of them. What is lost
+    /// when the process dies is only that a page looks a little later.
+    pub fn announce_soon(&self, organisation: Option<OrganisationId>, topic: impl Into<String>) {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        if untold.len() < UNTOLD_MAX {
+            untold.insert(Change { organisation, topic: topic.into() });
+        }
+        drop(untold);
+        self.gathered.notify_one();
+    }
+
+    /// Listens to PostgreSQL, and tells it what was gathered, until the task is dropped; a broken connection is opened again.
     pub async fn listen(self, pool: PgPool) {
+        tokio::join!(self.listen_always(&pool), self.tell_always(&pool));
+    }
+
+    async fn listen_always(&self, pool: &PgPool) {
         loop {
-            if let Err(error) = self.listen_once(&pool).await {
+            if let Err(error) = self.listen_once(pool).await {
                 tracing::warn!(%error, "listening for changes was interrupted");
             }
             tokio::time::sleep(Duration::from_secs(RETRY_SECONDS)).await;
+        }
+    }
+
+    async fn tell_always(&self, pool: &PgPool) {
+        loop {
+            self.gathered.notified().await;
+            tokio::time::sleep(Duration::from_millis(GATHERING_MILLISECONDS)).await;
+            let untold = std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Err(error) = tell(pool, &untold).await {
+                tracing::warn!(%error, changes = untold.len(), "changes could not be told");
+            }
         }
     }
 
@@ -154,6 +189,17 @@ pub async fn wake_jobs(connection: &mut PgConnection) -> Result<(), sqlx::Error>
 /// When PostgreSQL fails.
 pub async fn wake_billing(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     notify(connection, BILLING).await
+}
+
+/// Tells of many changes in one transaction, whose commit waits for no disk: nothing is kept by it.
+async fn tell(pool: &PgPool, changes: &HashSet<Change>) -> Result<(), sqlx::Error> {
+    let payloads: Vec<String> = changes.iter().filter_map(|change| serde_json::to_string(change).ok()).collect();
+    let mut transaction = pool.begin().await?;
+    sqlx::query!("select set_config('synchronous_commit', 'off', true)").fetch_one(&mut *transaction).await?;
+    sqlx::query!("select pg_notify($1, payload) from unnest($2::text[]) as told(payload)", CHANNEL, &payloads)
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }
 
 async fn notify(connection: &mut PgConnection, payload: &str) -> Result<(), sqlx::Error> {

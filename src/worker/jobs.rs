@@ -137,18 +137,19 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
                 job.attempts = 0;
                 job.waiting_for = None;
                 job.scratch.clear();
+                let said =
+                    if job.undoing { format!("Undone: {}", step.title) } else { format!("Done: {}", step.title) };
                 if job.undoing {
-                    jobs::log(app, &job, &format!("Undone: {}", step.title)).await?;
                     if job.step == 0 {
+                        jobs::log(app, &job, &said).await?;
                         return end_undone(app, &job).await;
                     }
                     job.step -= 1;
                 } else {
-                    jobs::log(app, &job, &format!("Done: {}", step.title)).await?;
                     job.error = None;
                     job.step += 1;
                 }
-                if !jobs::save(app, &job).await? {
+                if !jobs::advance(app, &job, step.name, &said).await? {
                     return Ok(());
                 }
                 fault::point(&format!("{}.{}.saved", job.kind.name(), step.name));
