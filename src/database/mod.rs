@@ -1,5 +1,6 @@
 //! The pool and the migrations.
 
+mod encrypted_column;
 pub mod private;
 
 use std::time::Duration;
@@ -8,6 +9,8 @@ use anyhow::{Context, bail};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use encrypted_column::EncryptedColumn;
 
 /// The migrations, embedded in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

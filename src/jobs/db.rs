@@ -9,9 +9,9 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Job, Kind, LogLine, NewJob, Status};
+use crate::database::EncryptedColumn;
 use crate::error::Result;
 use crate::ids::{JobId, OrganisationId, UserId, VmId};
-use crate::secrets::EncryptedColumn;
 
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]

@@ -6,21 +6,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::config::Vault;
+use crate::database::EncryptedColumn;
 use crate::{clusters, jobs};
 
 /// How many rows are locked at once.
 const BATCH: i64 = 100;
-
-/// A column with secrets, and the statements of its room that read and write it. The rows have a UUID.
-#[derive(Debug, Clone, Copy)]
-pub struct EncryptedColumn {
-    /// `table.column`, for people.
-    pub name: &'static str,
-    /// Reads id and secret of the rows after the id `$1`, at most `$2`, by id, and locks them. Rows without a secret are left out.
-    pub select: &'static str,
-    /// Writes the secret `$2` of the row `$1`.
-    pub update: &'static str,
-}
 
 /// Every column of the database that holds encrypted secrets. A room that begins to keep some adds its own here.
 pub const COLUMNS: [EncryptedColumn; 2] = [clusters::SECRETS, jobs::SECRETS];

@@ -21,7 +21,8 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 12;
 pub const PASSWORD_CHARACTERS_MAX: usize = 72;
 /// What the log says when the guest took it at once, and when it will.
 const SET_NOW: &str = "The guest's agent has set the password.";
-const SET_AT_START: &str = "The guest's agent does not answer: cloud-init sets the password at the next start.";
+const SET_AT_START: &str =
+    "The guest's agent does not answer, or may not be used for it: cloud-init sets the password at the next start.";
 
 /// Asks for a new password of the machine's user.
 ///
@@ -68,6 +69,7 @@ pub(super) async fn run(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
     let (node, config) = machine.our_guest(app).await?;
     let vmid = machine.vmid()?;
+    // The privilege to change a guest from inside (VM.GuestAgent.Unrestricted) is a wide one that operators may keep back.
     // Whatever the agent says: cloud-init must not set the old one again at the next start.
     enforce::write(&machine, &node, &config, ConfigChange::new().ci_password(&password)).await?;
     if machine.client.vm_status(&node, vmid).await?.status == PowerState::Running {
@@ -77,7 +79,7 @@ pub(super) async fn run(app: &App, job: &mut Job) -> Step {
                 return Ok(Progress::Done);
             }
             Err(ProxmoxError::Refused(refusal))
-                if refusal.is_agent_not_ready() || refusal.is_agent_not_configured() => {}
+                if refusal.is_agent_not_ready() || refusal.is_agent_not_configured() || refusal.is_forbidden() => {}
             Err(error) => return Err(error.into()),
         }
     }

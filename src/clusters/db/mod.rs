@@ -10,9 +10,9 @@ use sqlx::{PgConnection, PgPool};
 use super::add::Checked;
 use super::look::{SeenNode, SeenStorage};
 use super::{Cluster, Endpoint, Template};
+use crate::database::EncryptedColumn;
 use crate::error::{Error, OnConstraint, Result};
 use crate::ids::{ClusterId, ImageId, LocationId};
-use crate::secrets::EncryptedColumn;
 
 /// The secrets of this room, for the rotation of keys.
 pub const SECRETS: EncryptedColumn = EncryptedColumn {
