@@ -26,10 +26,14 @@ pub(crate) enum Action {
     SetLock { vmid: u32, lock: Option<String> },
     SetAgent { vmid: u32, agent: AgentState },
     IgnorePowerButton { vmid: u32, ignores: bool },
+    FreezeTask { task: String },
+    ThawTask { task: String },
+    FailTask { task: String, text: String },
+    KillTask { task: String },
 }
 
 impl ClusterState {
-    /// Does what an action says. False when its guest or node does not exist.
+    /// Does what an action says. False when its guest, node or task does not exist.
     pub(crate) fn perform(&mut self, action: Action, now: Micros) -> bool {
         match action {
             // The clock is not part of the state; whoever holds it has moved it.
@@ -54,6 +58,13 @@ impl ClusterState {
             Action::IgnorePowerButton { vmid, ignores } => {
                 self.change_guest(vmid, |guest| guest.ignores_power_button = ignores)
             }
+            Action::FreezeTask { task } => {
+                self.freeze_task(&task);
+                true
+            }
+            Action::ThawTask { task } => self.thaw_task(&task, now),
+            Action::FailTask { task, text } => self.fail_tasks(&task, now, &text) > 0,
+            Action::KillTask { task } => self.kill_tasks(&task, now) > 0,
         }
     }
 

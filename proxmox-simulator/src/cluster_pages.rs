@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::access::split_list;
+use crate::backups::jobs;
 use crate::call::Call;
 use crate::clock::seconds;
 use crate::failure::{Failure, Outcome, Reply};
@@ -114,10 +115,11 @@ pub(crate) fn join(call: &mut Call<'_>) -> Outcome {
     })))
 }
 
-/// GET /cluster/backup-info/not-backed-up: no job covers any guest.
+/// GET /cluster/backup-info/not-backed-up: guests that no backup job covers.
 pub(crate) fn not_backed_up(call: &mut Call<'_>) -> Outcome {
-    let visible =
-        call.cluster.guests.values().filter(|guest| call.caller.may(&format!("/vms/{}", guest.vmid), "VM.Audit"));
+    let covered = jobs::covered(call.cluster);
+    let open = call.cluster.guests.values().filter(|guest| !covered.contains(&guest.vmid));
+    let visible = open.filter(|guest| call.caller.may(&format!("/vms/{}", guest.vmid), "VM.Audit"));
     let guests = visible.map(|guest| json!({ "vmid": guest.vmid, "name": guest.name(), "type": "qemu" }));
     Ok(Reply::data(guests.collect::<Vec<_>>()))
 }

@@ -1,5 +1,5 @@
-//! The simulator by itself: reads its flags, prints where it is and how to get in, runs until Ctrl-C, and keeps its
-//! state in a file if asked.
+//! The simulator by itself: reads its flags, prints where it is and how to get in, runs until Ctrl-C or SIGTERM, and
+//! keeps its state in a file if asked.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -44,6 +44,9 @@ struct Arguments {
     /// File that keeps state and certificate over restarts.
     #[arg(long)]
     state: Option<PathBuf>,
+    /// File to write the certificate to, for clients to trust.
+    #[arg(long)]
+    certificate: Option<PathBuf>,
     /// Opens /simulator/faults to whoever sends this as bearer token.
     #[arg(long, env = "PROXMOX_SIMULATOR_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
@@ -89,6 +92,10 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let saved = arguments.state.as_deref().map(load).transpose()?.flatten();
     let simulator = Simulator::start(options(&arguments, saved)?)?;
+    if let Some(path) = &arguments.certificate {
+        std::fs::write(path, simulator.certificate_pem())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut out = std::io::stdout();
     writeln!(out, "url         {}", simulator.url())?;
     writeln!(out, "token       {}", simulator.token())?;
@@ -96,16 +103,33 @@ async fn main() -> anyhow::Result<()> {
     writeln!(out, "fingerprint {}", simulator.fingerprint())?;
     out.flush()?;
     let mut saved_changes = None;
+    let mut terminated = std::pin::pin!(terminated());
     loop {
         tokio::select! {
             result = tokio::signal::ctrl_c() => {
                 result.context("cannot listen for Ctrl-C")?;
                 break;
             }
+            result = &mut terminated => {
+                result.context("cannot listen for SIGTERM")?;
+                break;
+            }
             () = tokio::time::sleep(SAVE_INTERVAL) => save_if_changed(&simulator, arguments.state.as_deref(), &mut saved_changes)?,
         }
     }
     save_if_changed(&simulator, arguments.state.as_deref(), &mut saved_changes)
+}
+
+/// Whoever runs it in the background ends it so.
+#[cfg(unix)]
+async fn terminated() -> std::io::Result<()> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?.recv().await;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn terminated() -> std::io::Result<()> {
+    std::future::pending().await
 }
 
 fn options(arguments: &Arguments, saved: Option<Saved>) -> anyhow::Result<Options> {

@@ -250,7 +250,12 @@ const HA_HANDLERS: &[(&str, &str, Handler)] = &[
 
 /// Calls that generic clients walk, and the past.
 const PAGE_HANDLERS: &[(&str, &str, Handler)] = &[
-    ("GET", "/cluster/backup", node_pages::empty),
+    ("GET", "/cluster/backup", backups::jobs::list),
+    ("POST", "/cluster/backup", backups::jobs::create),
+    ("GET", "/cluster/backup/{id}", backups::jobs::read),
+    ("PUT", "/cluster/backup/{id}", backups::jobs::update),
+    ("DELETE", "/cluster/backup/{id}", backups::jobs::delete),
+    ("GET", "/cluster/backup/{id}/included_volumes", backups::jobs::volumes),
     ("GET", "/cluster/backup-info/not-backed-up", cluster_pages::not_backed_up),
     ("GET", "/cluster/config/apiversion", cluster_pages::join_version),
     ("GET", "/cluster/config/join", cluster_pages::join),

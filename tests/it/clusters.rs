@@ -482,11 +482,10 @@ async fn the_documented_role_passes_the_test_of_its_release_and_not_of_the_other
     world.finish().await;
 }
 
-#[tokio::test]
-async fn the_documented_role_carries_a_whole_life() {
+async fn carries_a_whole_life(release: Release, section: &str) {
     let world = World::new().await;
     let ann = world.customer("ann", "5").await;
-    let (simulator, new) = restricted(&world, Release::V9_2, "Role, user and token");
+    let (simulator, new) = restricted(&world, release, section);
     world.execute("update clusters set maintenance = true").await;
     let id = clusters::add(&world.app, &new, &Actor::system()).await.unwrap();
     clusters::set_templates(&world.app, id, &[(world.images[0], Some(9000))], &Actor::system()).await.unwrap();
@@ -506,4 +505,14 @@ async fn the_documented_role_carries_a_whole_life() {
     assert!(left.is_empty(), "{} guests are left", left.len());
     assert_eq!(world.count("select count(*) from jobs where status <> 'completed'").await, 0);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn the_documented_role_carries_a_whole_life() {
+    carries_a_whole_life(Release::V9_2, "Role, user and token").await;
+}
+
+#[tokio::test]
+async fn the_documented_role_of_8_4_carries_a_whole_life() {
+    carries_a_whole_life(Release::V8_4, "Proxmox VE 8.4").await;
 }

@@ -1,7 +1,8 @@
-//! Backups of guests: taking them (`vzdump`), removing old ones (`prune`), bringing them back (`restore`), and what
-//! stands in them.
+//! Backups of guests: taking them (`vzdump`), removing old ones (`prune`), bringing them back (`restore`), what stands
+//! in them, and the jobs that would take them (`jobs`).
 
 mod contents;
+pub(crate) mod jobs;
 pub(crate) mod prune;
 pub(crate) mod restore;
 pub(crate) mod vzdump;

@@ -77,7 +77,7 @@ impl Plan {
     }
 }
 
-fn conflicts(call: &Call<'_>) -> Result<(), Failure> {
+pub(super) fn conflicts(call: &Call<'_>) -> Result<(), Failure> {
     let given = |name: &str| call.parameters.get(name).is_some();
     let all = call.parameters.flag("all") == Some(true);
     for (option, set) in [("all", all), ("exclude", given("exclude")), ("pool", given("pool"))] {

@@ -60,6 +60,7 @@ pub(crate) fn build(options: &Options, settings: Settings, now: Micros) -> anyho
         access: Arc::default(),
         firewall: crate::firewall::Firewall::default(),
         ha: crate::ha::Ha::default(),
+        backup_jobs: BTreeMap::new(),
         options: BTreeMap::new(),
         next_free: VMID_FIRST,
         changes: 0,

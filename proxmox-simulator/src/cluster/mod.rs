@@ -51,6 +51,9 @@ pub struct ClusterState {
     pub(crate) firewall: Firewall,
     #[serde(default)]
     pub(crate) ha: Ha,
+    /// Backup jobs by id.
+    #[serde(default)]
+    pub(crate) backup_jobs: BTreeMap<String, crate::backups::jobs::Job>,
     /// Datacenter options somebody set.
     #[serde(default)]
     pub(crate) options: BTreeMap<String, String>,

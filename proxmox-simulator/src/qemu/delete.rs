@@ -78,6 +78,7 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
     }
     if plan.purge {
         cluster.ha.resources.remove(&plan.vmid);
+        crate::backups::jobs::forget(cluster, plan.vmid);
         log.push(format!("purging VM {} from related configurations..", plan.vmid));
     }
     cluster.wake_waiting(guest.waiting, at);

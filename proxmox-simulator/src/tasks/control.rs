@@ -12,30 +12,14 @@ impl Simulator {
     /// Holds every task with this UPID or of this type (`vzdump`, `qmigrate`, …), now and later: it begins and takes
     /// its locks, but does not come to its end before [`Simulator::thaw_task`].
     pub fn freeze_task(&self, what: &str) {
-        let frozen = &mut self.settled().tasks.frozen;
-        if frozen.iter().any(|known| known == what) {
-            return;
-        }
-        if frozen.len() >= FROZEN_MAX {
-            frozen.remove(0);
-        }
-        frozen.push(what.to_owned());
+        self.settled().freeze_task(what);
     }
 
     /// Lets what was frozen go on; what is overdue ends now. False when it was not frozen.
     pub fn thaw_task(&self, what: &str) -> bool {
         let now = self.now();
         let mut cluster = self.settled();
-        let before = cluster.tasks.frozen.len();
-        cluster.tasks.frozen.retain(|known| known != what);
-        let thawed = cluster.tasks.frozen.len() < before;
-        for upid in std::mem::take(&mut cluster.tasks.held) {
-            if cluster.tasks.is_frozen(&upid) {
-                cluster.tasks.held.push(upid);
-            } else {
-                cluster.tasks.schedule(now, &upid);
-            }
-        }
+        let thawed = cluster.thaw_task(what, now);
         cluster.settle(now);
         thawed
     }
@@ -45,12 +29,9 @@ impl Simulator {
     pub fn fail_task(&self, what: &str, text: &str) -> usize {
         let now = self.now();
         let mut cluster = self.settled();
-        let running = cluster.running(what);
-        for upid in &running {
-            cluster.fail_task(upid, now, text);
-        }
+        let failed = cluster.fail_tasks(what, now, text);
         cluster.settle(now);
-        running.len()
+        failed
     }
 
     /// Kills the running tasks with this UPID or of this type: they end as `unexpected status` and leave their locks
@@ -58,16 +39,53 @@ impl Simulator {
     pub fn kill_task(&self, what: &str) -> usize {
         let now = self.now();
         let mut cluster = self.settled();
-        let running = cluster.running(what);
-        for upid in &running {
-            cluster.kill_task(upid, now);
-        }
+        let killed = cluster.kill_tasks(what, now);
         cluster.settle(now);
-        running.len()
+        killed
     }
 }
 
 impl ClusterState {
+    pub(crate) fn freeze_task(&mut self, what: &str) {
+        let frozen = &mut self.tasks.frozen;
+        if frozen.iter().any(|known| known == what) {
+            return;
+        }
+        if frozen.len() >= FROZEN_MAX {
+            frozen.remove(0);
+        }
+        frozen.push(what.to_owned());
+    }
+
+    pub(crate) fn thaw_task(&mut self, what: &str, now: Micros) -> bool {
+        let before = self.tasks.frozen.len();
+        self.tasks.frozen.retain(|known| known != what);
+        for upid in std::mem::take(&mut self.tasks.held) {
+            if self.tasks.is_frozen(&upid) {
+                self.tasks.held.push(upid);
+            } else {
+                self.tasks.schedule(now, &upid);
+            }
+        }
+        self.tasks.frozen.len() < before
+    }
+
+    pub(crate) fn fail_tasks(&mut self, what: &str, now: Micros, text: &str) -> usize {
+        let running = self.running(what);
+        for upid in &running {
+            self.fail_task(upid, now, text);
+        }
+        running.len()
+    }
+
+    pub(crate) fn kill_tasks(&mut self, what: &str, now: Micros) -> usize {
+        let running = self.running(what);
+        for upid in &running {
+            self.kill_task(upid, now);
+        }
+        running.len()
+    }
+
     fn running(&self, what: &str) -> Vec<String> {
         let tasks = self.tasks.by_upid.values().filter(|task| task.ended().is_none());
         let named = tasks.filter(|task| task.upid == what || task.kind == what);

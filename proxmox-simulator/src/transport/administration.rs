@@ -69,5 +69,5 @@ fn act(shared: &Shared, name: &str, body: &[u8]) -> Outcome {
     cluster.settle(now);
     let done = cluster.perform(action, now);
     cluster.settle(now);
-    if done { Ok(Reply::null()) } else { Err(Failure::with_status(404, "no such guest or node")) }
+    if done { Ok(Reply::null()) } else { Err(Failure::with_status(404, "no such guest, node or task")) }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxmox_simulator::{AgentState, Options, Timing};
+use proxmox_simulator::{AgentState, Options, Release, Timing, TokenGrant};
 use serde_json::json;
 
 use crate::{machine, refused, start};
@@ -108,4 +108,32 @@ async fn files_passwords_and_facts() {
     }
     client.post(&path("shutdown"), &[]).await.data();
     assert_eq!(client.get("/nodes/pve1/qemu/100/status/current").await.data()["status"], "stopped");
+}
+
+#[tokio::test]
+async fn one_privilege_opens_it_until_8_4_and_finer_ones_since_9() {
+    for (release, privilege) in [(Release::V8_4, "VM.Monitor"), (Release::V9_2, "VM.GuestAgent.Audit")] {
+        let (id, secret) = ("app@pve!agent", "7c1b0a4e-5d8e-4f6c-9b8d-2f1d3c4b5a69");
+        let grants = |privileges: &[&str]| {
+            let privileges = privileges.iter().map(|one| (*one).to_owned()).collect();
+            TokenGrant { id: id.into(), secret: secret.into(), grants: vec![("/vms".into(), privileges)] }
+        };
+        for (held, status) in [(privilege, 200), ("VM.Audit", 403)] {
+            let options = Options { release, restricted_tokens: vec![grants(&[held])], ..Options::default() };
+            let (_simulator, client) = start(options);
+            machine(&client).await;
+            client.post("/nodes/pve1/qemu/100/status/start", &[]).await.upid();
+            let theirs = client.with(Some(&format!("PVEAPIToken={id}={secret}")));
+            let answers = [
+                theirs.post(&format!("{AGENT}/ping"), &[]).await,
+                theirs.get(&format!("{AGENT}/network-get-interfaces")).await,
+                theirs.get(&format!("{AGENT}/info")).await,
+            ];
+            assert!(answers.iter().all(|answer| answer.status == status), "{release:?} {held}: {answers:?}");
+            // What runs commands in the guest needs more since 9.
+            let exec = theirs.post(&format!("{AGENT}/exec"), &[("command", "true")]).await;
+            let expected = if release == Release::V8_4 && status == 200 { 200 } else { 403 };
+            assert_eq!(exec.status, expected, "{}", exec.text);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod backup_jobs;
 #[path = "../client/mod.rs"]
 mod client;
 mod firewall;

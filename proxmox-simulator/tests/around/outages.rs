@@ -133,6 +133,7 @@ async fn everything_can_be_done_over_http_too() {
     assert_eq!(current().await.data()["status"], "stopped");
     assert_eq!(admin("set-lock", json!({ "vmid": 100, "lock": "backup" })).await, 200);
     assert_eq!(current().await.data()["lock"], "backup");
+    assert_eq!(admin("set-lock", json!({ "vmid": 100, "lock": null })).await, 200);
     assert_eq!(admin("set-agent", json!({ "vmid": 100, "agent": { "ready_after": 5 } })).await, 200);
     assert_eq!(admin("move-vm", json!({ "vmid": 100, "node": "pve2" })).await, 200);
     assert_eq!(current().await.status, 500);
@@ -146,6 +147,21 @@ async fn everything_can_be_done_over_http_too() {
     let before = simulator.now_seconds();
     assert_eq!(admin("advance", json!({ "seconds": 500 })).await, 200);
     assert!(simulator.now_seconds() >= before + 500);
+    let status = async |upid: String| { client.get(&format!("/nodes/pve2/tasks/{upid}/status")).await.body };
+    for (ending, body, exit) in [
+        ("thaw-task", json!({ "task": "qmstart" }), "OK"),
+        ("fail-task", json!({ "task": "qmstart", "text": "no space" }), "no space"),
+        ("kill-task", json!({ "task": "qmstart" }), "unexpected status"),
+    ] {
+        assert_eq!(admin("freeze-task", json!({ "task": "qmstart" })).await, 200);
+        let upid = client.post("/nodes/pve2/qemu/100/status/start", &[]).await.upid();
+        assert_eq!(status(upid.clone()).await["data"]["status"], "running", "it is frozen");
+        assert_eq!(admin(ending, body).await, 200);
+        assert_eq!(status(upid).await["data"]["exitstatus"], exit);
+        admin("thaw-task", json!({ "task": "qmstart" })).await;
+        client.post("/nodes/pve2/qemu/100/status/stop", &[]).await.upid();
+    }
+    assert_eq!(admin("kill-task", json!({ "task": "qmstart" })).await, 404, "none runs");
     assert_eq!(admin("delete-vm", json!({ "vmid": 100 })).await, 200);
     assert_eq!(admin("delete-vm", json!({ "vmid": 100 })).await, 404);
     assert_eq!(admin("frobnicate", json!({})).await, 400);
