@@ -14,6 +14,7 @@ mod delete;
 mod demo;
 mod doors;
 mod drift;
+mod fault_matrix;
 mod kill;
 mod kill_charging;
 mod money;
