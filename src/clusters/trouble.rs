@@ -14,6 +14,9 @@ pub enum Trouble {
     /// Busy, locked, or unclear whether it was done: pause, look, try again.
     #[error("{0}")]
     Busy(String),
+    /// Somebody else's work holds the guest, or a task that died has left its lock: wait for it, but not for ever.
+    #[error("{0}")]
+    Locked(String),
     /// Proxmox said no, and will say so again.
     #[error("{0}")]
     Refused(String),
@@ -43,7 +46,9 @@ fn of_refusal(refusal: &Refusal) -> Trouble {
     if refusal.is_unauthenticated() || refusal.is_forbidden() {
         return Trouble::Away(words(refusal));
     }
-    if refusal.is_busy() || refusal.is_locked().is_some() {
+    if refusal.is_locked().is_some() {
+        Trouble::Locked(words(refusal))
+    } else if refusal.is_busy() {
         Trouble::Busy(words(refusal))
     } else {
         Trouble::Refused(words(refusal))
@@ -52,7 +57,9 @@ fn of_refusal(refusal: &Refusal) -> Trouble {
 
 impl From<TaskError> for Trouble {
     fn from(error: TaskError) -> Self {
-        if error.is_busy() || error.is_locked().is_some() || error.is_worker_lost() {
+        if error.is_locked().is_some() {
+            Self::Locked(words(error.text()))
+        } else if error.is_busy() || error.is_worker_lost() {
             Self::Busy(words(error.text()))
         } else {
             Self::Refused(words(error.text()))

@@ -204,13 +204,20 @@ impl Kind {
         }
     }
 
+    /// Whether it is the operators' business: its customer can see it, but not call it off.
+    #[must_use]
+    pub fn is_for_operators(self) -> bool {
+        matches!(self, Self::VmMigrate | Self::VmEnforce | Self::VmAdopt | Self::VmRelease)
+    }
+
     /// Whether what it has done can be undone from the step with this index on.
     #[must_use]
     pub fn can_go_back(self, step: usize) -> bool {
         match self {
-            Self::VmCreate | Self::VmResize | Self::VmAdopt => true,
-            // Once the new guest is the machine, its disk may hold what its owner has begun to do.
-            Self::VmRebuild => REBUILD.iter().position(|known| known.name == "swap").is_some_and(|swap| step <= swap),
+            Self::VmCreate | Self::VmResize | Self::VmAdopt | Self::VmEnforce => true,
+            // Once the new guest runs, its disk may hold what its owner has begun to do.
+            Self::VmRebuild => REBUILD.iter().position(|known| known.name == "start").is_some_and(|start| step <= start),
+            Self::VmBoot => BOOT.iter().position(|known| known.name == "apply").is_some_and(|apply| step <= apply),
             Self::VmStart
             | Self::VmShutdown
             | Self::VmStop
@@ -220,10 +227,8 @@ impl Kind {
             | Self::VmResume
             | Self::VmMigrate
             | Self::VmConfigure
-            | Self::VmBoot
             | Self::VmPassword
             | Self::VmDelete
-            | Self::VmEnforce
             | Self::VmRelease => false,
         }
     }
@@ -242,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rebuild_goes_back_until_the_new_guest_is_the_machine() {
+    fn a_rebuild_goes_back_until_the_new_guest_runs() {
         let names: Vec<_> = (0..=REBUILD.len())
             .filter(|step| Kind::VmRebuild.can_go_back(*step))
             .map(|step| REBUILD[step].name)
             .collect();
 
-        assert_eq!(names, ["lease", "clone", "configure", "resize", "stop", "swap"]);
+        assert_eq!(names, ["lease", "clone", "configure", "resize", "stop", "swap", "start"]);
     }
 }

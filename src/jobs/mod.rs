@@ -425,7 +425,9 @@ pub async fn retry(app: &App, id: JobId, actor: &Actor) -> Result<()> {
 /// `Conflict` when it is over or cannot go back.
 pub async fn cancel(app: &App, organisation: Option<OrganisationId>, id: JobId, actor: &Actor) -> Result<()> {
     let job = find(app, organisation, id).await?;
-    if job.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
+    // Somebody who asks for an organisation is its member.
+    let may = organisation.is_none() || !job.kind.is_for_operators();
+    if may && job.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
         return Ok(());
     }
     Err(Error::conflict("This job can no longer be undone."))

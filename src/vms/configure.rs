@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step};
-use super::{State, Vm, create, enforce, find_within, identity};
+use super::{State, Vm, create, enforce, find_within, identity, resize};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -259,7 +259,10 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     }
     db::update_settings(&mut transaction, vm, &after.settings()).await?;
     db::set_stopped_for_credit(&mut transaction, vm, None).await?;
-    let payload = Map::from_iter([(BEFORE.to_owned(), json!(before))]);
+    let payload = Map::from_iter([
+        (BEFORE.to_owned(), json!(before)),
+        (resize::RUNNING.to_owned(), json!(found.state == State::Running)),
+    ]);
     let new = NewJob { kind: Kind::VmBoot, organisation, vm, payload, requested_by: actor.user };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let subject = Subject::new("vm", vm, found.name);
@@ -313,6 +316,15 @@ pub(super) async fn apply(app: &App, job: &Job) -> Step {
     enforce::write(&machine, &node, &config, change).await?;
     fault::point(&format!("{}.apply.written", job.kind.name()));
     Ok(Progress::Done)
+}
+
+/// Makes row and guest as they were before the job.
+pub(super) async fn undo_apply(app: &App, job: &Job) -> Step {
+    let mut transaction = enforce::still_ours(app, job).await?;
+    put_back(&mut transaction, job).await?;
+    transaction.commit().await?;
+    fault::point(&format!("{}.apply.put_back", job.kind.name()));
+    apply(app, job).await
 }
 
 /// Puts the row back to how it was before the job.

@@ -126,7 +126,7 @@ fn sorry(vm: &Vm, trouble: Trouble) -> Error {
                 vm.name
             ))
         }
-        Trouble::Busy(words) => {
+        Trouble::Busy(words) | Trouble::Locked(words) => {
             tracing::info!(vm = %vm.id, words, "a console could not be opened: the guest is busy");
             Error::Conflict(format!("{} is busy just now. Try again in a moment.", vm.name))
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::drift::DriftKind;
 use super::machine::{Machine, Progress, Step, Task, follow, remember};
-use super::{db, identity, power, provision};
+use super::{State, db, identity, power, provision, run};
 use crate::app::App;
 use crate::clusters::Trouble;
 use crate::fault;
@@ -36,7 +36,29 @@ fn kind(job: &Job) -> Result<DriftKind, Trouble> {
 
 /// Shuts the guest down, if the change needs it.
 pub(super) async fn shutdown(app: &App, job: &mut Job) -> Step {
-    if restarts(job) { power::shutdown(app, job).await } else { Ok(Progress::Done) }
+    if !restarts(job) {
+        return Ok(Progress::Done);
+    }
+    match power::shutdown(app, job).await? {
+        Progress::Done => {
+            run::power_seen(app, job, State::Stopped).await?;
+            Ok(Progress::Done)
+        }
+        wait @ Progress::Wait(..) => Ok(wait),
+    }
+}
+
+/// The guest runs again as it did before; whether its size was set back meanwhile, the next look says.
+pub(super) async fn undo_shutdown(app: &App, job: &mut Job) -> Step {
+    match start(app, job).await? {
+        Progress::Done => {
+            if restarts(job) {
+                run::power_seen(app, job, State::Running).await?;
+            }
+            Ok(Progress::Done)
+        }
+        wait @ Progress::Wait(..) => Ok(wait),
+    }
 }
 
 /// Starts the guest again, if it was shut down for the change.

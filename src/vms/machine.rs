@@ -106,7 +106,8 @@ impl Machine {
             return match self.client.vm_config(&node, vmid).await {
                 Ok(config) => {
                     let guest = self.identify(node.clone(), config);
-                    if let Guest::Ours(..) = guest {
+                    // The new guest of a rebuild is not the machine's yet.
+                    if matches!(guest, Guest::Ours(..)) && !self.beside {
                         let mut connection = app.pool.acquire().await?;
                         db::set_node(&mut connection, self.vm, &node).await?;
                     }
@@ -144,6 +145,8 @@ impl Machine {
 
 const TASK: &str = "upid";
 const TASK_SINCE: &str = "upid_since";
+/// Marks that undoing has started the task itself.
+const TASK_OF_UNDO: &str = "upid_of_undo";
 
 /// Where a Proxmox task stands that a job has started.
 pub(super) enum Task {
@@ -162,6 +165,7 @@ pub(super) async fn remember(app: &App, job: &mut Job, upid: &Upid) -> Result<()
     fault::point(&format!("{}.{step}.{way}sent", job.kind.name()));
     job.scratch.insert(TASK.into(), json!(upid));
     job.scratch.insert(TASK_SINCE.into(), json!(app.clock.machine_now()));
+    job.scratch.insert(TASK_OF_UNDO.into(), json!(job.undoing));
     if !jobs::save(app, job).await? {
         return Err(Trouble::Busy("another runner has this job now".into()));
     }
@@ -193,16 +197,11 @@ pub(super) async fn follow(app: &App, client: &Client, job: &mut Job) -> Result<
     }
 }
 
-/// Waits for a task of another kind than the given ones: one that a step began before it was told to go back. How it ends
-/// does not matter; nothing may be undone under its hands. Answers how long to wait, or nothing when there is none.
-pub(super) async fn outlast(
-    app: &App,
-    client: &Client,
-    job: &mut Job,
-    own: &[&str],
-) -> Result<Option<Duration>, Trouble> {
-    let Some(upid) = remembered(job) else { return Ok(None) };
-    if own.contains(&upid.worker_type()) {
+/// Waits for a task that a step began before it was told to go back. How it ends does not matter; nothing may be undone under
+/// its hands. Answers how long to wait, or nothing when there is none. Tasks of the undoing itself are followed where they are
+/// started.
+pub(super) async fn outlast(app: &App, client: &Client, job: &mut Job) -> Result<Option<Duration>, Trouble> {
+    if job.scratch.get(TASK_OF_UNDO) == Some(&Value::Bool(true)) {
         return Ok(None);
     }
     match follow(app, client, job).await? {
@@ -221,6 +220,7 @@ const UNKNOWN_TASK_SECONDS_MAX: i64 = 10;
 fn forget(job: &mut Job) {
     job.scratch.remove(TASK);
     job.scratch.remove(TASK_SINCE);
+    job.scratch.remove(TASK_OF_UNDO);
 }
 
 fn task_age(app: &App, job: &Job) -> i64 {
@@ -243,6 +243,22 @@ fn pause(app: &App, job: &Job) -> Duration {
 /// lock behind for ever; a copy of a large disk may take long.
 const LOCKED_SECONDS_MAX: i64 = 3600;
 const LOCKED_SINCE: &str = "locked_since";
+
+/// How long to wait before a guest that somebody else's work holds is tried again.
+const LOCK_PAUSE: Duration = Duration::from_secs(15);
+
+/// Waits for the lock that a call ran into, such as that of a backup, but not for ever.
+///
+/// # Errors
+/// `Refused` with what an operator has to do, when it has been there for an hour.
+pub fn wait_for_lock(app: &App, job: &mut Job) -> Step {
+    outwait(app, job, LOCK_PAUSE, "somebody else's work on the VM")
+}
+
+/// A parked job waits for a lock anew when it is told to try again.
+pub fn forget_lock(job: &mut Job) {
+    job.scratch.remove(LOCKED_SINCE);
+}
 
 /// Waits for somebody else's work on the guest, but not for ever.
 pub(super) fn outwait(app: &App, job: &mut Job, pause: Duration, what: &'static str) -> Step {

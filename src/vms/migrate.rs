@@ -7,7 +7,7 @@ use proxmox_client::{MigrateVm, PowerState, TaskEnd};
 use serde_json::{Map, Value, json};
 
 use super::db::{self, Next};
-use super::machine::{Machine, Progress, Step, Task, follow, outwait, remember};
+use super::machine::{Machine, Progress, Step, Task, follow, remember};
 use super::{enforce, find_for_staff, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -15,11 +15,9 @@ use crate::clusters::{self, Trouble};
 use crate::error::Result;
 use crate::ids::{JobId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{ledger, live};
+use crate::{fault, ledger, live};
 
 const TARGET: &str = "target";
-/// How long to wait for a move that somebody else has begun.
-const MOVE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks for a machine to be moved to another node. For staff.
 ///
@@ -64,12 +62,14 @@ pub(super) async fn go(app: &App, job: &mut Job, machine: &Machine, target: &str
     }
     let (node, config) = machine.our_guest(app).await?;
     if config.lock.as_deref() == Some("migrate") {
-        return outwait(app, job, MOVE_PAUSE, "Proxmox moves the VM");
+        return Err(Trouble::Locked("the guest is being moved".into()));
     }
     if node == target {
         let mut transaction = enforce::still_ours(app, job).await?;
         db::set_node(&mut transaction, job.vm, target).await?;
         transaction.commit().await?;
+        let step = job.current().map_or("end", |step| step.name);
+        fault::point(&format!("{}.{step}.noted", job.kind.name()));
         return Ok(Progress::Done);
     }
     let vmid = machine.vmid()?;

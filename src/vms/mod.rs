@@ -32,7 +32,7 @@ pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
 pub use estimate::{Estimate, estimate, estimate_all};
-pub use machine::Progress;
+pub use machine::{Progress, forget_lock, wait_for_lock};
 pub use migrate::migrate;
 pub use password::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, set_password};
 pub use power::{Power, is_for_credit, power, shut_down_for_credit, start_after_credit};

@@ -13,7 +13,7 @@ use crate::clusters::Trouble;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{ledger, live};
+use crate::{fault, ledger, live};
 
 /// The shortest password, in characters.
 pub const PASSWORD_CHARACTERS_MIN: usize = 12;
@@ -72,6 +72,7 @@ pub(super) async fn run(app: &App, job: &mut Job) -> Step {
     // The privilege to change a guest from inside (VM.GuestAgent.Unrestricted) is a wide one that operators may keep back.
     // Whatever the agent says: cloud-init must not set the old one again at the next start.
     enforce::write(&machine, &node, &config, ConfigChange::new().ci_password(&password)).await?;
+    fault::point("vm.password.password.written");
     if machine.client.vm_status(&node, vmid).await?.status == PowerState::Running {
         match machine.client.agent_set_password(&node, vmid, &machine.row.login, &password, false).await {
             Ok(()) => {

@@ -14,7 +14,7 @@ use crate::clusters::Trouble;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{catalog, ledger, live};
+use crate::{catalog, fault, ledger, live};
 
 /// How long a guest may take to shut down.
 const SHUTDOWN_SECONDS: u32 = 60;
@@ -259,6 +259,7 @@ async fn once(app: &App, job: &mut Job, what: Once) -> Step {
     if !jobs::save(app, job).await? {
         return Err(Trouble::Busy("another runner has this job now".into()));
     }
+    fault::point(&format!("{}.{}.marked", job.kind.name(), job.current().map_or("end", |step| step.name)));
     let vmid = machine.vmid()?;
     let sent = match what {
         Once::Reboot => machine.client.reboot(&node, vmid).await,

@@ -42,7 +42,7 @@ pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
             vmid
         }
     };
-    fault::point("vm.create.lease.leased");
+    fault::point(&format!("{}.lease.leased", job.kind.name()));
     if machine.client.vmid_is_free(vmid).await? {
         return Ok(Progress::Done);
     }

@@ -1,5 +1,5 @@
 //! Making a machine anew from an image. The new guest is made whole beside the old one, under a VMID of its own; only when it
-//! is ready is the old one stopped, and only when the new one runs is the old one destroyed. Until the change-over everything
+//! is ready is the old one stopped, and only when the new one runs is the old one destroyed. Until the new one runs everything
 //! goes back to how it was.
 
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ pub(super) fn turn_to(machine: &mut Machine, job: &Job) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Stops the old guest, and is metered as stopped from then on.
+/// Stops the guest that the machine has, and is metered as stopped from then on.
 pub(super) async fn stop(app: &App, job: &mut Job) -> Step {
     match delete::stop(app, job).await? {
         Progress::Done => {
@@ -154,6 +154,7 @@ pub(super) async fn undo_swap(app: &App, job: &Job) -> Step {
         db::swap(&mut transaction, job.vm, old, machine.row.vmid).await?;
         transaction.commit().await?;
     }
+    fault::point("vm.rebuild.swap.swapped_back");
     Ok(Progress::Done)
 }
 
@@ -168,6 +169,11 @@ pub(super) async fn start(app: &App, job: &mut Job) -> Step {
     }
 }
 
+/// Stops the new guest, so that the old one can have its address again.
+pub(super) async fn undo_start(app: &App, job: &mut Job) -> Step {
+    stop(app, job).await
+}
+
 /// Destroys the old guest and lets its VMID rest.
 pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
     match delete::destroy(app, job).await? {
@@ -176,6 +182,7 @@ pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
             let mut transaction = enforce::still_ours(app, job).await?;
             clusters::release_lease(&mut transaction, machine.row.cluster, machine.vmid()?, app.clock.now()).await?;
             transaction.commit().await?;
+            fault::point("vm.rebuild.destroy.released");
             Ok(Progress::Done)
         }
         wait @ Progress::Wait(..) => Ok(wait),

@@ -32,7 +32,7 @@ pub struct NewSize {
     pub force: bool,
 }
 
-const RUNNING: &str = "was_running";
+pub(super) const RUNNING: &str = "was_running";
 const FORCE: &str = "force";
 const DISK: &str = "disk_gib";
 
@@ -61,6 +61,9 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
+    if found.paused_at.is_some() {
+        return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", found.name)));
+    }
     let plan = plans.iter().find(|plan| plan.id == size.plan);
     let plan = plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
     if let Some(why) = why_not(&found, plan) {
@@ -191,6 +194,7 @@ pub(super) async fn grow(app: &App, job: &mut Job) -> Step {
         let mut transaction = enforce::still_ours(app, job).await?;
         db::note_grown_disk(&mut transaction, job.vm, wanted).await?;
         transaction.commit().await?;
+        fault::point("vm.resize.grow.noted");
         return Ok(Progress::Done);
     }
     if let Some(upid) = machine.client.resize_disk(&node, machine.vmid()?, disk, wanted_gib).await? {

@@ -11,10 +11,10 @@ use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::PowerState;
 use crate::clusters::{self, Trouble};
 use crate::error::Result;
-use crate::jobs::{Job, Kind, Status};
+use crate::jobs::{self, Job, Kind, Status};
 use crate::ledger::{self, Wallet};
 use crate::metering::{self, Metered};
-use crate::{addresses, live, runway};
+use crate::{addresses, fault, live, runway};
 
 /// Runs the job's current step.
 ///
@@ -43,14 +43,13 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmRebuild, Some("clone")) => provision::clone(app, job).await,
         (Kind::VmRebuild, Some("configure")) => provision::configure(app, job).await,
         (Kind::VmRebuild, Some("resize")) => provision::resize(app, job).await,
-        (Kind::VmRebuild, Some("stop")) => rebuild::stop(app, job).await,
+        (Kind::VmRebuild | Kind::VmBoot, Some("stop")) => rebuild::stop(app, job).await,
         (Kind::VmRebuild, Some("swap")) => rebuild::swap(app, job).await,
         (Kind::VmRebuild, Some("start")) => rebuild::start(app, job).await,
         (Kind::VmRebuild, Some("address")) => provision::address(app, job).await,
         (Kind::VmRebuild, Some("destroy")) => rebuild::destroy(app, job).await,
         (Kind::VmMigrate, Some("migrate")) => migrate::run(app, job).await,
         (Kind::VmConfigure | Kind::VmBoot, Some("apply")) => configure::apply(app, job).await,
-        (Kind::VmBoot, Some("stop")) => delete::stop(app, job).await,
         (Kind::VmBoot, Some("start")) => provision::start(app, job).await,
         (Kind::VmPassword, Some("password")) => password::run(app, job).await,
         (Kind::VmDelete, Some("destroy")) => delete::destroy(app, job).await,
@@ -71,12 +70,7 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
 /// What stands in the way, and whether waiting helps.
 pub async fn undo_step(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
-    // Tasks that undoing starts itself are followed where they are started.
-    let own: &[&str] = match job.kind {
-        Kind::VmResize | Kind::VmRebuild => &["qmdestroy", "qmstop", "qmshutdown", "qmstart"],
-        _ => &["qmdestroy", "qmstop"],
-    };
-    if let Some(pause) = outlast(app, &machine.client, job, own).await? {
+    if let Some(pause) = outlast(app, &machine.client, job).await? {
         return Ok(Progress::Wait(pause, "Proxmox finishes what it began"));
     }
     match (job.kind, job.current().map(|step| step.name)) {
@@ -86,10 +80,14 @@ pub async fn undo_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmResize, Some("start")) => resize::undo_start(app, job).await,
         (Kind::VmResize, Some("size")) => resize::undo_size(app, job).await,
         (Kind::VmResize, Some("shutdown")) => resize::undo_shutdown(app, job).await,
+        (Kind::VmRebuild, Some("start")) => rebuild::undo_start(app, job).await,
         (Kind::VmRebuild, Some("swap")) => rebuild::undo_swap(app, job).await,
         (Kind::VmRebuild, Some("stop")) => rebuild::undo_stop(app, job).await,
         (Kind::VmRebuild, Some("clone")) => provision::undo_clone(app, job).await,
         (Kind::VmRebuild, Some("lease")) => provision::undo_lease(app, job).await,
+        (Kind::VmBoot, Some("apply")) => configure::undo_apply(app, job).await,
+        (Kind::VmBoot, Some("stop")) => resize::undo_shutdown(app, job).await,
+        (Kind::VmEnforce, Some("shutdown")) => enforce::undo_shutdown(app, job).await,
         // The rest only changes the guest, which goes with the clone.
         _ => Ok(Progress::Done),
     }
@@ -196,9 +194,16 @@ pub(super) async fn power_seen(app: &App, job: &Job, state: State) -> Result<(),
     db::update_state(&mut transaction, job.vm, state, None, now).await?;
     let power_state = if state == State::Running { PowerState::Running } else { PowerState::Stopped };
     metering::open(app, &mut transaction, &wallet, Metered { vm: job.vm, plan, state: power_state }, now).await?;
+    if job.undoing && state == State::Running && wallet.exhausted_at.is_some() {
+        // It runs as before, but the credit has run out meanwhile. A job that goes on forwards looks for that at its end.
+        power::stop_for_credit(app, &mut transaction, job.organisation, job.vm).await?;
+    }
     runway::recompute(app, &mut transaction, job.organisation, now).await?;
     live::announce(&mut transaction, Some(job.organisation), "vms").await?;
     transaction.commit().await?;
+    let step = job.current().map_or("end", |step| step.name);
+    let way = if job.undoing { "undo_" } else { "" };
+    fault::point(&format!("{}.{step}.{way}noted", job.kind.name()));
     Ok(())
 }
 
@@ -261,12 +266,16 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job) -> Res
             db::set_next(&mut *connection, job.vm, Next::default()).await?;
             if job.cancel_requested { Status::Cancelled } else { Status::Failed }
         }
+        Kind::VmBoot if job.undoing => {
+            configure::put_back(&mut *connection, job).await?;
+            if job.cancel_requested { Status::Cancelled } else { Status::Failed }
+        }
         Kind::VmMigrate => {
             db::set_next(&mut *connection, job.vm, Next::default()).await?;
             Status::Failed
         }
-        // Nothing was changed on the guest yet.
-        Kind::VmConfigure | Kind::VmBoot if job.current().is_some_and(|step| step.name != "start") => {
+        // Refused, so nothing was changed on the guest. After many attempts nobody knows.
+        Kind::VmConfigure if job.attempts < jobs::ATTEMPTS_MAX => {
             configure::put_back(&mut *connection, job).await?;
             Status::Failed
         }

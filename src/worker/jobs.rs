@@ -174,7 +174,7 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
 async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> {
     let words = match &trouble {
         Trouble::Ours(error) => format!("{error:?}"),
-        Trouble::Away(words) | Trouble::Busy(words) | Trouble::Refused(words) => words.clone(),
+        Trouble::Away(words) | Trouble::Busy(words) | Trouble::Locked(words) | Trouble::Refused(words) => words.clone(),
     };
     let known = job.error.as_deref() == Some(words.as_str());
     job.error = Some(words.clone());
@@ -190,6 +190,24 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
         jobs::release(app, job, jobs::pause(i32::try_from(looks).unwrap_or(i32::MAX))).await?;
         return Ok(false);
     }
+    if let Trouble::Locked(_) = trouble {
+        // A backup may hold a guest for long, and that is no attempt either. Nothing else can be done to a locked guest, so
+        // there is no going back: the job stays where it is until the lock is off.
+        match vms::wait_for_lock(app, job) {
+            Ok(Progress::Wait(pause, what)) => {
+                job.waiting_for = Some(what.to_owned());
+                jobs::release(app, job, pause).await?;
+            }
+            Ok(Progress::Done) => jobs::release(app, job, Duration::ZERO).await?,
+            Err(stuck) => {
+                let words = format!("{words}: {stuck}");
+                jobs::log(app, job, &words).await?;
+                job.error = Some(words);
+                park(app, job).await?;
+            }
+        }
+        return Ok(false);
+    }
     job.attempts = job.attempts.saturating_add(1);
     match trouble {
         Trouble::Busy(_) | Trouble::Ours(_) if job.attempts < ATTEMPTS_MAX => {
@@ -197,7 +215,7 @@ async fn in_trouble(app: &App, job: &mut Job, trouble: Trouble) -> Result<bool> 
             jobs::release(app, job, jobs::pause(job.attempts)).await?;
             Ok(false)
         }
-        Trouble::Away(_) | Trouble::Busy(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
+        Trouble::Away(_) | Trouble::Busy(_) | Trouble::Locked(_) | Trouble::Ours(_) | Trouble::Refused(_) => {
             if job.can_go_back() && !job.undoing {
                 return go_back(app, job, "It cannot go on: undoing what was done.").await;
             }
@@ -242,11 +260,26 @@ async fn end_undone(app: &App, job: &Job) -> Result<()> {
     Ok(())
 }
 
-async fn give_up(app: &App, job: &Job) -> Result<()> {
+async fn give_up(app: &App, job: &mut Job) -> Result<()> {
     // An undo that is stuck has left something behind: a person must look.
+    if job.undoing {
+        return park(app, job).await;
+    }
+    vms::forget_lock(job);
     let mut transaction = app.pool.begin().await?;
-    let status = if job.undoing { Status::Parked } else { vms::give_up(app, &mut transaction, job).await? };
+    let status = vms::give_up(app, &mut transaction, job).await?;
+    fault::point(&format!("{}.given_up.before_commit", job.kind.name()));
     if jobs::finish(app, &mut transaction, job, status).await? {
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// Leaves a job where it is until an operator says what becomes of it.
+async fn park(app: &App, job: &mut Job) -> Result<()> {
+    vms::forget_lock(job);
+    let mut transaction = app.pool.begin().await?;
+    if jobs::finish(app, &mut transaction, job, Status::Parked).await? {
         transaction.commit().await?;
     }
     Ok(())

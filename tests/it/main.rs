@@ -15,6 +15,7 @@ mod delete;
 mod demo;
 mod doors;
 mod drift;
+mod fault_matrix;
 mod kill;
 mod kill_charging;
 mod money;

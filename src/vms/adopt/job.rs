@@ -39,7 +39,7 @@ pub(in crate::vms) async fn lease(app: &App, job: &Job) -> Step {
         return Err(Trouble::Refused("the guest has become a template".into()));
     }
     if let Some(lock) = &config.lock {
-        return Err(Trouble::Busy(format!("the guest is locked ({lock})")));
+        return Err(Trouble::Locked(format!("the guest is locked ({lock})")));
     }
     if config.tags.iter().filter_map(identity::named_by).any(|vm| vm != job.vm) {
         return Err(Trouble::Refused("the guest has the tag of another VM of ours".into()));

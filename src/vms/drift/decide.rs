@@ -388,7 +388,7 @@ async fn follow(app: &App, known: &Drift, actor: &Actor) -> Result<()> {
 pub(in crate::vms) fn cannot_ask(error: proxmox_client::Error) -> Error {
     match Trouble::from(error) {
         Trouble::Refused(words) => Error::Conflict(format!("The guest cannot be read: {words}")),
-        Trouble::Away(words) | Trouble::Busy(words) => {
+        Trouble::Away(words) | Trouble::Busy(words) | Trouble::Locked(words) => {
             Error::Unavailable(format!("The cluster cannot be asked just now: {words}"))
         }
         Trouble::Ours(error) => error,
