@@ -218,7 +218,9 @@ impl Cell<'_> {
     async fn clear_away(&self, vm: &str) {
         let (stage, world) = (self.stage, &self.stage.world);
         world.simulator.faults().clear();
-        world.check().await;
+        if !matches!(self.mishap, Mishap::Removed | Mishap::Replaced) {
+            world.check().await;
+        }
         let next = stage.number(
             "select count(*) from vms where id = $1::uuid and (next_vmid is not null or next_plan_id is not null or next_node is not null or next_image_id is not null)
              and not exists (select 1 from jobs j where j.vm_id = vms.id and j.status = 'parked')",
@@ -235,6 +237,7 @@ impl Cell<'_> {
                 world.post(&stage.admin, &path, &json!({})).await.expect(204);
             }
         }
+        world.check().await;
         if !parked && matches!(stage.row(vm).await.state.as_str(), "running" | "stopped" | "failed") {
             let answer = world.delete(&stage.ann, &format!("/vms/{vm}")).await;
             assert!(matches!(answer.status, 202 | 204), "{}: {}", self.what(), answer.text);
