@@ -31,7 +31,8 @@ async fn run_out(operation: Operation, step: &str, fault: Option<Fault>) {
     world.settle().await;
 
     let first = "select status from jobs where vm_id = (select id from vms limit 1) and kind = $1";
-    let status: String = sqlx::query_scalar(first).bind(operation.kind().name()).fetch_one(&world.app.pool).await.unwrap();
+    let status: String =
+        sqlx::query_scalar(first).bind(operation.kind().name()).fetch_one(&world.app.pool).await.unwrap();
     assert_eq!(status, if failing { "failed" } else { "completed" });
     assert_eq!(world.state(ann, &vm).await, "stopped", "nothing runs without credit");
     assert!(stage.guest(&vm).await.unwrap().process.is_none());

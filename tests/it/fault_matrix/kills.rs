@@ -53,7 +53,11 @@ async fn kill(operation: Operation) {
             let vm = operation.ask(&stage, Some(&made)).await;
             die_at(world, point).await;
             // The lease of the dead has run out.
-            world.execute("update jobs set leased_until = null, run_at = run_at - interval '1 hour' where status = 'running'").await;
+            world
+                .execute(
+                    "update jobs set leased_until = null, run_at = run_at - interval '1 hour' where status = 'running'",
+                )
+                .await;
             world.app.clock.set(machine_time());
             world.settle().await;
 

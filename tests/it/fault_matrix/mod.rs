@@ -134,7 +134,8 @@ impl Cell<'_> {
         let error = stage.last_job(&vm).await.error;
         assert!(allowed.contains(&outcome.as_str()), "{}: {outcome} is none of {allowed:?}: {error}", self.what());
         if let Some(foreign) = foreign {
-            let now = stage.under(foreign.vmid).unwrap_or_else(|| panic!("{}: a stranger's guest is gone", self.what()));
+            let now =
+                stage.under(foreign.vmid).unwrap_or_else(|| panic!("{}: a stranger's guest is gone", self.what()));
             assert_eq!(now.config, foreign.config, "{}: a stranger's guest was changed", self.what());
             assert_eq!(
                 now.process.map(|process| process.pid),
