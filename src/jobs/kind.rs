@@ -216,7 +216,9 @@ impl Kind {
         match self {
             Self::VmCreate | Self::VmResize | Self::VmAdopt | Self::VmEnforce => true,
             // Once the new guest runs, its disk may hold what its owner has begun to do.
-            Self::VmRebuild => REBUILD.iter().position(|known| known.name == "start").is_some_and(|start| step <= start),
+            Self::VmRebuild => {
+                REBUILD.iter().position(|known| known.name == "start").is_some_and(|start| step <= start)
+            }
             Self::VmBoot => BOOT.iter().position(|known| known.name == "apply").is_some_and(|apply| step <= apply),
             Self::VmStart
             | Self::VmShutdown

@@ -114,7 +114,8 @@ impl Mishap {
             Self::Cancelled if back => &["undone"],
             Self::Cancelled => &["done"],
             Self::Removed | Self::Replaced => match kind {
-                Kind::VmDelete | Kind::VmRelease => &["done"],
+                // What is not there need not be stopped or removed.
+                Kind::VmDelete | Kind::VmRelease | Kind::VmStop => &["done"],
                 // What it copies is not there yet.
                 Kind::VmCreate if matches!(name, "lease" | "clone") => &["done"],
                 Kind::VmCreate => &["undone", "done"],

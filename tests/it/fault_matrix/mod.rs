@@ -134,7 +134,8 @@ impl Cell<'_> {
         let error = stage.last_job(&vm).await.error;
         assert!(allowed.contains(&outcome.as_str()), "{}: {outcome} is none of {allowed:?}: {error}", self.what());
         if let Some(foreign) = foreign {
-            let now = stage.under(foreign.vmid).unwrap_or_else(|| panic!("{}: a stranger's guest is gone", self.what()));
+            let now =
+                stage.under(foreign.vmid).unwrap_or_else(|| panic!("{}: a stranger's guest is gone", self.what()));
             assert_eq!(now.config, foreign.config, "{}: a stranger's guest was changed", self.what());
             assert_eq!(
                 now.process.map(|process| process.pid),
@@ -218,7 +219,9 @@ impl Cell<'_> {
     async fn clear_away(&self, vm: &str) {
         let (stage, world) = (self.stage, &self.stage.world);
         world.simulator.faults().clear();
-        world.check().await;
+        if !matches!(self.mishap, Mishap::Removed | Mishap::Replaced) {
+            world.check().await;
+        }
         let next = stage.number(
             "select count(*) from vms where id = $1::uuid and (next_vmid is not null or next_plan_id is not null or next_node is not null or next_image_id is not null)
              and not exists (select 1 from jobs j where j.vm_id = vms.id and j.status = 'parked')",
@@ -235,6 +238,7 @@ impl Cell<'_> {
                 world.post(&stage.admin, &path, &json!({})).await.expect(204);
             }
         }
+        world.check().await;
         if !parked && matches!(stage.row(vm).await.state.as_str(), "running" | "stopped" | "failed") {
             let answer = world.delete(&stage.ann, &format!("/vms/{vm}")).await;
             assert!(matches!(answer.status, 202 | 204), "{}: {}", self.what(), answer.text);

@@ -53,7 +53,11 @@ pub struct LastJob {
 
 impl Stage {
     pub async fn new(world: World) -> Self {
-        let ann = world.customer("ann", "1000").await;
+        Self::with(world, "1000").await
+    }
+
+    pub async fn with(world: World, credit: &str) -> Self {
+        let ann = world.customer("ann", credit).await;
         let admin = world.admin().await;
         let client = world.app.connections.client(&world.app, world.cluster).await.unwrap();
         Self { world, ann, admin, client, names: AtomicU32::new(0) }
