@@ -283,6 +283,7 @@ const PAGE_HANDLERS: &[(&str, &str, Handler)] = &[
     ("GET", "/cluster/sdn/controllers", node_pages::empty),
     ("GET", "/cluster/sdn/dns", node_pages::empty),
     ("GET", "/cluster/sdn/ipams", cluster_pages::address_managers),
+    ("GET", "/cluster/sdn/ipams/{ipam}/status", node_pages::empty),
     ("GET", "/cluster/sdn/vnets", node_pages::empty),
     ("GET", "/cluster/sdn/zones", node_pages::empty),
     ("GET", "/nodes/{node}/aplinfo", node_pages::empty),

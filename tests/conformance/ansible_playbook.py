@@ -51,8 +51,7 @@ def inventory(folder: str, how: str, **credentials: str) -> None:
     }))
     found = json.loads(run(folder, "ansible-inventory", "-i", str(source), "--list"))
     facts = found["_meta"]["hostvars"]["inventoried"]
-    report.equal("inventory: guests", sorted(found["proxmox_all_qemu"]["hosts"]),
-                 ["debian-12", "inventoried", "rocky-9", "ubuntu-24.04"])
+    report.equal("inventory: guests", found["proxmox_all_qemu"]["hosts"], ["inventoried"])
     report.equal("inventory: nodes", sorted(found["proxmox_nodes"]["hosts"]), ["pve1", "pve2"])
     report.equal("inventory: running", found["proxmox_all_running"]["hosts"], ["inventoried"])
     report.equal("inventory: pool", found["proxmox_pool_inventory"]["hosts"], ["inventoried"])
