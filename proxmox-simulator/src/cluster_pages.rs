@@ -91,6 +91,11 @@ pub(crate) fn totem(call: &mut Call<'_>) -> Outcome {
     Ok(Reply::data(if call.cluster.nodes.len() == 1 { json!({}) } else { totem_of(call) }))
 }
 
+/// GET /cluster/config/qdevice: there is none.
+pub(crate) fn quorum_device(_call: &mut Call<'_>) -> Outcome {
+    Ok(Reply::data(json!({})))
+}
+
 /// GET /cluster/config/apiversion
 pub(crate) fn join_version(_call: &mut Call<'_>) -> Outcome {
     Ok(Reply::data(json!(1)))

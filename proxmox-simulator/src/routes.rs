@@ -130,6 +130,7 @@ const HANDLERS: &[(&str, &str, Handler)] = &[
     ("PUT", "/pools/{poolid}", pools::update),
     ("DELETE", "/pools/{poolid}", pools::delete),
     ("GET", "/storage", storage_calls::list),
+    ("GET", "/storage/{storage}", storage_calls::read),
     ("GET", "/version", cluster_calls::version),
 ];
 
@@ -260,6 +261,7 @@ const PAGE_HANDLERS: &[(&str, &str, Handler)] = &[
     ("GET", "/cluster/config/apiversion", cluster_pages::join_version),
     ("GET", "/cluster/config/join", cluster_pages::join),
     ("GET", "/cluster/config/nodes", cluster_pages::members),
+    ("GET", "/cluster/config/qdevice", cluster_pages::quorum_device),
     ("GET", "/cluster/config/totem", cluster_pages::totem),
     ("GET", "/cluster/jobs/realm-sync", node_pages::empty),
     ("GET", "/cluster/log", cluster_pages::log),
@@ -281,6 +283,7 @@ const PAGE_HANDLERS: &[(&str, &str, Handler)] = &[
     ("GET", "/cluster/sdn/controllers", node_pages::empty),
     ("GET", "/cluster/sdn/dns", node_pages::empty),
     ("GET", "/cluster/sdn/ipams", cluster_pages::address_managers),
+    ("GET", "/cluster/sdn/ipams/{ipam}/status", node_pages::empty),
     ("GET", "/cluster/sdn/vnets", node_pages::empty),
     ("GET", "/cluster/sdn/zones", node_pages::empty),
     ("GET", "/nodes/{node}/aplinfo", node_pages::empty),

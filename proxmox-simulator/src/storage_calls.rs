@@ -16,52 +16,61 @@ fn visible(call: &Call<'_>, storage: &Storage) -> bool {
     call.caller.may(&path, "Datastore.Audit") || call.caller.may(&path, "Datastore.AllocateSpace")
 }
 
-/// GET /storage
-pub(crate) fn list(call: &mut Call<'_>) -> Outcome {
-    let call = &*call;
+/// The digest of the file that all definitions stand in.
+fn digest(call: &Call<'_>) -> String {
     let mut hasher = Sha256::new();
     for storage in &call.cluster.storages {
         hasher.update(&storage.id);
     }
-    let digest = hasher.finalize().iter().take(20).fold(String::new(), |mut text, byte| {
+    hasher.finalize().iter().take(20).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
-    });
-    let entries: Vec<Value> = call
-        .cluster
-        .storages
-        .iter()
-        .filter(|storage| visible(call, storage))
-        .map(|storage| {
-            let mut entry = Map::from_iter([
-                ("storage".to_owned(), json!(storage.id)),
-                ("type".to_owned(), json!(storage.kind)),
-                ("content".to_owned(), json!(storage.content.join(","))),
-                ("digest".to_owned(), json!(digest)),
-            ]);
-            match storage.kind.as_str() {
-                "dir" => {
-                    entry.insert("path".to_owned(), json!(storage.path()));
-                    if storage.content.iter().any(|content| content == "backup") {
-                        entry.insert("prune-backups".to_owned(), json!("keep-all=1"));
-                    }
-                }
-                "lvmthin" => {
-                    entry.insert("vgname".to_owned(), json!("pve"));
-                    entry.insert("thinpool".to_owned(), json!("data"));
-                }
-                _ => {
-                    entry.insert("pool".to_owned(), json!(storage.id));
-                    entry.insert("krbd".to_owned(), json!(0));
-                }
+    })
+}
+
+fn definition(storage: &Storage, digest: &str) -> Value {
+    let mut entry = Map::from_iter([
+        ("storage".to_owned(), json!(storage.id)),
+        ("type".to_owned(), json!(storage.kind)),
+        ("content".to_owned(), json!(storage.content.join(","))),
+        ("digest".to_owned(), json!(digest)),
+    ]);
+    match storage.kind.as_str() {
+        "dir" => {
+            entry.insert("path".to_owned(), json!(storage.path()));
+            if storage.content.iter().any(|content| content == "backup") {
+                entry.insert("prune-backups".to_owned(), json!("keep-all=1"));
             }
-            if storage.shared && storage.kind == "dir" {
-                entry.insert("shared".to_owned(), json!(1));
-            }
-            Value::Object(entry)
-        })
-        .collect();
-    Ok(Reply::data(entries))
+        }
+        "lvmthin" => {
+            entry.insert("vgname".to_owned(), json!("pve"));
+            entry.insert("thinpool".to_owned(), json!("data"));
+        }
+        _ => {
+            entry.insert("pool".to_owned(), json!(storage.id));
+            entry.insert("krbd".to_owned(), json!(0));
+        }
+    }
+    if storage.shared && storage.kind == "dir" {
+        entry.insert("shared".to_owned(), json!(1));
+    }
+    Value::Object(entry)
+}
+
+/// GET /storage
+pub(crate) fn list(call: &mut Call<'_>) -> Outcome {
+    let call = &*call;
+    let digest = digest(call);
+    let kind = call.parameters.text("type");
+    let shown = call.cluster.storages.iter().filter(|storage| visible(call, storage));
+    let shown = shown.filter(|storage| kind.is_none_or(|kind| storage.kind == kind));
+    Ok(Reply::data(shown.map(|storage| definition(storage, &digest)).collect::<Vec<_>>()))
+}
+
+/// GET /storage/{storage}
+pub(crate) fn read(call: &mut Call<'_>) -> Outcome {
+    let storage = call.cluster.storage(call.text("storage"))?;
+    Ok(Reply::data(definition(storage, &digest(call))))
 }
 
 fn space(call: &Call<'_>, storage: &Storage) -> Map<String, Value> {

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::schedule::Event;
 use super::{prune, vzdump};
 use crate::access::split_list;
 use crate::call::Call;
+use crate::clock::seconds;
 use crate::cluster::ClusterState;
 use crate::cluster::drive::{drives, new_uuid};
 use crate::cluster::guest::Guest;
@@ -69,7 +71,7 @@ impl Job {
         }
     }
 
-    fn show(&self, id: &str) -> Value {
+    fn show(&self, id: &str, now: u64) -> Value {
         let mut shown = Map::from_iter([("id".to_owned(), json!(id)), ("type".to_owned(), json!("vzdump"))]);
         for (name, value) in &self.0 {
             let number = NUMBERS.contains(&name.as_str()).then(|| value.parse::<i64>().ok()).flatten();
@@ -84,6 +86,10 @@ impl Job {
             shown.insert(name.clone(), value);
         }
         shown.entry("enabled").or_insert(json!(1));
+        let event = self.0.get("schedule").and_then(|text| Event::parse(text).ok());
+        if let Some(next) = event.and_then(|event| event.next(now)) {
+            shown.insert("next-run".to_owned(), json!(next));
+        }
         Value::Object(shown)
     }
 }
@@ -99,13 +105,15 @@ fn named<'a>(call: &'a Call<'_>) -> Result<(&'a str, &'a Job), Failure> {
 
 /// GET /cluster/backup
 pub(crate) fn list(call: &mut Call<'_>) -> Outcome {
-    Ok(Reply::data(call.cluster.backup_jobs.iter().map(|(id, job)| job.show(id)).collect::<Vec<_>>()))
+    Ok(Reply::data(
+        call.cluster.backup_jobs.iter().map(|(id, job)| job.show(id, seconds(call.now))).collect::<Vec<_>>(),
+    ))
 }
 
 /// GET /cluster/backup/{id}
 pub(crate) fn read(call: &mut Call<'_>) -> Outcome {
     let (id, job) = named(call)?;
-    Ok(Reply::data(job.show(id)))
+    Ok(Reply::data(job.show(id, seconds(call.now))))
 }
 
 fn refuse_what_is_not_theirs(call: &Call<'_>) -> Result<(), Failure> {
@@ -115,6 +123,9 @@ fn refuse_what_is_not_theirs(call: &Call<'_>) -> Result<(), Failure> {
     if let Some(text) = call.parameters.text("prune-backups") {
         prune::Keep::parse(text)
             .map_err(|text| Failure::parameter("prune-backups", format!("invalid format - {text}\n")))?;
+    }
+    if let Some(text) = call.parameters.text("schedule") {
+        Event::parse(text).map_err(|text| Failure::parameter("schedule", format!("invalid format - {text}\n")))?;
     }
     if let Some(storage) = call.parameters.text("storage") {
         call.caller.require(&format!("/storage/{storage}"), &["Datastore.Allocate"])?;

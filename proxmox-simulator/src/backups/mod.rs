@@ -1,10 +1,12 @@
 //! Backups of guests: taking them (`vzdump`), removing old ones (`prune`), bringing them back (`restore`), what stands
-//! in them, and the jobs that would take them (`jobs`).
+//! in them, and the jobs that would take them (`jobs`)
+//! and when (`schedule`).
 
 mod contents;
 pub(crate) mod jobs;
 pub(crate) mod prune;
 pub(crate) mod restore;
+mod schedule;
 pub(crate) mod vzdump;
 
 use serde_json::json;

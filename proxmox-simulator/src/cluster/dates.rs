@@ -4,7 +4,7 @@
 const DAY: u64 = 86_400;
 
 /// Year, month, day of a number of seconds since the epoch.
-fn civil(seconds: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(seconds: u64) -> (u64, u64, u64) {
     // Days since 0000-03-01, in eras of 400 years.
     let days = seconds / DAY + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

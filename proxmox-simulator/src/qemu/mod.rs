@@ -19,6 +19,7 @@ pub(crate) mod move_disk;
 pub(crate) mod options;
 pub(crate) mod power;
 pub(crate) mod process;
+pub(crate) mod reassign_disk;
 pub(crate) mod resize;
 pub(crate) mod snapshots;
 pub(crate) mod status;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::reassign_disk;
 use super::update;
 use super::volumes::{self, Place, Wanted};
 use crate::call::Call;
@@ -37,7 +38,7 @@ pub(crate) fn call(call: &mut Call<'_>) -> Outcome {
                 ["storage", "target-vmid"].map(|name| (name.to_owned(), text.to_owned())).into(),
             ));
         }
-        return Err(Failure::with_status(501, "reassigning a disk to another VM is not simulated"));
+        return reassign_disk::call(call);
     }
     let Some(storage) = given("storage") else {
         let text = "both 'storage' and 'target-vmid' missing, either needs to be set";

@@ -23,7 +23,7 @@ const PARTS: &[&str] = &[
     include_str!("../../fixtures/life.json"),
     include_str!("../../fixtures/console.json"),
     include_str!("../../fixtures/administration.json"),
-    include_str!("../../fixtures/jobs.json"),
+    include_str!("../../fixtures/programs.json"),
 ];
 /// The path parameters that take the rest of the path, slashes and all.
 const REST: &[&str] = &["cidr", "volume"];

@@ -7,7 +7,9 @@ use crate::backups::{restore, vzdump};
 use crate::clock::Micros;
 use crate::cluster::ClusterState;
 use crate::ha;
-use crate::qemu::{clone, create, delete, hibernate, migrate, move_disk, power, resize, snapshots, template, update};
+use crate::qemu::{
+    clone, create, delete, hibernate, migrate, move_disk, power, reassign_disk, resize, snapshots, template, update,
+};
 use crate::{backups, storage_files};
 
 /// The work of one task.
@@ -53,6 +55,7 @@ pub(crate) enum Work {
     DeleteSnapshot(snapshots::delete::Plan),
     Migrate(migrate::Plan),
     MoveDisk(move_disk::Plan),
+    ReassignDisk(reassign_disk::Plan),
     Backup(vzdump::Plan),
     Restore(restore::Plan),
     Prune(backups::prune::Plan),
@@ -95,6 +98,7 @@ impl Work {
             Self::DeleteSnapshot(plan) => snapshots::delete::begin(plan, cluster, log),
             Self::Migrate(plan) => migrate::begin(plan, cluster, at, log),
             Self::MoveDisk(plan) => move_disk::begin(plan, cluster, at, log),
+            Self::ReassignDisk(plan) => reassign_disk::begin(plan, cluster, log),
             Self::Backup(plan) => vzdump::begin(plan, cluster, at, log),
             Self::Restore(plan) => restore::begin(plan, cluster, at, log),
             Self::Prune(_) | Self::DeleteVolume { .. } => Ok(cluster.timing().free_volume),
@@ -147,6 +151,7 @@ impl Work {
             Self::DeleteSnapshot(plan) => snapshots::delete::finish(&plan, cluster),
             Self::Migrate(plan) => migrate::finish(plan, cluster, at, log),
             Self::MoveDisk(plan) => move_disk::finish(&plan, cluster),
+            Self::ReassignDisk(plan) => reassign_disk::finish(&plan, cluster, log),
             Self::Backup(plan) => vzdump::finish(plan, log),
             Self::Restore(plan) => restore::finish(plan, cluster, at, log),
             Self::Prune(plan) => backups::prune::finish(&plan, cluster, at, log),
@@ -182,6 +187,7 @@ impl Work {
             | Self::Destroy(_)
             | Self::Rollback(_)
             | Self::DeleteSnapshot(_)
+            | Self::ReassignDisk(_)
             | Self::Prune(_)
             | Self::DeleteVolume { .. }
             | Self::AddFile(_)

@@ -25,7 +25,10 @@ async fn a_job_is_kept_shown_changed_and_removed() {
             "id": "nightly", "type": "vzdump", "enabled": 1, "schedule": "21:00", "storage": "local", "vmid": "100",
             "mode": "snapshot", "prune-backups": { "keep-last": "3" },
         });
-        assert_eq!(client.get(JOBS).await.data(), &json!([shown]));
+        let mut listed = client.get(JOBS).await.data().clone();
+        let next = listed[0].as_object_mut().unwrap().remove("next-run").unwrap().as_u64().unwrap();
+        assert_eq!(next % 86_400, 21 * 3_600, "at nine in the evening");
+        assert_eq!(listed, json!([shown]));
         refused(&client.post(JOBS, &form).await, 500, "Job 'nightly' already exists");
         let uncovered = client.get("/cluster/backup-info/not-backed-up").await;
         assert!(uncovered.data().as_array().unwrap().iter().all(|guest| guest["vmid"] != 100));
@@ -66,6 +69,7 @@ async fn a_job_gets_an_id_and_loses_a_guest_that_is_purged() {
     let both = client.post(JOBS, &[("schedule", "daily"), ("all", "1"), ("vmid", "100")]).await;
     assert_eq!((both.status, &both.body["errors"]["all"]), (400, &json!("option conflicts with option 'vmid'")));
     assert_eq!(client.post(JOBS, &[("schedule", "daily")]).await.status, 400);
+    assert_eq!(client.post(JOBS, &[("schedule", "sometimes"), ("all", "1")]).await.status, 400);
     refused(&client.post(JOBS, &[("all", "1")]).await, 500, "missing value for required option 'schedule'");
     let scripted = client.post(JOBS, &[("schedule", "daily"), ("all", "1"), ("script", "/bin/true")]).await;
     assert_eq!(scripted.body["errors"]["script"], "Only root may set this option.");

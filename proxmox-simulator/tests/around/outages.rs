@@ -147,7 +147,7 @@ async fn everything_can_be_done_over_http_too() {
     let before = simulator.now_seconds();
     assert_eq!(admin("advance", json!({ "seconds": 500 })).await, 200);
     assert!(simulator.now_seconds() >= before + 500);
-    let status = async |upid: String| { client.get(&format!("/nodes/pve2/tasks/{upid}/status")).await.body };
+    let status = async |upid: String| client.get(&format!("/nodes/pve2/tasks/{upid}/status")).await.body;
     for (ending, body, exit) in [
         ("thaw-task", json!({ "task": "qmstart" }), "OK"),
         ("fail-task", json!({ "task": "qmstart", "text": "no space" }), "no space"),

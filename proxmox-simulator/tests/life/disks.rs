@@ -130,3 +130,30 @@ async fn keys_reach_a_running_guest_and_the_monitor_only_looks_for_a_token() {
     assert_eq!(client.post(&monitor, &[("command", "info status")]).await.data(), "VM status: running\r\n");
     assert_eq!(client.post(&monitor, &[("command", "quit")]).await.status, 403);
 }
+
+#[tokio::test]
+async fn a_disk_goes_to_another_vm_of_the_node() {
+    let (_simulator, client) = start(Timing::instant());
+    make(&client, "200", "local-lvm:4").await;
+    make(&client, "201", "local-lvm:4").await;
+    client.send("PUT", "/nodes/pve1/qemu/200/config", &[("scsi1", "local-lvm:2")]).await.data();
+    let path = "/nodes/pve1/qemu/200/move_disk";
+    let to =
+        |target: &'static str, disk: &'static str| [("disk", "scsi1"), ("target-vmid", target), ("target-disk", disk)];
+    let taken = client.post(path, &to("201", "scsi0")).await;
+    assert_eq!((taken.status, taken.reason.as_str()), (500, "Target disk key 'scsi0' is already in use for VM '201'"));
+    assert_eq!(client.post(path, &to("999", "scsi3")).await.reason, "could not find target VM 999");
+    assert_eq!(client.post(path, &to("200", "scsi3")).await.status, 400);
+    client.post("/nodes/pve1/qemu/200/status/start", &[]).await.upid();
+    let running = client.post(path, &to("201", "scsi3")).await;
+    assert_eq!(running.reason, "Cannot move disk to another VM while the source VM is running - detach first");
+    client.post("/nodes/pve1/qemu/200/status/stop", &[]).await.upid();
+    assert_eq!(run(&client, "POST", path, &to("201", "scsi3")).await, "OK");
+    assert_eq!(get(&client, "/nodes/pve1/qemu/200/config").await.get("scsi1"), None);
+    let config = get(&client, "/nodes/pve1/qemu/201/config").await;
+    assert_eq!(config["scsi3"], "local-lvm:vm-201-disk-1,size=2G");
+    let content = get(&client, "/nodes/pve1/storage/local-lvm/content?vmid=201").await;
+    let volumes =
+        content.as_array().unwrap().iter().map(|volume| volume["volid"].as_str().unwrap()).collect::<Vec<_>>();
+    assert!(volumes.contains(&"local-lvm:vm-201-disk-1"), "the volume has its new owner: {volumes:?}");
+}
