@@ -5,8 +5,9 @@ create function pg_temp.id(kind integer, number bigint) returns uuid language sq
 
 insert into locations (id, slug, name, country) values (pg_temp.id(1, 1), 'here', 'Here', 'Nowhere');
 insert into images (id, slug, name, login, minimum_disk_gib) values (pg_temp.id(2, 1), 'debian-12', 'Debian 12', 'debian', 10);
-insert into clusters (id, name, location_id, endpoint, token_id, token_secret_encrypted, storage, bridge, vmid_from, vmid_to, vmid_next, created_at, updated_at)
-    values (pg_temp.id(3, 1), 'measured', pg_temp.id(1, 1), 'https://127.0.0.1:8006', 'a@pve!b', '', 'shared', 'vmbr0', 10000, 999999, 110001, 'HOUR', 'HOUR');
+insert into clusters (id, name, location_id, endpoint, token_id, token_secret_encrypted, storage, bridge, vmid_from, vmid_to, created_at, updated_at)
+    values (pg_temp.id(3, 1), 'measured', pg_temp.id(1, 1), 'https://127.0.0.1:8006', 'a@pve!b', '', 'shared', 'vmbr0', 10000, 999999, 'HOUR', 'HOUR');
+insert into vmid_counters (cluster_id, next) values (pg_temp.id(3, 1), 110001);
 insert into plans (id, slug, name, vcpu, memory_mib, disk_gib)
     select pg_temp.id(4, n), 'plan-' || n, 'Plan ' || n, 1 << n::integer, 1024 << n::integer, 20 << n::integer from generate_series(0, 3) n;
 insert into prices (id, plan_id, state, hourly_rate, monthly_cap, valid)

@@ -14,9 +14,10 @@ use uni_manager::clusters::{self, NewCluster};
 use uni_manager::config::{Settings, Vault, token_key};
 use uni_manager::ids::{ImageId, LocationId, PlanId};
 
-/// Four nodes of a terabyte, so that memory never stops an order.
+/// Four nodes of a terabyte and many processors, so that room never stops an order.
 const NODES: u16 = 4;
 const NODE_MEMORY_BYTES: u64 = 1 << 40;
+const NODE_CORES: u32 = 512;
 /// The template of the one image.
 pub const TEMPLATE: u32 = 9000;
 /// Where disks are made: every node has it.
@@ -52,6 +53,7 @@ pub fn simulator(state: Option<serde_json::Value>) -> anyhow::Result<Simulator> 
     Simulator::start(Options {
         nodes: NODES,
         node_memory: NODE_MEMORY_BYTES,
+        node_cores: NODE_CORES,
         timing: Timing::instant(),
         state,
         ..Options::default()

@@ -208,8 +208,7 @@ pub struct NewJob {
 pub async fn enqueue(app: &App, connection: &mut PgConnection, new: NewJob) -> Result<JobId> {
     let id = JobId::new();
     db::insert(&mut *connection, id, &new, app.clock.now(), app.clock.machine_now()).await?;
-    live::wake_jobs(&mut *connection).await?;
-    announce(connection, new.organisation, new.vm, id).await?;
+    live::announce_all(connection, topics(new.organisation, new.vm, id), true).await?;
     Ok(id)
 }
 
@@ -230,11 +229,9 @@ pub async fn secret(app: &App, job: JobId) -> Result<Option<SecretString>> {
     Ok(encrypted.map(|text| app.settings.vault.decrypt(&text)).transpose()?)
 }
 
-async fn announce(connection: &mut PgConnection, organisation: OrganisationId, vm: VmId, job: JobId) -> Result<()> {
-    live::announce(&mut *connection, Some(organisation), format!("job:{job}")).await?;
-    live::announce(&mut *connection, Some(organisation), format!("vm:{vm}")).await?;
-    live::announce(connection, None, "jobs").await?;
-    Ok(())
+/// Who must hear of a change of a job.
+fn topics(organisation: OrganisationId, vm: VmId, job: JobId) -> [(Option<OrganisationId>, String); 3] {
+    [(Some(organisation), format!("job:{job}")), (Some(organisation), format!("vm:{vm}")), (None, "jobs".to_owned())]
 }
 
 /// The unfinished job of a machine that comes first, if any. Parked ones count: they hold the machine.
@@ -313,9 +310,9 @@ pub async fn release(app: &App, job: &Job, pause: Duration) -> Result<()> {
 }
 
 fn announce_soon(app: &App, job: &Job) {
-    app.hub.announce_soon(Some(job.organisation), format!("job:{}", job.id));
-    app.hub.announce_soon(Some(job.organisation), format!("vm:{}", job.vm));
-    app.hub.announce_soon(None, "jobs");
+    for (organisation, topic) in topics(job.organisation, job.vm, job.id) {
+        app.hub.announce_soon(organisation, topic);
+    }
 }
 
 /// Whether this runner still has its job, for what it writes besides the job in somebody's transaction.
@@ -333,10 +330,10 @@ pub async fn is_ours(connection: &mut PgConnection, job: &Job) -> Result<bool> {
 /// When PostgreSQL fails.
 pub async fn finish(app: &App, connection: &mut PgConnection, job: &Job, status: Status) -> Result<bool> {
     let ours = db::update_finished(&mut *connection, job, status, app.clock.now()).await?;
-    announce(&mut *connection, job.organisation, job.vm, job.id).await?;
-    live::announce(&mut *connection, None, "exceptions").await?;
+    let exceptions = (None, "exceptions".to_owned());
     // The next job of the same machine may begin.
-    live::wake_jobs(connection).await?;
+    live::announce_all(connection, topics(job.organisation, job.vm, job.id).into_iter().chain([exceptions]), true)
+        .await?;
     Ok(ours)
 }
 
@@ -442,9 +439,9 @@ async fn go_on(app: &App, job: &Job, backwards: bool, event: Event, actor: &Acto
     let subject = Subject::new("job", job.id, format!("{} {}", job.kind.title(), job.vm_name));
     let (now, organisation) = (app.clock.now(), Some(job.organisation));
     audit::record(&mut transaction, now, actor, organisation, event, subject, serde_json::json!({})).await?;
-    live::wake_jobs(&mut transaction).await?;
-    announce(&mut transaction, job.organisation, job.vm, job.id).await?;
-    live::announce(&mut transaction, None, "exceptions").await?;
+    let exceptions = (None, "exceptions".to_owned());
+    let told = topics(job.organisation, job.vm, job.id).into_iter().chain([exceptions]);
+    live::announce_all(&mut transaction, told, true).await?;
     transaction.commit().await?;
     Ok(true)
 }

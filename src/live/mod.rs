@@ -175,12 +175,22 @@ pub async fn announce(
     notify(connection, &serde_json::to_string(&change).expect("strings and ids always serialise")).await
 }
 
-/// Wakes the workers at commit: there is a job.
+/// Announces several changes at commit, with one question to the database; `wake_jobs` also wakes the workers.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn wake_jobs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    notify(connection, JOBS).await
+pub async fn announce_all(
+    connection: &mut PgConnection,
+    changes: impl IntoIterator<Item = (Option<OrganisationId>, String)>,
+    wake_jobs: bool,
+) -> Result<(), sqlx::Error> {
+    let changes = changes.into_iter().map(|(organisation, topic)| Change { organisation, topic });
+    let mut payloads: Vec<String> =
+        changes.map(|change| serde_json::to_string(&change).expect("strings and ids always serialise")).collect();
+    if wake_jobs {
+        payloads.push(JOBS.to_owned());
+    }
+    notify_all(connection, &payloads).await
 }
 
 /// Wakes the billing clock at commit: a wallet may be due earlier.
@@ -196,10 +206,15 @@ async fn tell(pool: &PgPool, changes: &HashSet<Change>) -> Result<(), sqlx::Erro
     let payloads: Vec<String> = changes.iter().filter_map(|change| serde_json::to_string(change).ok()).collect();
     let mut transaction = pool.begin().await?;
     sqlx::query!("select set_config('synchronous_commit', 'off', true)").fetch_one(&mut *transaction).await?;
-    sqlx::query!("select pg_notify($1, payload) from unnest($2::text[]) as told(payload)", CHANNEL, &payloads)
-        .fetch_all(&mut *transaction)
-        .await?;
+    notify_all(&mut transaction, &payloads).await?;
     transaction.commit().await
+}
+
+async fn notify_all(connection: &mut PgConnection, payloads: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_notify($1, payload) from unnest($2::text[]) as told(payload)", CHANNEL, payloads)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
 }
 
 async fn notify(connection: &mut PgConnection, payload: &str) -> Result<(), sqlx::Error> {

@@ -101,10 +101,6 @@ pub async fn create(
     if hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
-    let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib), disk_gib: i64::from(plan.disk_gib) };
-    let group = new.placement_group.as_deref().map(str::trim).filter(|group| !group.is_empty());
-    let place = clusters::find_place(&mut transaction, location, image, organisation, group, need).await??;
-
     let mut keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     if let Some(key) = &new.new_key {
         keys.push(
@@ -119,6 +115,11 @@ pub async fn create(
             .await?,
         );
     }
+    // From here on every order of the location waits for this one: what can be asked before is asked before.
+    let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib), disk_gib: i64::from(plan.disk_gib) };
+    let group = new.placement_group.as_deref().map(str::trim).filter(|group| !group.is_empty());
+    let place = clusters::find_place(&mut transaction, location, image, organisation, group, need).await??;
+
     let authorized_keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
     let id = VmId::new();
     let row = NewRow {
@@ -157,8 +158,8 @@ pub async fn create(
         detail,
     )
     .await?;
-    live::announce(&mut transaction, Some(organisation), "vms").await?;
-    live::announce(&mut transaction, Some(organisation), "wallet").await?;
+    let told = ["vms", "wallet"].map(|topic| (Some(organisation), topic.to_owned()));
+    live::announce_all(&mut transaction, told, false).await?;
     transaction.commit().await?;
     Ok(Ordered { vm: id, job: Some(job) })
 }

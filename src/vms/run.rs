@@ -166,8 +166,8 @@ pub async fn complete(app: &App, connection: &mut PgConnection, job: &Job) -> Re
                 .await?;
         }
     }
-    live::announce(&mut *connection, Some(job.organisation), "vms").await?;
-    live::announce(connection, Some(job.organisation), "wallet").await?;
+    let told = ["vms", "wallet"].map(|topic| (Some(job.organisation), topic.to_owned()));
+    live::announce_all(connection, told, false).await?;
     Ok(())
 }
 
@@ -292,7 +292,7 @@ pub async fn give_up(app: &App, connection: &mut PgConnection, job: &Job) -> Res
             if power::is_for_credit(job) { Status::Parked } else { Status::Failed }
         }
     };
-    live::announce(&mut *connection, Some(job.organisation), "vms").await?;
-    live::announce(connection, Some(job.organisation), "wallet").await?;
+    let told = ["vms", "wallet"].map(|topic| (Some(job.organisation), topic.to_owned()));
+    live::announce_all(connection, told, false).await?;
     Ok(status)
 }

@@ -9,7 +9,7 @@ use crate::ids::{ClusterId, VmId};
 /// How many guests that are not ours may stand in the way of one lease.
 const VMID_TRIES_MAX: usize = 1000;
 
-/// The counter is moved under the cluster's row lock, so two leases never meet; ids that were ever leased are passed over.
+/// The counter is moved under its row's lock, so two leases never meet; ids that were ever leased are passed over.
 pub(in crate::clusters) async fn lease_vmid(
     connection: &mut PgConnection,
     cluster: ClusterId,
@@ -18,7 +18,8 @@ pub(in crate::clusters) async fn lease_vmid(
 ) -> Result<Option<i32>> {
     for _ in 0..VMID_TRIES_MAX {
         let next = sqlx::query_scalar!(
-            "update clusters set vmid_next = vmid_next + 1 where id = $1 and vmid_next <= vmid_to returning vmid_next - 1",
+            "update vmid_counters k set next = k.next + 1 from clusters c
+             where k.cluster_id = $1 and c.id = k.cluster_id and k.next <= c.vmid_to returning k.next - 1",
             cluster.uuid()
         )
         .fetch_optional(&mut *connection)

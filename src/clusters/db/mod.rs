@@ -79,8 +79,8 @@ pub(super) async fn insert(
 ) -> Result<()> {
     sqlx::query!(
         "insert into clusters (id, name, location_id, endpoint, token_id, token_secret_encrypted, fingerprint, storage, storage_shared, bridge,
-                               vmid_from, vmid_to, vmid_next, version, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $11, $13, $14, $14)",
+                               vmid_from, vmid_to, version, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
         id.uuid(),
         new.name,
         new.location.uuid(),
@@ -96,9 +96,12 @@ pub(super) async fn insert(
         version,
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .on_constraint("clusters_name_once", || Error::invalid("name", "There is a cluster of this name already."))?;
+    sqlx::query!("insert into vmid_counters (cluster_id, next) values ($1, $2)", id.uuid(), new.vmid_from)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
