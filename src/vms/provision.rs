@@ -271,11 +271,13 @@ pub(super) async fn address(app: &App, job: &mut Job) -> Step {
             return Ok(Progress::Done);
         }
         Ok(_) => {}
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_ready() => {}
         Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_configured() => {
             forget_since(job);
             return Ok(Progress::Done);
         }
+        // Whatever else is the matter with the agent: the machine is there all the same.
+        Err(ProxmoxError::Refused(refusal))
+            if !refusal.is_missing_guest() && !refusal.is_unauthenticated() && !refusal.is_forbidden() => {}
         Err(error) => return Err(error.into()),
     }
     if (now - since).num_seconds() >= ADDRESS_SECONDS_MAX {
