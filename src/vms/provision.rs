@@ -265,7 +265,9 @@ pub(super) async fn address(app: &App, job: &mut Job) -> Step {
         job.scratch.insert(SINCE.into(), json!(now));
         now
     });
-    match machine.client.agent_network_interfaces(&machine.row.node, machine.vmid()?).await {
+    // Somebody else's guest under this VMID must not be handed over.
+    let (node, _) = machine.our_guest(app).await?;
+    match machine.client.agent_network_interfaces(&node, machine.vmid()?).await {
         Ok(interfaces) if has_address(&interfaces, assigned.address) => {
             forget_since(job);
             return Ok(Progress::Done);

@@ -120,11 +120,9 @@ impl Mishap {
                 Kind::VmDelete | Kind::VmRelease | Kind::VmStop => &["done"],
                 // What it copies is not there yet.
                 Kind::VmCreate if matches!(name, "lease" | "clone") => &["done"],
-                Kind::VmCreate => &["undone", "done"],
-                Kind::VmAdopt => &["undone"],
+                Kind::VmCreate | Kind::VmAdopt => &["undone"],
                 // The old guest is needed no more, and the new one can be made again or done without.
                 Kind::VmRebuild if matches!(name, "lease" | "stop" | "swap" | "destroy") => &["done"],
-                Kind::VmRebuild if name == "address" => &["undone", "done"],
                 Kind::VmRebuild | Kind::VmResize | Kind::VmBoot | Kind::VmEnforce => &["undone"],
                 _ => &["failed"],
             },
