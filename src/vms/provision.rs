@@ -265,17 +265,21 @@ pub(super) async fn address(app: &App, job: &mut Job) -> Step {
         job.scratch.insert(SINCE.into(), json!(now));
         now
     });
-    match machine.client.agent_network_interfaces(&machine.row.node, machine.vmid()?).await {
+    // Somebody else's guest under this VMID must not be handed over.
+    let (node, _) = machine.our_guest(app).await?;
+    match machine.client.agent_network_interfaces(&node, machine.vmid()?).await {
         Ok(interfaces) if has_address(&interfaces, assigned.address) => {
             forget_since(job);
             return Ok(Progress::Done);
         }
         Ok(_) => {}
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_ready() => {}
         Err(ProxmoxError::Refused(refusal)) if refusal.is_agent_not_configured() => {
             forget_since(job);
             return Ok(Progress::Done);
         }
+        // Whatever else is the matter with the agent: the machine is there all the same.
+        Err(ProxmoxError::Refused(refusal))
+            if !refusal.is_missing_guest() && !refusal.is_unauthenticated() && !refusal.is_forbidden() => {}
         Err(error) => return Err(error.into()),
     }
     if (now - since).num_seconds() >= ADDRESS_SECONDS_MAX {

@@ -1,6 +1,6 @@
 //! Making a machine anew from an image. The new guest is made whole beside the old one, under a VMID of its own; only when it
-//! is ready is the old one stopped, and only when the new one runs is the old one destroyed. Until the new one runs everything
-//! goes back to how it was.
+//! is ready is the old one stopped, and only when the new one runs is the old one destroyed. Until the old one's disk is
+//! deleted everything goes back to how it was.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -169,7 +169,7 @@ pub(super) async fn start(app: &App, job: &mut Job) -> Step {
     }
 }
 
-/// Stops the new guest, so that the old one can have its address again.
+/// Stops the guest that was started: for a rebuild the new one, so that the old one can have its address again.
 pub(super) async fn undo_start(app: &App, job: &mut Job) -> Step {
     stop(app, job).await
 }

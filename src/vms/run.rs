@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::db::Next;
-use super::machine::{Machine, Progress, Step, outlast};
+use super::machine::{Guest, Machine, Progress, Step, outlast};
 use super::{State, adopt, configure, db, delete, enforce, migrate, password, power, provision, rebuild, resize};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -73,6 +73,12 @@ pub async fn undo_step(app: &App, job: &mut Job) -> Step {
     if let Some(pause) = outlast(app, &machine.client, job).await? {
         return Ok(Progress::Wait(pause, "Proxmox finishes what it began"));
     }
+    let changes_the_guest = matches!(job.kind, Kind::VmResize | Kind::VmBoot | Kind::VmEnforce);
+    if changes_the_guest && matches!(machine.guest(app).await?, Guest::Missing | Guest::Foreign) {
+        // Somebody took it away by hand. The next look says so, and an operator decides.
+        jobs::log(app, job, "The guest is not on the cluster any more: there is nothing to undo.").await?;
+        return Ok(Progress::Done);
+    }
     match (job.kind, job.current().map(|step| step.name)) {
         (Kind::VmCreate, Some("clone")) => provision::undo_clone(app, job).await,
         (Kind::VmCreate, Some("lease")) => provision::undo_lease(app, job).await,
@@ -80,7 +86,7 @@ pub async fn undo_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmResize, Some("start")) => resize::undo_start(app, job).await,
         (Kind::VmResize, Some("size")) => resize::undo_size(app, job).await,
         (Kind::VmResize, Some("shutdown")) => resize::undo_shutdown(app, job).await,
-        (Kind::VmRebuild, Some("start")) => rebuild::undo_start(app, job).await,
+        (Kind::VmRebuild | Kind::VmBoot, Some("start")) => rebuild::undo_start(app, job).await,
         (Kind::VmRebuild, Some("swap")) => rebuild::undo_swap(app, job).await,
         (Kind::VmRebuild, Some("stop")) => rebuild::undo_stop(app, job).await,
         (Kind::VmRebuild, Some("clone")) => provision::undo_clone(app, job).await,

@@ -5,6 +5,7 @@ use proxmox_client::{Client, CloneVm, ConfigChange};
 use proxmox_simulator::{Fault, FaultKind, Guest};
 use serde_json::{Value, json};
 
+use crate::fault_matrix::table;
 use crate::kill::{die_at, outlive, real_world};
 use crate::world::{Answer, Customer, World, text};
 
@@ -299,5 +300,6 @@ async fn a_guest_is_adopted_once_wherever_the_worker_is_killed() {
         assert_eq!(stage.tags(), "accounting", "{point}");
         stage.world.check().await;
     }
+    table::note_kills(&POINTS, "done");
     stage.world.finish().await;
 }

@@ -9,6 +9,7 @@ use proxmox_simulator::{Fault, FaultKind};
 use tokio::process::Command;
 use uni_manager::fault;
 
+use crate::fault_matrix::table;
 use crate::world::{Customer, Start, World, machine_time, text};
 
 /// How long a process may take to reach its end.
@@ -124,6 +125,7 @@ async fn a_machine_is_made_once_wherever_the_worker_is_killed() {
         world.check().await;
     }
     assert_eq!(world.count("select count(*) from holds").await, 0);
+    table::note_kills(&CREATE, "done");
     world.finish().await;
 }
 
@@ -144,6 +146,7 @@ async fn an_order_that_cannot_be_made_is_undone_wherever_the_worker_is_killed() 
         assert_eq!(world.wallet(&ann).await.available().to_string(), "50.000000", "{point}");
         world.check().await;
     }
+    table::note_kills(&UNDO, "undone");
     world.finish().await;
 }
 
@@ -166,5 +169,6 @@ async fn a_deletion_is_finished_wherever_the_worker_is_killed() {
         world.check().await;
     }
     assert_eq!(world.count("select count(*) from addresses where vm_id is not null").await, 0);
+    table::note_kills(&DELETE, "done");
     world.finish().await;
 }

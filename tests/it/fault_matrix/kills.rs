@@ -2,11 +2,12 @@
 //! work, once. Making, deleting and adopting are killed in their own tests.
 
 use chrono::TimeDelta;
+use proxmox_simulator::{Fault, FaultKind};
 use uni_manager::jobs::Kind;
 
 use super::operation::Operation;
 use super::stage::Stage;
-use super::table;
+use super::{Before, table};
 use crate::kill::die_at;
 use crate::world::{Start, World, machine_time};
 
@@ -35,44 +36,159 @@ fn points(kind: Kind, step: &str) -> Vec<&'static str> {
     points
 }
 
-async fn kill(operation: Operation) {
-    let start = Start { now: machine_time() - TimeDelta::minutes(2 * BEFORE_MINUTES), ..Start::default() };
-    let stage = Stage::new(World::starting(start).await).await;
-    let world = &stage.world;
-    let kind = operation.kind();
-    for (index, step) in kind.steps().iter().enumerate() {
-        let within = points(kind, step.name).into_iter().map(|point| format!("{}.{point}", step.name));
-        let last = index + 1 == kind.steps().len();
-        let end = ["before_commit", "committed"].into_iter().filter(|_| last).map(str::to_owned);
-        let points: Vec<String> = within.chain(end).map(|point| format!("{}.{point}", kind.name())).collect();
-        for point in &points {
-            world.app.clock.set(machine_time() - TimeDelta::minutes(BEFORE_MINUTES));
-            let made = operation.prepare(&stage).await.unwrap();
-            let before = stage.guest(&made).await;
-            world.app.clock.set(machine_time());
-            let vm = operation.ask(&stage, Some(&made)).await;
-            die_at(world, point).await;
-            // The lease of the dead has run out.
-            world
-                .execute(
-                    "update jobs set leased_until = null, run_at = run_at - interval '1 hour' where status = 'running'",
-                )
-                .await;
-            world.app.clock.set(machine_time());
-            world.settle().await;
+/// Every point of an operation that goes well, in order.
+fn all_points(kind: Kind) -> Vec<String> {
+    let within = kind
+        .steps()
+        .iter()
+        .flat_map(|step| points(kind, step.name).into_iter().map(|point| format!("{}.{point}", step.name)));
+    let end = ["before_commit", "committed"].map(str::to_owned);
+    within.chain(end).map(|point| format!("{}.{point}", kind.name())).collect()
+}
 
-            assert_eq!(stage.last_job(&vm).await.status, "completed", "{point}: {}", stage.last_job(&vm).await.error);
-            // What is sent once and cannot be seen afterwards may not have been sent at all.
-            operation.assert_done(&stage, &vm, before.as_ref(), point).await;
-            world.check().await;
-            world.delete(&stage.ann, &format!("/vms/{vm}")).await.expect(202);
-            world.settle().await;
-            world.check().await;
-        }
-        table::note_kills(operation, index, step.name, points.len());
+async fn a_stage() -> Stage {
+    let start = Start { now: machine_time() - TimeDelta::minutes(2 * BEFORE_MINUTES), ..Start::default() };
+    Stage::new(World::starting(start).await).await
+}
+
+/// Makes the machine, asks for the operation, kills the worker at a point and lets another one go on.
+async fn die_in(stage: &Stage, operation: Operation, point: &str, fault: Option<&Fault>) -> (String, Before) {
+    let world = &stage.world;
+    world.app.clock.set(machine_time() - TimeDelta::minutes(BEFORE_MINUTES));
+    let made = operation.prepare(stage).await.unwrap();
+    let before = Before { row: Some(stage.row(&made).await), guest: stage.guest(&made).await };
+    world.app.clock.set(machine_time());
+    let vm = operation.ask(stage, Some(&made)).await;
+    if let Some(fault) = fault {
+        world.simulator.faults().inject(fault.clone());
     }
-    table::write();
+    die_at(world, point).await;
+    // The lease of the dead has run out.
+    world
+        .execute("update jobs set leased_until = null, run_at = run_at - interval '1 hour' where status = 'running'")
+        .await;
+    world.app.clock.set(machine_time());
+    world.settle().await;
+    (vm, before)
+}
+
+async fn take_away(stage: &Stage, vm: &str) {
+    stage.world.check().await;
+    stage.world.delete(&stage.ann, &format!("/vms/{vm}")).await.expect(202);
+    stage.world.settle().await;
+    stage.world.check().await;
+}
+
+async fn kill(operation: Operation) {
+    let stage = a_stage().await;
+    let points = all_points(operation.kind());
+    for point in &points {
+        let (vm, before) = die_in(&stage, operation, point, None).await;
+        let job = stage.last_job(&vm).await;
+        assert_eq!(job.status, "completed", "{point}: {}", job.error);
+        operation.assert_done(&stage, &vm, before.guest.as_ref(), point).await;
+        take_away(&stage, &vm).await;
+    }
+    table::note_kills(&points, "done");
     stage.world.finish().await;
+}
+
+fn refused(method: &str, path: &str, times: u32) -> Fault {
+    let refusal = FaultKind::Refuse { status: 500, message: "storage 'shared' is not online".into() };
+    Fault { times, ..Fault::once(method, path, refusal) }
+}
+
+/// Kills the worker while it undoes an operation one of whose calls was refused.
+async fn kill_undoing(operation: Operation, fault: Fault, points: &[&str]) {
+    let stage = a_stage().await;
+    let points: Vec<String> = points.iter().map(|point| format!("{}.{point}", operation.kind().name())).collect();
+    for point in &points {
+        let (vm, before) = die_in(&stage, operation, point, Some(&fault)).await;
+        let job = stage.last_job(&vm).await;
+        assert_eq!(job.status, "failed", "{point}: {}", job.error);
+        super::assert_as_before(&stage, operation, &vm, &before, point).await;
+        take_away(&stage, &vm).await;
+    }
+    table::note_kills(&points, "undone");
+    stage.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_resize_is_undone_wherever_the_worker_is_killed() {
+    let points = [
+        "start.undone",
+        "grow.undone",
+        "size.undone",
+        "move.undone",
+        "shutdown.undo_sent",
+        "shutdown.undo_remembered",
+        "shutdown.undo_noted",
+        "shutdown.undone",
+        "undone.before_commit",
+        "undone.committed",
+    ];
+    kill_undoing(Operation::Resize, refused("POST", "/status/start", 1), &points).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_is_undone_wherever_the_worker_is_killed() {
+    let points = [
+        "start.undo_noted",
+        "start.undone",
+        "swap.swapped_back",
+        "swap.undone",
+        "stop.undo_sent",
+        "stop.undo_remembered",
+        "stop.undo_noted",
+        "stop.undone",
+        "resize.undone",
+        "configure.undone",
+        "clone.undo_sent",
+        "clone.undo_remembered",
+        "clone.undone",
+        "lease.undone",
+        "undone.before_commit",
+        "undone.committed",
+    ];
+    kill_undoing(Operation::Rebuild, refused("POST", "/status/start", 1), &points).await;
+}
+
+#[tokio::test]
+async fn a_boot_from_cd_is_undone_wherever_the_worker_is_killed() {
+    let points = [
+        "start.undo_noted",
+        "start.undone",
+        "apply.put_back",
+        "apply.undone",
+        "stop.undo_sent",
+        "stop.undo_remembered",
+        "stop.undo_noted",
+        "stop.undone",
+        "undone.before_commit",
+        "undone.committed",
+    ];
+    kill_undoing(Operation::Boot, refused("POST", "/status/start", 1), &points).await;
+}
+
+#[tokio::test]
+async fn an_enforcement_is_undone_wherever_the_worker_is_killed() {
+    let points = [
+        "set.undone",
+        "shutdown.undo_sent",
+        "shutdown.undo_remembered",
+        "shutdown.undo_noted",
+        "shutdown.undone",
+        "undone.before_commit",
+        "undone.committed",
+    ];
+    kill_undoing(Operation::Enforce, refused("PUT", "/config", 1), &points).await;
+}
+
+#[tokio::test]
+async fn settings_and_moves_that_are_refused_fail_wherever_the_worker_is_killed() {
+    // What was refused is not written down yet, so the next worker asks again.
+    kill_undoing(Operation::Configure, refused("PUT", "/config", 2), &["given_up.before_commit"]).await;
+    kill_undoing(Operation::Migrate, refused("POST", "/migrate", 2), &["given_up.before_commit"]).await;
 }
 
 macro_rules! rows {

@@ -104,9 +104,11 @@ impl Mishap {
             | Self::Html
             | Self::Away
             | Self::Locked => &["done"],
+            // What a guest's agent says, or does not say, decides nothing.
+            Self::Refused if name == "address" => &["done"],
             Self::Refused | Self::TaskFails if back => &["undone"],
             Self::Refused | Self::TaskFails => match kind {
-                Kind::VmDelete | Kind::VmRelease | Kind::VmRebuild | Kind::VmBoot => &["parked, done"],
+                Kind::VmDelete | Kind::VmRelease | Kind::VmRebuild => &["parked, done"],
                 _ => &["failed"],
             },
             // Where the lock is not in the way, or was looked for no more.
@@ -118,10 +120,10 @@ impl Mishap {
                 Kind::VmDelete | Kind::VmRelease | Kind::VmStop => &["done"],
                 // What it copies is not there yet.
                 Kind::VmCreate if matches!(name, "lease" | "clone") => &["done"],
-                Kind::VmCreate => &["undone", "done"],
-                Kind::VmAdopt => &["undone"],
-                Kind::VmRebuild => &["undone", "done", "parked, parked"],
-                Kind::VmResize | Kind::VmBoot | Kind::VmEnforce => &["parked, parked", "undone"],
+                Kind::VmCreate | Kind::VmAdopt => &["undone"],
+                // The old guest is needed no more, and the new one can be made again or done without.
+                Kind::VmRebuild if matches!(name, "lease" | "stop" | "swap" | "destroy") => &["done"],
+                Kind::VmRebuild | Kind::VmResize | Kind::VmBoot | Kind::VmEnforce => &["undone"],
                 _ => &["failed"],
             },
         }

@@ -7,7 +7,7 @@ mod mishap;
 mod operation;
 mod smoke;
 mod stage;
-mod table;
+pub mod table;
 
 use chrono::TimeDelta;
 use proxmox_simulator::Guest;
@@ -182,37 +182,7 @@ impl Cell<'_> {
     }
 
     async fn assert_as_before(&self, vm: &str, before: &Before) {
-        let (stage, what) = (self.stage, self.what());
-        let row = stage.row(vm).await;
-        match self.operation {
-            Operation::Create => {
-                assert!(matches!(row.state.as_str(), "failed" | "deleted"), "{what}: {row:?}");
-                assert!(stage.guest(vm).await.is_none(), "{what}: nothing is left");
-            }
-            Operation::Adopt => {
-                assert_eq!(row.state, "deleted", "{what}");
-                let guest = stage.under(ADOPTED_VMID).unwrap();
-                assert_eq!(guest.config, before.guest.as_ref().unwrap().config, "{what}: as it was");
-            }
-            _ => {
-                let mut was = before.row.clone().unwrap();
-                if self.operation == Operation::Resize {
-                    // Disks never shrink, and moving back is of no use to anybody.
-                    (was.disk_gib, was.node) = (row.disk_gib, row.node.clone());
-                }
-                assert_eq!(row, was, "{what}: the row is as before");
-                let (was, guest) = (before.guest.as_ref().unwrap(), stage.guest(vm).await.unwrap());
-                for option in ["name", "tags", "boot", "ipconfig0", "smbios1"] {
-                    assert_eq!(guest.config.get(option), was.config.get(option), "{what}: {option}");
-                }
-                assert_eq!(guest.process.is_some(), was.process.is_some(), "{what}: it runs as before");
-                if self.operation != Operation::Enforce {
-                    for option in ["cores", "memory"] {
-                        assert_eq!(guest.config.get(option), was.config.get(option), "{what}: {option}");
-                    }
-                }
-            }
-        }
+        assert_as_before(self.stage, self.operation, vm, before, &self.what()).await;
     }
 
     /// Takes everything of the cell away, as an operator would, and proves that nothing is left.
@@ -253,6 +223,40 @@ impl Cell<'_> {
             world.simulator.remove_guest(guest.vmid);
         }
         world.look().await;
+    }
+}
+
+/// Whether everything is as it was before the operation.
+async fn assert_as_before(stage: &Stage, operation: Operation, vm: &str, before: &Before, what: &str) {
+    let row = stage.row(vm).await;
+    match operation {
+        Operation::Create => {
+            assert!(matches!(row.state.as_str(), "failed" | "deleted"), "{what}: {row:?}");
+            assert!(stage.guest(vm).await.is_none(), "{what}: nothing is left");
+        }
+        Operation::Adopt => {
+            assert_eq!(row.state, "deleted", "{what}");
+            let guest = stage.under(ADOPTED_VMID).unwrap();
+            assert_eq!(guest.config, before.guest.as_ref().unwrap().config, "{what}: as it was");
+        }
+        _ => {
+            let mut was = before.row.clone().unwrap();
+            if operation == Operation::Resize {
+                // Disks never shrink, and moving back is of no use to anybody.
+                (was.disk_gib, was.node) = (row.disk_gib, row.node.clone());
+            }
+            assert_eq!(row, was, "{what}: the row is as before");
+            let (was, guest) = (before.guest.as_ref().unwrap(), stage.guest(vm).await.unwrap());
+            for option in ["name", "tags", "boot", "ipconfig0", "smbios1"] {
+                assert_eq!(guest.config.get(option), was.config.get(option), "{what}: {option}");
+            }
+            assert_eq!(guest.process.is_some(), was.process.is_some(), "{what}: it runs as before");
+            if operation != Operation::Enforce {
+                for option in ["cores", "memory"] {
+                    assert_eq!(guest.config.get(option), was.config.get(option), "{what}: {option}");
+                }
+            }
+        }
     }
 }
 

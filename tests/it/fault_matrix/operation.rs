@@ -66,6 +66,27 @@ const fn starts(method: &'static str, path: &'static str) -> Option<Call> {
 }
 
 impl Operation {
+    pub const ALL: [Self; 18] = [
+        Self::Create,
+        Self::Start,
+        Self::Shutdown,
+        Self::Stop,
+        Self::Reboot,
+        Self::Reset,
+        Self::Suspend,
+        Self::Resume,
+        Self::Resize,
+        Self::Rebuild,
+        Self::Migrate,
+        Self::Configure,
+        Self::Boot,
+        Self::Password,
+        Self::Enforce,
+        Self::Adopt,
+        Self::Release,
+        Self::Delete,
+    ];
+
     pub fn kind(self) -> Kind {
         match self {
             Self::Create => Kind::VmCreate,
