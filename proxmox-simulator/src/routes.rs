@@ -366,6 +366,9 @@ pub(crate) fn answer(cluster: &mut ClusterState, request: Request<'_>, now: Micr
         return Err(Failure::parameters(conflicts.into_iter().map(|name| (name.clone(), text.to_owned())).collect()));
     }
     for (name, value) in values {
+        // Any node takes this name for itself; the first one is who answers here.
+        let own = cluster.nodes.first().filter(|_| name == "node" && value == "localhost");
+        let value = own.map_or(value, |node| node.name.clone());
         parameters.set(name, Given::Text(value));
     }
     if caller.is_token() && !route.allows_token {
