@@ -91,6 +91,13 @@ async fn a_storage_answers_alone_and_by_type() {
     assert_eq!(directories.data().as_array().unwrap().len(), 1);
     let missing = client.get("/storage/none").await;
     assert_eq!((missing.status, missing.reason.as_str()), (500, "storage 'none' does not exist"));
+    let pools = client.get("/nodes/pve1/disks/lvmthin").await;
+    assert_eq!((&pools.data()[0]["vg"], &pools.data()[0]["lv"]), (&"pve".into(), &"data".into()));
+    for disk in client.get("/nodes/pve1/disks/list").await.data().as_array().unwrap() {
+        let path = format!("/nodes/pve1/disks/smart?disk={}", disk["devpath"].as_str().unwrap());
+        assert_eq!(client.get(&path).await.data()["health"], disk["health"]);
+    }
+    assert_eq!(client.get("/nodes/pve1/disks/smart?disk=/dev/sdz").await.status, 500);
     assert_eq!(client.get("/cluster/config/qdevice").await.data(), &serde_json::json!({}));
     assert_eq!(client.get("/cluster/sdn/ipams/pve/status").await.data(), &serde_json::json!([]));
 }
