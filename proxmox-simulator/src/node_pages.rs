@@ -175,6 +175,33 @@ pub(crate) fn disks(_call: &mut Call<'_>) -> Outcome {
     Ok(Reply::data(vec![disk("nvme0n1", "BIOS boot"), disk("nvme1n1", "LVM")]))
 }
 
+/// GET /nodes/{node}/disks/smart
+pub(crate) fn disk_health(call: &mut Call<'_>) -> Outcome {
+    let disk = call.text("disk");
+    if !matches!(disk, "/dev/nvme0n1" | "/dev/nvme1n1") {
+        return Err(Failure::died(format!("disk {disk} does not exist")));
+    }
+    if call.parameters.flag("healthonly") == Some(true) {
+        return Ok(Reply::data(json!({ "health": "PASSED" })));
+    }
+    let text = "\nSMART/Health Information (NVMe Log 0x02)\nCritical Warning: 0x00\nPercentage Used: 1%\n";
+    Ok(Reply::data(json!({ "health": "PASSED", "type": "text", "text": text })))
+}
+
+/// GET /nodes/{node}/disks/lvmthin: the pool of each thin storage.
+pub(crate) fn thin_pools(call: &mut Call<'_>) -> Outcome {
+    let thin = call.cluster.storages.iter().filter(|storage| storage.kind == "lvmthin");
+    let pools = thin.map(|storage| {
+        let metadata = storage.size / 256;
+        let used = call.cluster.volumes.used(storage, call.node());
+        json!({
+            "lv": "data", "vg": "pve", "lv_size": storage.size, "used": used, "metadata_size": metadata,
+            "metadata_used": used / 256,
+        })
+    });
+    Ok(Reply::data(pools.collect::<Vec<_>>()))
+}
+
 /// GET /nodes/{node}/hardware/pci
 pub(crate) fn pci(_call: &mut Call<'_>) -> Outcome {
     Ok(Reply::data(vec![json!({

@@ -294,7 +294,11 @@ const PAGE_HANDLERS: &[(&str, &str, Handler)] = &[
     ("GET", "/nodes/{node}/capabilities/qemu/migration", node_pages::migration),
     ("GET", "/nodes/{node}/certificates/info", node_pages::certificates),
     ("GET", "/nodes/{node}/config", node_pages::config),
+    ("GET", "/nodes/{node}/disks/directory", node_pages::empty),
     ("GET", "/nodes/{node}/disks/list", node_pages::disks),
+    ("GET", "/nodes/{node}/disks/lvmthin", node_pages::thin_pools),
+    ("GET", "/nodes/{node}/disks/smart", node_pages::disk_health),
+    ("GET", "/nodes/{node}/disks/zfs", node_pages::empty),
     ("GET", "/nodes/{node}/dns", node_pages::names),
     ("GET", "/nodes/{node}/hardware/pci", node_pages::pci),
     ("GET", "/nodes/{node}/hardware/usb", node_pages::empty),
@@ -366,6 +370,9 @@ pub(crate) fn answer(cluster: &mut ClusterState, request: Request<'_>, now: Micr
         return Err(Failure::parameters(conflicts.into_iter().map(|name| (name.clone(), text.to_owned())).collect()));
     }
     for (name, value) in values {
+        // Any node takes this name for itself; the first one is who answers here.
+        let own = cluster.nodes.first().filter(|_| name == "node" && value == "localhost");
+        let value = own.map_or(value, |node| node.name.clone());
         parameters.set(name, Given::Text(value));
     }
     if caller.is_token() && !route.allows_token {

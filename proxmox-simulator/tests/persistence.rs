@@ -206,3 +206,41 @@ async fn an_idle_connection_is_closed() {
         String::from_utf8_lossy(&received)
     );
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_program_shows_its_certificate_and_keeps_its_state_when_it_is_terminated() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("terminated-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (certificate, state) = (folder.join("certificate.pem"), folder.join("state.json"));
+    let token = "root@pam!mine=7c1b0a4e-5d8e-4f6c-9b8d-2f1d3c4b5a69";
+    for vmid in ["100", "101"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_proxmox-simulator"))
+            .args(["--listen", "127.0.0.1:0", "--nodes", "1", "--timing", "instant", "--token", token])
+            .args([std::ffi::OsStr::new("--certificate"), certificate.as_os_str()])
+            .args([std::ffi::OsStr::new("--state"), state.as_os_str()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(program.stdout.take().unwrap()).lines().map_while(Result::ok).take(4);
+        let said: Vec<String> = said.collect();
+        let url = said[0].strip_prefix("url").unwrap().trim().to_owned();
+        let trusted = reqwest::Certificate::from_pem(&std::fs::read(&certificate).unwrap()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap();
+        let call = |request: reqwest::RequestBuilder| {
+            let request = request.header("Authorization", format!("PVEAPIToken={token}"));
+            async move { request.send().await.unwrap() }
+        };
+        let clone = http.post(format!("{url}/api2/json/nodes/pve1/qemu/9000/clone")).form(&[("newid", vmid)]);
+        assert_eq!(call(clone).await.status().as_u16(), 200);
+        let first = call(http.get(format!("{url}/api2/json/nodes/pve1/qemu/100/config"))).await;
+        assert_eq!(first.status().as_u16(), 200, "the first guest is there, also after a restart");
+        let told = Command::new("kill").arg(program.id().to_string()).status().unwrap();
+        assert!(told.success());
+        assert!(program.wait().unwrap().success(), "it ends in order");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod administration;
 mod body;
+mod plain;
 mod request;
 mod response;
 mod upload;
@@ -170,6 +171,9 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared
     let watched = cut.clone();
     let serving = async move {
         stream.set_nodelay(true)?;
+        if tokio::time::timeout(HANDSHAKE_MAX, plain::speaks_plain(&stream)).await?? {
+            return tokio::time::timeout(HANDSHAKE_MAX, plain::redirect(stream)).await?;
+        }
         let stream = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
         let keep_alive = shared.keep_alive;
         let consoles = watched;

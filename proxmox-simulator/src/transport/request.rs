@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 
-use super::response::{Answer, Format, formatted, halved, lying, page, refused};
+use super::response::{Answer, Format, formatted, halved, lying, page, refused, start_page};
 use super::{Cut, Shared, administration, body, upload};
 use crate::auth::{self, Caller, Credentials, Unknown};
 use crate::clock::micros;
@@ -107,6 +107,10 @@ async fn process(
     let format = match (segments.next().as_deref(), segments.next().as_deref()) {
         (Some("api2"), Some("json")) => Format::Json,
         (Some("api2"), Some("extjs")) => Format::ExtJs,
+        (None, _) if method == "GET" => {
+            let cluster = shared.cluster();
+            return Ok(start_page(cluster.nodes().first().map_or("", |node| node.name.as_str())));
+        }
         _ => return Ok(refused(501, "no such uri")),
     };
     let path: Vec<String> = segments.collect();

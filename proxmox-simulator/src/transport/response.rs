@@ -126,6 +126,17 @@ pub(crate) fn page() -> Answer {
     answer
 }
 
+/// What a browser gets at `/`: there is no web interface here, only its title, which clients look for.
+pub(super) fn start_page(node: &str) -> Answer {
+    let body = format!(
+        "<!DOCTYPE html>\n<html>\n<head><title>{node} - Proxmox Virtual Environment</title></head>\n\
+         <body>A simulator answers here. Its API is at <a href=\"/api2/json/\">/api2/json/</a>.</body>\n</html>\n"
+    );
+    let mut answer = bare(200, "", Bytes::from(body));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
+    answer
+}
+
 fn bare(status: u16, reason: &str, body: Bytes) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = Response::new(Payload { bytes: Full::new(body), lies: false });

@@ -66,3 +66,38 @@ async fn the_past_is_on_the_grid_of_the_release_and_stays_as_it_was() {
         assert_eq!(client.get("/nodes/pve1/rrddata?timeframe=decade").await.status == 200, release == Release::V9_2);
     }
 }
+
+#[tokio::test]
+async fn a_browser_finds_a_page_and_plain_http_the_way_to_tls() {
+    let (simulator, client) = start(Options::default());
+    let page = client.with(None).http.get(client.url.clone()).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(page.text().await.unwrap().contains("<title>pve1 - Proxmox Virtual Environment</title>"));
+    let plain = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    for (method, status) in [("GET", 301), ("POST", 308)] {
+        let url = format!("http://{}/api2/json/version", simulator.address());
+        let answer = plain.request(method.parse().unwrap(), url).send().await.unwrap();
+        let location = answer.headers()["location"].to_str().unwrap().to_owned();
+        assert_eq!((answer.status().as_u16(), location), (status, format!("{}/api2/json/version", client.url)));
+    }
+    assert_eq!(client.get("/nodes/localhost/version").await.status, 200, "who answers is localhost");
+}
+
+#[tokio::test]
+async fn a_storage_answers_alone_and_by_type() {
+    let (_simulator, client) = start(Options::default());
+    assert_eq!(client.get("/storage/local-lvm").await.data()["thinpool"], "data");
+    let directories = client.get("/storage?type=dir").await;
+    assert_eq!(directories.data().as_array().unwrap().len(), 1);
+    let missing = client.get("/storage/none").await;
+    assert_eq!((missing.status, missing.reason.as_str()), (500, "storage 'none' does not exist"));
+    let pools = client.get("/nodes/pve1/disks/lvmthin").await;
+    assert_eq!((&pools.data()[0]["vg"], &pools.data()[0]["lv"]), (&"pve".into(), &"data".into()));
+    for disk in client.get("/nodes/pve1/disks/list").await.data().as_array().unwrap() {
+        let path = format!("/nodes/pve1/disks/smart?disk={}", disk["devpath"].as_str().unwrap());
+        assert_eq!(client.get(&path).await.data()["health"], disk["health"]);
+    }
+    assert_eq!(client.get("/nodes/pve1/disks/smart?disk=/dev/sdz").await.status, 500);
+    assert_eq!(client.get("/cluster/config/qdevice").await.data(), &serde_json::json!({}));
+    assert_eq!(client.get("/cluster/sdn/ipams/pve/status").await.data(), &serde_json::json!([]));
+}
