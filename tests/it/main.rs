@@ -14,6 +14,8 @@ mod delete;
 mod demo;
 mod doors;
 mod drift;
+mod feature_pages;
+mod features;
 mod kill;
 mod kill_charging;
 mod money;
