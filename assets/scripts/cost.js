@@ -5,7 +5,7 @@ import { morph } from "./morph.js";
 /** Quiet time after the last key before the panel is fetched. */
 const TYPING_MILLISECONDS = 250;
 /** What the panel depends on; the token and the pasted key stay out of the address. */
-const FIELDS = ["location", "image", "plan", "ssh_keys", "name"];
+const FIELDS = ["location", "image", "plan", "ssh_keys", "name", "grow_disk"];
 
 export function startCost() {
   const form = document.querySelector("[data-cost-form]");
@@ -25,7 +25,13 @@ export function startCost() {
     try {
       const { status, page } = await fetchPage(`${panel.dataset.costSrc}?${query}`);
       const wanted = page?.querySelector("[data-cost-src]");
-      if (call === latest && status === 200 && wanted) morph(panel, wanted);
+      if (call !== latest || status !== 200 || !wanted) return;
+      morph(panel, wanted);
+      // Words elsewhere in the form that depend on the plan.
+      for (const part of form.querySelectorAll("[data-cost-part]")) {
+        const twin = page.querySelector(`#${CSS.escape(part.id)}`);
+        if (twin) morph(part, twin);
+      }
     } catch {
       // The panel keeps its last figures; the server checks again at the press of the button.
     }

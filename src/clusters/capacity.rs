@@ -95,6 +95,26 @@ pub async fn check_target(connection: &mut PgConnection, vm: VmId, node: &str) -
     Ok(placement::check(&target, need))
 }
 
+/// The nodes of a machine's cluster but its own, by name, each with why it cannot move there; nothing when it can. Nothing is
+/// kept: [`check_target`] decides when it is asked to move.
+///
+/// # Errors
+/// `NotFound` without such a machine.
+pub async fn targets(app: &App, vm: VmId) -> Result<Vec<(String, Option<String>)>> {
+    let mut transaction = app.pool.begin().await?;
+    let home = home(&mut transaction, vm).await?;
+    let need = Need { vcpu: home.vcpu, memory_mib: i64::from(home.memory_mib), disk_gib: i64::from(home.disk_gib) };
+    let candidates = candidates_of(&mut transaction, vm, &home).await?;
+    transaction.rollback().await?;
+    let others = candidates.into_iter().filter(|candidate| candidate.node != home.node);
+    Ok(others
+        .map(|candidate| {
+            let refused = placement::check(&candidate, need).err();
+            (candidate.node, refused.map(|no_place| no_place.reasons()))
+        })
+        .collect())
+}
+
 /// Whether a second disk of a machine fits beside its own where it is, as a rebuild needs it for a while. The cluster stays
 /// locked until the transaction ends.
 ///

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 pub use add::{NewCluster, add, set_templates};
-pub use capacity::{check_second_disk, check_target, find_place, room_for, would_fit};
+pub use capacity::{check_second_disk, check_target, find_place, room_for, targets, would_fit};
 pub use change::{ClusterChange, change};
 pub use connections::Connections;
 pub use db::SECRETS;

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::catalog::{self, PriceBook};
 use crate::error::Result;
-use crate::ids::OrganisationId;
+use crate::ids::{OrganisationId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::metering::{self, Unsettled};
 
@@ -35,6 +35,8 @@ pub struct Standing {
     at: DateTime<Utc>,
     balance: Money,
     lines: Vec<BurnLine>,
+    /// Whose the lines are, in their order.
+    vms: Vec<VmId>,
     /// Something has run up that no pass has charged yet, even if nothing goes on.
     uncharged: bool,
 }
@@ -68,19 +70,29 @@ impl Standing {
     /// When a price is missing.
     pub fn after_charging(balance: Money, book: &PriceBook, meters: &[Unsettled], at: DateTime<Utc>) -> Result<Self> {
         let mut lines = Vec::with_capacity(meters.len() + 1);
+        let mut vms = Vec::with_capacity(meters.len());
         for meter in meters {
             if let Some(span) = meter.going_on(at) {
                 let price = book.at(span.plan, span.state, at.max(span.from)).context("while looking ahead")?;
                 lines.push(BurnLine { state: meter.state, rate: price.rate, cap: price.monthly_cap });
+                vms.push(meter.vm);
             }
         }
-        Ok(Self { at, balance, lines, uncharged: false })
+        Ok(Self { at, balance, lines, vms, uncharged: false })
     }
 
     /// The same with one more machine of this rate and cap.
     fn with(mut self, rate: Rate, cap: Option<Money>, zone: Tz) -> Self {
         let state = billing::MeterState::new(billing::Month::of(self.at, zone));
         self.lines.push(BurnLine { state, rate, cap });
+        self
+    }
+
+    /// The same with another rate and cap for one machine. One that runs up no charges now changes nothing.
+    fn changed(mut self, vm: VmId, rate: Rate, cap: Option<Money>) -> Self {
+        for (line, _) in self.lines.iter_mut().zip(&self.vms).filter(|(_, whose)| **whose == vm) {
+            (line.rate, line.cap) = (rate, cap);
+        }
         self
     }
 
@@ -135,6 +147,24 @@ pub async fn before_and_after(
     let standing = read_standing(app, &mut connection, wallet, app.clock.now()).await?;
     let before = standing.outlook(zone);
     Ok((before, standing.with(rate, cap, zone).outlook(zone)))
+}
+
+/// When the credit runs out now, and when it would with each of these rates and caps for a machine that is there. Nothing is
+/// written.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn before_and_after_change(
+    app: &App,
+    wallet: &Wallet,
+    vm: VmId,
+    prices: &[(Rate, Option<Money>)],
+) -> Result<(Outlook, Vec<Outlook>)> {
+    let zone = app.settings.time_zone;
+    let mut connection = app.pool.acquire().await?;
+    let standing = read_standing(app, &mut connection, wallet, app.clock.now()).await?;
+    let after = prices.iter().map(|(rate, cap)| standing.clone().changed(vm, *rate, *cap).outlook(zone)).collect();
+    Ok((standing.outlook(zone), after))
 }
 
 async fn read_standing(

@@ -31,7 +31,7 @@ pub use configure::{Boot, Changes, TAG_CHARACTERS_MAX, TAGS_MAX, boot, configure
 pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
-pub use estimate::{Estimate, estimate, estimate_all};
+pub use estimate::{Estimate, ResizeEstimate, estimate, estimate_all, estimate_resize, estimate_resizes};
 pub use machine::{Progress, forget_lock, wait_for_lock};
 pub use migrate::migrate;
 pub use password::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, set_password};
@@ -223,7 +223,31 @@ impl Vm {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn list(app: &App, organisation: OrganisationId, after: Option<VmId>, limit: i64) -> Result<Vec<Vm>> {
-    let filter = db::Filter { organisation: Some(organisation), vm: None, after };
+    list_tagged(app, organisation, None, after, limit).await
+}
+
+/// The machines of an organisation that have a tag, newest first; without a tag all of them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list_tagged(
+    app: &App,
+    organisation: OrganisationId,
+    tag: Option<&str>,
+    after: Option<VmId>,
+    limit: i64,
+) -> Result<Vec<Vm>> {
+    let tag = tag.map(|tag| tag.trim().to_ascii_lowercase());
+    let filter = db::Filter { organisation: Some(organisation), tag, after, ..db::Filter::default() };
+    with_jobs(app, db::select(&app.pool, &filter, limit.clamp(1, PAGE_MAX + 1), app.clock.now()).await?).await
+}
+
+/// The machines of a cluster, of whatever organisation, newest first; for operators.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn list_of_cluster(app: &App, cluster: ClusterId, after: Option<VmId>, limit: i64) -> Result<Vec<Vm>> {
+    let filter = db::Filter { cluster: Some(cluster), after, ..db::Filter::default() };
     with_jobs(app, db::select(&app.pool, &filter, limit.clamp(1, PAGE_MAX + 1), app.clock.now()).await?).await
 }
 
@@ -232,7 +256,7 @@ pub async fn list(app: &App, organisation: OrganisationId, after: Option<VmId>, 
 /// # Errors
 /// `NotFound` when there is none, or it is somebody else's, or it is gone.
 pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<Vm> {
-    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
+    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), ..db::Filter::default() };
     let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
     with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
 }
@@ -242,7 +266,7 @@ pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<V
 /// # Errors
 /// `NotFound` when there is none, or it is gone.
 pub async fn find_for_staff(app: &App, id: VmId) -> Result<Vm> {
-    let filter = db::Filter { organisation: None, vm: Some(id), after: None };
+    let filter = db::Filter { vm: Some(id), ..db::Filter::default() };
     let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
     with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
 }
@@ -253,7 +277,7 @@ pub async fn find_for_staff(app: &App, id: VmId) -> Result<Vm> {
 /// # Errors
 /// As [`find`].
 async fn find_within(app: &App, connection: &mut PgConnection, organisation: OrganisationId, id: VmId) -> Result<Vm> {
-    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), after: None };
+    let filter = db::Filter { organisation: Some(organisation), vm: Some(id), ..db::Filter::default() };
     let found = db::select(&mut *connection, &filter, 1, app.clock.now()).await?.pop();
     let mut vm = found.ok_or(Error::NotFound("VM"))?;
     vm.job = jobs::unfinished_of_vm(connection, id).await?.map(Box::new);
@@ -261,8 +285,12 @@ async fn find_within(app: &App, connection: &mut PgConnection, organisation: Org
 }
 
 async fn with_jobs(app: &App, mut vms: Vec<Vm>) -> Result<Vec<Vm>> {
-    let Some(organisation) = vms.first().map(|vm| vm.organisation) else { return Ok(vms) };
-    let unfinished = jobs::unfinished_of_organisation(app, organisation).await?;
+    // One, but for the lists of operators.
+    let organisations: HashSet<OrganisationId> = vms.iter().map(|vm| vm.organisation).collect();
+    let mut unfinished = Vec::new();
+    for organisation in organisations {
+        unfinished.extend(jobs::unfinished_of_organisation(app, organisation).await?);
+    }
     for vm in &mut vms {
         // Newest first: the last one found is the one that is at work.
         vm.job = unfinished.iter().rfind(|job| job.vm == vm.id).cloned().map(Box::new);

@@ -48,6 +48,25 @@ pub fn why_not(vm: &Vm, plan: &Plan) -> Option<String> {
     (plan.id == vm.plan && plan.disk_gib == vm.disk_gib).then(|| "It has this plan already.".to_owned())
 }
 
+/// The plan that is asked for, if the machine can have it.
+///
+/// # Errors
+/// `Conflict` while it is suspended, `Invalid` for a plan that is not on sale or does not fit the disk.
+pub(super) fn chosen<'a>(vm: &Vm, plans: &'a [Plan], size: NewSize) -> Result<&'a Plan> {
+    if vm.paused_at.is_some() {
+        return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", vm.name)));
+    }
+    let plan = plans.iter().find(|plan| plan.id == size.plan);
+    let plan = plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
+    if let Some(why) = why_not(vm, plan) {
+        return Err(Error::invalid("plan", why));
+    }
+    if plan.id == vm.plan && !size.grow_disk {
+        return Err(Error::invalid("grow_disk", "It has this plan already; only its disk can grow."));
+    }
+    Ok(plan)
+}
+
 /// Asks for another size.
 ///
 /// # Errors
@@ -61,17 +80,7 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
-    if found.paused_at.is_some() {
-        return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", found.name)));
-    }
-    let plan = plans.iter().find(|plan| plan.id == size.plan);
-    let plan = plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
-    if let Some(why) = why_not(&found, plan) {
-        return Err(Error::invalid("plan", why));
-    }
-    if plan.id == found.plan && !size.grow_disk {
-        return Err(Error::invalid("grow_disk", "It has this plan already; only its disk can grow."));
-    }
+    let plan = chosen(&found, &plans, size)?;
     let hour = plan.running.for_hours(1);
     if wallet.exhausted_at.is_some() || hour > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });

@@ -16,6 +16,8 @@ mod demo;
 mod doors;
 mod drift;
 mod fault_matrix;
+mod feature_pages;
+mod features;
 mod kill;
 mod kill_charging;
 mod money;

@@ -31,6 +31,8 @@ use crate::ledger::{money, rate};
 pub(in crate::vms) struct Filter {
     pub organisation: Option<OrganisationId>,
     pub vm: Option<VmId>,
+    pub cluster: Option<ClusterId>,
+    pub tag: Option<String>,
     pub after: Option<VmId>,
 }
 
@@ -58,13 +60,15 @@ pub(in crate::vms) async fn select(
            left join meter_intervals mi on mi.meter_id = m.id and not mi.settled and upper_inf(mi.during)
            left join prices metered on metered.plan_id = mi.plan_id and metered.state = mi.state and metered.valid @> $5::timestamptz
            where v.deleted_at is null and ($1::uuid is null or v.organisation_id = $1) and ($2::uuid is null or v.id = $2)
-             and ($3::uuid is null or v.id < $3)
+             and ($3::uuid is null or v.id < $3) and ($6::uuid is null or v.cluster_id = $6) and ($7::text is null or v.tags @> array[$7])
            order by v.id desc limit $4"#,
         filter.organisation.map(OrganisationId::uuid),
         filter.vm.map(VmId::uuid),
         filter.after.map(VmId::uuid),
         limit,
         now,
+        filter.cluster.map(ClusterId::uuid),
+        filter.tag.as_deref(),
     )
     .fetch_all(executor)
     .await?;

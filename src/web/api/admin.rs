@@ -7,15 +7,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::drift::Begun;
 use super::jobs::JobView;
 use super::wallet::WalletView;
 use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
 use crate::charging::{self, NewCredit};
-use crate::ids::{JobId, OrganisationId};
+use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs;
 use crate::organisations::{self, CustomerLine};
+use crate::vms;
 use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
@@ -55,6 +57,23 @@ pub async fn add_credit(
     charging::add_credit(&app, id, &new, &staff.actor).await?;
     let wallet = crate::ledger::wallet(&app, id).await?;
     Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
+}
+
+/// Where a machine is to go.
+#[derive(Debug, Deserialize)]
+pub struct Target {
+    node: String,
+}
+
+/// `POST /admin/vms/{id}/migrate`: moves a machine to another node of its cluster.
+pub async fn migrate(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<VmId>,
+    ApiJson(target): ApiJson<Target>,
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    let job = vms::migrate(&app, id, &target.node, &staff.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { job })))
 }
 
 /// A job with what only operators see.

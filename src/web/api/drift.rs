@@ -19,7 +19,7 @@ use crate::web::session::ApiStaff;
 /// A job that was begun.
 #[derive(Debug, Serialize)]
 pub struct Begun {
-    job: JobId,
+    pub(super) job: JobId,
 }
 
 /// `GET /admin/drift`: the open differences with what can be decided about each, and its effect on the bill.

@@ -1,6 +1,10 @@
-//! `/vms`: ordering machines and driving them. Every change answers 202 with the machine and the job at work on it.
+//! `/vms`: ordering machines and turning them on and off; what changes them is in `changes`. Every change answers 202 with the machine and the job at work on it.
+
+mod changes;
 
 use std::sync::Arc;
+
+pub use changes::{boot, configure, iso_images, rebuild, resize, set_password};
 
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +18,7 @@ use super::jobs::JobView;
 use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
+use crate::ids::{ImageId, IsoImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
 use crate::jobs;
 use crate::vms::{self, NewVm, Power, Vm};
 use crate::web::error::ApiError;
@@ -32,6 +36,11 @@ pub struct VmView {
     state_since: DateTime<Utc>,
     state_reason: Option<String>,
     stopped_for_credit: bool,
+    /// Its processors stand still; it is charged as running.
+    suspended: bool,
+    /// It can neither be deleted nor rebuilt.
+    protected: bool,
+    tags: Vec<String>,
     address: Option<String>,
     plan: PlanId,
     plan_name: String,
@@ -39,6 +48,13 @@ pub struct VmView {
     memory_mib: i32,
     disk_gib: i32,
     image: ImageId,
+    image_name: String,
+    /// The CD in its drive.
+    iso_image: Option<IsoImageId>,
+    /// It starts from the CD, not from its disk.
+    boot_from_iso: bool,
+    /// It was not made by us but taken over.
+    adopted: bool,
     location: LocationId,
     /// VMs with the same group are on different hosts.
     placement_group: Option<String>,
@@ -64,6 +80,9 @@ impl From<Vm> for VmView {
             state_since,
             state_reason,
             stopped_for_credit: vm.stopped_for_credit_at.is_some(),
+            suspended: vm.paused_at.is_some(),
+            protected: vm.protected,
+            tags: vm.tags,
             address: vm.address,
             plan: vm.plan,
             plan_name: vm.plan_name,
@@ -71,6 +90,10 @@ impl From<Vm> for VmView {
             memory_mib: vm.memory_mib,
             disk_gib: vm.disk_gib,
             image: vm.image,
+            image_name: vm.image_name,
+            iso_image: vm.iso_image,
+            boot_from_iso: vm.boot_from_iso,
+            adopted: vm.adopted_at.is_some(),
             location: vm.location,
             placement_group: vm.placement_group,
             price_per_hour: vm.rate,
@@ -129,14 +152,21 @@ pub struct EstimateRequest {
     plan: PlanId,
 }
 
-/// `GET /vms`
+/// Which machines are listed.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    tag: Option<String>,
+}
+
+/// `GET /vms?tag=`
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
+    Query(wanted): Query<Wanted>,
     Query(page): Query<Page>,
 ) -> Result<Json<List<VmView>>, ApiError> {
     let limit = page.limit(vms::PAGE_MAX);
-    let found = vms::list(&app, caller.organisation.id, page.after(), limit + 1).await?;
+    let found = vms::list_tagged(&app, caller.organisation.id, wanted.tag.as_deref(), page.after(), limit + 1).await?;
     Ok(Json(List::of(found, limit, |vm| vm.id.uuid(), VmView::from)))
 }
 
@@ -215,6 +245,29 @@ pub async fn reboot(
     Path(id): Path<VmId>,
 ) -> Result<Response, ApiError> {
     power(&app, &caller, id, Power::Reboot).await
+}
+
+/// `POST /vms/{id}/reset`
+pub async fn reset(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Reset).await
+}
+
+/// `POST /vms/{id}/suspend`
+pub async fn suspend(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Suspend).await
+}
+
+/// `POST /vms/{id}/resume`
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Resume).await
 }
 
 async fn power(app: &App, caller: &ApiCaller, id: VmId, power: Power) -> Result<Response, ApiError> {

@@ -1,7 +1,11 @@
 //! Organisations for operators: a list to look in, and one with its wallet, machines, ledger and log. Credit is given here.
 
+mod migrate;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub use migrate::{choose_node, migrate};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -225,6 +229,7 @@ fn customer_vm(vm: Vm, clusters: &HashMap<ClusterId, String>) -> CustomerVm {
     let cluster = clusters.get(&vm.cluster).map_or("", String::as_str);
     CustomerVm {
         status: vm_status(&vm),
+        can_move: vm.job.is_none() && matches!(vm.state, vms::State::Running | vms::State::Stopped),
         number: vm.number,
         name: vm.name,
         plan: vm.plan_name,

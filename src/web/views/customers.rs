@@ -9,6 +9,7 @@ use super::audit::AuditTable;
 use super::form::FormErrors;
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
+use super::vms::new::Choice;
 use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
 use crate::web::format::{self, Lasts};
@@ -71,6 +72,8 @@ pub struct CustomerVm {
     pub address: Option<String>,
     /// What it costs per hour now.
     pub cost_per_hour: Decimal,
+    /// Whether it can be moved to another host now.
+    pub can_move: bool,
 }
 
 /// What was typed to give credit. Fields: `amount`, `reason`.
@@ -139,4 +142,32 @@ pub struct CustomerPage {
     pub transfers: TransferTable,
     /// Its log.
     pub audit: AuditTable,
+}
+
+/// `GET /admin/vms/{id}/migrate`, and `POST` to it when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "customers/migrate.html")]
+pub struct MigratePage {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// Id in URLs.
+    pub id: String,
+    /// The machine's name.
+    pub name: String,
+    /// Its owner.
+    pub organisation: String,
+    /// The owner's id.
+    pub organisation_id: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// Where it is.
+    pub node: String,
+    /// Whether it is moved while it runs.
+    pub runs: bool,
+    /// The other nodes, each with why it cannot go there.
+    pub nodes: Vec<Choice>,
+    /// Field: `node`.
+    pub errors: FormErrors,
 }

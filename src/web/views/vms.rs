@@ -1,6 +1,7 @@
 //! Virtual machines as a customer sees them: state, row, list and what can be done with one.
 //! No node, no VMID, no cluster: a customer never sees those.
 
+pub mod change;
 pub mod new;
 pub mod show;
 
@@ -19,6 +20,8 @@ pub enum VmState {
     Provisioning,
     /// On.
     Running,
+    /// On, its processors standing still.
+    Suspended,
     /// Off, because its owner wanted it.
     Stopped,
     /// Off, because the credit ran out.
@@ -37,6 +40,7 @@ impl VmState {
         match self {
             Self::Provisioning => "Provisioning",
             Self::Running => "Running",
+            Self::Suspended => "Suspended",
             Self::Stopped => "Stopped",
             Self::StoppedForCredit => "Stopped: no credit",
             Self::Failed => "Failed",
@@ -51,7 +55,7 @@ impl VmState {
             Self::Provisioning => "pill-work",
             Self::Running => "pill-good",
             Self::Stopped => "pill-quiet",
-            Self::StoppedForCredit | Self::Unknown => "pill-warning",
+            Self::Suspended | Self::StoppedForCredit | Self::Unknown => "pill-warning",
             Self::Failed => "pill-bad",
             Self::Deleting => "pill-work",
         }
@@ -183,22 +187,30 @@ pub struct VmOffers {
     pub reboot: Offer,
     /// Switch off hard.
     pub stop: Offer,
+    /// Press its reset button.
+    pub reset: Offer,
+    /// Let its processors stand still.
+    pub suspend: Offer,
+    /// Let them go on.
+    pub resume: Offer,
     /// Look at its screen.
     pub console: Offer,
     /// Remove with its disk.
     pub delete: Offer,
+    /// Its owner has put it under protection: that is why it is not deleted.
+    pub protected: bool,
     /// What is saved per hour while it is stopped.
     pub saves_per_hour: Option<Decimal>,
 }
 
 impl VmOffers {
     /// What a machine in this state offers; work under way refuses the rest with its name.
-    pub fn of(status: &VmStatus, saves_per_hour: Option<Decimal>) -> Self {
+    pub fn of(status: &VmStatus, protected: bool, saves_per_hour: Option<Decimal>) -> Self {
         use Offer::{Hidden, Offered, Refused};
         let busy = status.pending.map(|work| Refused(format!("Wait until this is done: {}", work.word())));
         let free = |offer: Offer| busy.clone().unwrap_or(offer);
         let (start, on, delete) = match status.state {
-            VmState::Running => (Hidden, free(Offered), free(Offered)),
+            VmState::Running | VmState::Suspended => (Hidden, free(Offered), free(Offered)),
             VmState::Stopped => (free(Offered), Hidden, free(Offered)),
             VmState::StoppedForCredit => {
                 (Refused("It starts by itself as soon as there is credit".into()), Hidden, free(Offered))
@@ -216,13 +228,29 @@ impl VmOffers {
             Some(PendingPower::ShuttingDown | PendingPower::Rebooting) if on.is_shown() => Offered,
             _ => on.clone(),
         };
+        let suspended = status.state == VmState::Suspended;
+        let obeys = if suspended { Refused("It is suspended: resume it first".into()) } else { on.clone() };
+        let (suspend, resume) = if suspended { (Hidden, on.clone()) } else { (on.clone(), Hidden) };
+        let delete = if protected && delete.is_shown() { Refused("It is protected".into()) } else { delete };
         let console = match status.state {
-            VmState::Running => Offered,
+            VmState::Running | VmState::Suspended => Offered,
             VmState::Stopped | VmState::StoppedForCredit => Refused("Start it to open its console".into()),
             VmState::Unknown => on.clone(),
             VmState::Provisioning | VmState::Failed | VmState::Deleting => Hidden,
         };
-        Self { console, start, shutdown: on.clone(), reboot: on, stop, delete, saves_per_hour }
+        Self {
+            console,
+            start,
+            shutdown: obeys.clone(),
+            reboot: obeys,
+            stop,
+            reset: on,
+            suspend,
+            resume,
+            delete,
+            protected,
+            saves_per_hour,
+        }
     }
 }
 
@@ -261,6 +289,8 @@ pub struct VmRow {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// What its owner marks it with.
+    pub tags: Vec<String>,
     /// State, step, reason.
     pub status: VmStatus,
     /// Name of the location.
@@ -301,6 +331,8 @@ pub struct VmListPage {
     pub frame: PortalFrame,
     /// The line above the list.
     pub summary: VmSummary,
+    /// Only those with this tag are listed.
+    pub tag: Option<String>,
     /// Newest first.
     pub rows: Vec<VmRow>,
     /// Where older ones are.
@@ -321,14 +353,14 @@ mod tests {
 
     #[test]
     fn a_running_machine_can_be_stopped_and_not_started() {
-        let offers = VmOffers::of(&status(VmState::Running, None), None);
+        let offers = VmOffers::of(&status(VmState::Running, None), false, None);
         assert!(offers.shutdown.is_offered() && offers.reboot.is_offered() && offers.delete.is_offered());
         assert!(!offers.start.is_shown());
     }
 
     #[test]
     fn a_hanging_shutdown_can_still_be_stopped_hard() {
-        let offers = VmOffers::of(&status(VmState::Running, Some(PendingPower::ShuttingDown)), None);
+        let offers = VmOffers::of(&status(VmState::Running, Some(PendingPower::ShuttingDown)), false, None);
         assert!(offers.stop.is_offered());
         assert!(offers.reboot.reason().contains("Shutting down"));
         assert!(offers.delete.reason().contains("Shutting down"));
@@ -336,14 +368,28 @@ mod tests {
 
     #[test]
     fn without_credit_a_start_is_refused_with_its_reason() {
-        let offers = VmOffers::of(&status(VmState::StoppedForCredit, None), None);
+        let offers = VmOffers::of(&status(VmState::StoppedForCredit, None), false, None);
         assert!(offers.start.reason().contains("credit"));
     }
 
     #[test]
+    fn a_suspended_machine_is_resumed_or_stopped_hard_and_asked_nothing() {
+        let offers = VmOffers::of(&status(VmState::Suspended, None), false, None);
+        assert!(offers.resume.is_offered() && offers.stop.is_offered() && offers.reset.is_offered());
+        assert!(offers.shutdown.reason().contains("suspended") && !offers.suspend.is_shown());
+    }
+
+    #[test]
+    fn a_protected_machine_is_not_deleted() {
+        let offers = VmOffers::of(&status(VmState::Stopped, None), true, None);
+        assert!(offers.delete.reason().contains("protected"));
+        assert!(!VmOffers::of(&status(VmState::Deleting, None), true, None).delete.is_shown());
+    }
+
+    #[test]
     fn a_machine_being_removed_offers_nothing() {
-        let offers = VmOffers::of(&status(VmState::Deleting, None), None);
-        for offer in [&offers.start, &offers.shutdown, &offers.reboot, &offers.stop, &offers.delete] {
+        let offers = VmOffers::of(&status(VmState::Deleting, None), false, None);
+        for offer in [&offers.start, &offers.shutdown, &offers.reboot, &offers.stop, &offers.reset, &offers.delete] {
             assert!(!offer.is_shown());
         }
     }

@@ -5,10 +5,12 @@
 mod isos;
 mod page;
 mod settings;
+mod vms;
 
 pub use isos::{refresh_isos, set_isos};
 pub use page::{look, set_endpoints, show, test_again};
 pub use settings::{change, remove, set_maintenance, settings, trust_certificate};
+pub use vms::vms;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -85,7 +85,7 @@ fn notice_of(vm: &Vm) -> ConsoleNotice {
     };
     let start = match status.pending {
         Some(_) => Offer::Hidden,
-        None => VmOffers::of(&status, None).start,
+        None => VmOffers::of(&status, vm.protected, None).start,
     };
     ConsoleNotice { state: status.state, sentence, start }
 }

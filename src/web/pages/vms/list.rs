@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use billing::Rate;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::vm_status;
@@ -29,28 +30,37 @@ const MACHINES_SHOWN: i64 = 50;
 #[derive(Debug, Deserialize)]
 pub struct From {
     after: Option<VmId>,
+    tag: Option<String>,
 }
 
-/// `GET /vms?after=`
+/// `GET /vms?after=&tag=`
 pub async fn list(
     State(app): State<Arc<App>>,
     customer: Customer,
     notice: Notice,
     Query(page): Query<From>,
 ) -> Result<Response, PageError> {
-    let mut found = vms::list(&app, customer.organisation(), page.after, MACHINES_SHOWN + 1).await?;
+    let tag = page.tag.filter(|tag| !tag.is_empty());
+    let mut found =
+        vms::list_tagged(&app, customer.organisation(), tag.as_deref(), page.after, MACHINES_SHOWN + 1).await?;
     let shown = usize::try_from(MACHINES_SHOWN).unwrap_or(usize::MAX);
     let has_older = found.len() > shown;
     found.truncate(shown);
     let oldest = found.last().filter(|_| has_older).map(|vm| vm.id);
     let prices = price_book(&app).await?;
+    let newest = match &tag {
+        Some(tag) => format!("/vms?tag={}", utf8_percent_encode(tag, NON_ALPHANUMERIC)),
+        None => "/vms".to_owned(),
+    };
+    let from = |id: VmId| format!("{newest}{}after={id}", if tag.is_some() { '&' } else { '?' });
     let page = VmListPage {
         frame: portal(&app, &customer, "VMs", Section::Vms, &notice).await?,
         summary: summary_of(&app, &customer).await?,
         rows: found.iter().map(|vm| vm_row(&app, &customer, &prices, vm)).collect(),
-        older_url: oldest.map(|id| format!("/vms?after={id}")),
-        newest_url: page.after.map(|_| "/vms".to_owned()),
-        url: page.after.map_or_else(|| "/vms".to_owned(), |id| format!("/vms?after={id}")),
+        older_url: oldest.map(from),
+        newest_url: page.after.map(|_| newest.clone()),
+        url: page.after.map_or_else(|| newest.clone(), from),
+        tag,
     };
     Ok(render_with(&app, &notice, &page))
 }
@@ -82,6 +92,7 @@ fn vm_row(app: &App, customer: &Customer, prices: &PriceBook, vm: &Vm) -> VmRow 
     VmRow {
         id: vm.id.to_string(),
         name: vm.name.clone(),
+        tags: vm.tags.clone(),
         status: vm_status(vm),
         location: vm.location_name.clone(),
         address: vm.address.clone(),
@@ -109,7 +120,11 @@ pub(super) fn actions(app: &App, customer: &Customer, prices: &PriceBook, vm: &V
     VmActions {
         id: vm.id.to_string(),
         name: vm.name.clone(),
-        offers: VmOffers::of(&vm_status(vm), Some(saved).filter(|saved| saved.is_sign_positive() && !saved.is_zero())),
+        offers: VmOffers::of(
+            &vm_status(vm),
+            vm.protected,
+            Some(saved).filter(|saved| saved.is_sign_positive() && !saved.is_zero()),
+        ),
         place,
         csrf: customer.session.csrf_token.clone(),
         currency: app.settings.currency.clone(),

@@ -65,6 +65,36 @@ pub async fn reboot(
     power(&app, &customer, id, Power::Reboot, &button).await
 }
 
+/// `POST /vms/{id}/reset`
+pub async fn reset(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+    CsrfForm(button): CsrfForm<Button>,
+) -> Result<Response, PageError> {
+    power(&app, &customer, id, Power::Reset, &button).await
+}
+
+/// `POST /vms/{id}/suspend`
+pub async fn suspend(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+    CsrfForm(button): CsrfForm<Button>,
+) -> Result<Response, PageError> {
+    power(&app, &customer, id, Power::Suspend, &button).await
+}
+
+/// `POST /vms/{id}/resume`
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+    CsrfForm(button): CsrfForm<Button>,
+) -> Result<Response, PageError> {
+    power(&app, &customer, id, Power::Resume, &button).await
+}
+
 /// A page that is a moment old may offer what cannot be done any more: that is said on the page, which then shows how it is.
 async fn power(app: &App, customer: &Customer, id: VmId, power: Power, button: &Button) -> Result<Response, PageError> {
     let back = match button.back.as_str() {
@@ -74,13 +104,25 @@ async fn power(app: &App, customer: &Customer, id: VmId, power: Power, button: &
     };
     match vms::power(app, customer.organisation(), id, power, &customer.actor).await {
         Ok(_) => Ok(Redirect::to(&back).into_response()),
-        Err(Error::Conflict(sentence)) => Ok(redirect_with(app, &back, FlashKind::Warning, sentence)),
-        Err(Error::NotEnoughCredit { short_by }) => {
+        Err(error) => refused(app, &back, error),
+    }
+}
+
+/// Leads back with the reason why nothing was done.
+///
+/// # Errors
+/// What no notice on a page can say.
+pub(super) fn refused(app: &App, back: &str, error: Error) -> Result<Response, PageError> {
+    match error {
+        Error::Conflict(sentence) | Error::Unavailable(sentence) => {
+            Ok(redirect_with(app, back, FlashKind::Warning, sentence))
+        }
+        Error::NotEnoughCredit { short_by } => {
             let missing = format::missing(&short_by.to_decimal(), &app.settings.currency);
             let sentence =
                 format!("It was not started: {missing} of credit is missing. {}", app.settings.credit_contact);
-            Ok(redirect_with(app, &back, FlashKind::Warning, sentence))
+            Ok(redirect_with(app, back, FlashKind::Warning, sentence))
         }
-        Err(error) => Err(error.into()),
+        error => Err(error.into()),
     }
 }

@@ -22,8 +22,8 @@ use crate::web::read::Path;
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::vms::ActionsPlace;
-use crate::web::views::vms::show::{MonthView, VmPage, VmPanel};
-use crate::{metering, ssh_keys};
+use crate::web::views::vms::show::{MonthView, Tab, VmHead, VmPage, VmPanel};
+use crate::{clusters, metering, ssh_keys};
 
 /// `GET /vms/{id}`
 pub async fn show(
@@ -57,6 +57,36 @@ pub async fn panel(
     Ok(render(&panel_of(&app, &customer, &vm).await?))
 }
 
+/// What stands above every page of a machine.
+pub(super) async fn head(app: &App, customer: &Customer, vm: &Vm, tab: Tab) -> Result<VmHead> {
+    Ok(VmHead {
+        id: vm.id.to_string(),
+        name: vm.name.clone(),
+        location: vm.location_name.clone(),
+        plan: vm.plan_name.clone(),
+        plan_detail: format!("{} vCPU · {} · {} GiB", vm.vcpu, memory(vm.memory_mib), vm.disk_gib),
+        image: vm.image_name.clone(),
+        tags: vm.tags.clone(),
+        starts_from: if vm.boot_from_iso { cd(app, vm).await? } else { None },
+        status: vm_status(vm),
+        actions: actions(app, customer, &price_book(app).await?, vm, ActionsPlace::Header),
+        is_made: is_made(vm),
+        tab,
+    })
+}
+
+/// Whether there is a guest that has settings.
+pub(super) fn is_made(vm: &Vm) -> bool {
+    matches!(vm.state, vms::State::Running | vms::State::Stopped)
+}
+
+/// The name of the CD in its drive.
+pub(super) async fn cd(app: &App, vm: &Vm) -> Result<Option<String>> {
+    let Some(id) = vm.iso_image else { return Ok(None) };
+    let known = clusters::isos(app, vm.cluster).await?.into_iter().find(|image| image.id == id);
+    Ok(Some(known.map_or_else(|| "in its drive".to_owned(), |image| image.name)))
+}
+
 async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
     let prices = price_book(app).await?;
     let keys = ssh_keys::list(app, customer.organisation()).await?;
@@ -66,14 +96,14 @@ async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
         name: vm.name.clone(),
         number: vm.number,
         placement_group: vm.placement_group.clone(),
-        location: vm.location_name.clone(),
-        plan: vm.plan_name.clone(),
-        plan_detail: format!("{} vCPU · {} · {} GiB", vm.vcpu, memory(vm.memory_mib), vm.disk_gib),
+        head: head(app, customer, vm, Tab::Overview).await?,
+        protected: vm.protected,
+        cd: cd(app, vm).await?,
+        adopted_at: vm.adopted_at,
         image: vm.image_name.clone(),
-        status: vm_status(vm),
         actions: actions(app, customer, &prices, vm, ActionsPlace::Header),
         address: vm.address.clone(),
-        login: matches!(vm.state, vms::State::Running | vms::State::Stopped).then(|| vm.login.clone()),
+        login: is_made(vm).then(|| vm.login.clone()),
         created_at: vm.created_at,
         ssh_keys: vm.authorized_keys.lines().map(|line| key_name(line, &keys)).collect(),
         running_per_hour: rate(app, &prices, vm, PowerState::Running).to_decimal(),

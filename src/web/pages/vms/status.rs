@@ -27,6 +27,7 @@ fn state(vm: &Vm, job: Option<&Job>) -> VmState {
         // Its owner has thought better of it.
         State::Provisioning if job.is_some_and(|job| job.cancel_requested) => VmState::Deleting,
         State::Provisioning => VmState::Provisioning,
+        State::Running if vm.paused_at.is_some() => VmState::Suspended,
         State::Running => VmState::Running,
         State::Stopped if vm.stopped_for_credit_at.is_some() => VmState::StoppedForCredit,
         State::Stopped => VmState::Stopped,
@@ -67,6 +68,9 @@ fn reason(vm: &Vm, job: Option<&Job>, state: VmState) -> Option<String> {
     match state {
         VmState::StoppedForCredit if job.is_none() => {
             Some("The credit ran out. It starts again by itself when there is credit.".into())
+        }
+        VmState::Suspended if job.is_none() => {
+            Some("Its processors stand still and its memory is kept, so it is charged as running.".into())
         }
         VmState::Provisioning if job.is_some_and(|job| job.undoing) => {
             Some("It could not be made. What was begun is being taken back; nothing is charged.".into())

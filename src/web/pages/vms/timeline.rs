@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::list::memory;
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
 use crate::error::Result;
@@ -91,20 +92,67 @@ fn for_credit(job: &Job) -> Option<TimelineEvent> {
 
 fn failure(job: &Job) -> Option<TimelineEvent> {
     let at = job.finished_at.filter(|_| job.status == Status::Failed && job.kind != Kind::VmCreate)?;
-    let text = format!("{} did not work. Try again; the operator sees why", job.kind.title());
+    let text = match job.kind {
+        Kind::VmResize => "The resize did not work: it has the plan it had".to_owned(),
+        Kind::VmRebuild => "The rebuild did not work: its old system and its disk are as they were".to_owned(),
+        Kind::VmConfigure => "The settings could not be applied: they are as they were".to_owned(),
+        Kind::VmBoot => "It could not be restarted so: it starts from what it started from before".to_owned(),
+        Kind::VmMigrate => "Moving it to another host did not work: it stays where it was".to_owned(),
+        Kind::VmPassword => "The password could not be set. Try again; the operator sees why".to_owned(),
+        kind => format!("{} did not work. Try again; the operator sees why", kind.title()),
+    };
     Some(TimelineEvent { at, kind: TimelineKind::Failure, text, who: None, amount: None })
 }
 
-/// The steps of the job that makes or removes a machine; none for one that simply is there.
+/// The steps of the job that makes, removes or remakes a machine; of one that changed it also when that was the last that was
+/// tried and it did not work. None for a machine that simply is there.
 pub(super) async fn provisioning(app: &App, vm: &Vm, jobs: &[Job]) -> Result<Option<Provisioning>> {
-    let kinds = match vm.state {
-        State::Provisioning | State::Failed => [Kind::VmCreate, Kind::VmAdopt],
-        State::Deleting => [Kind::VmDelete, Kind::VmRelease],
-        State::Running | State::Stopped | State::Deleted => return Ok(None),
+    let job = match vm.state {
+        State::Provisioning | State::Failed => newest(jobs, [Kind::VmCreate, Kind::VmAdopt]),
+        State::Deleting => newest(jobs, [Kind::VmDelete, Kind::VmRelease]),
+        State::Running | State::Stopped => jobs.first().filter(|job| {
+            matches!(job.kind, Kind::VmResize | Kind::VmRebuild)
+                && !matches!(job.status, Status::Completed | Status::Cancelled)
+        }),
+        State::Deleted => None,
     };
-    let Some(job) = jobs.iter().find(|job| kinds.contains(&job.kind)) else { return Ok(None) };
+    let Some(job) = job else { return Ok(None) };
+    let failed = job.status == Status::Failed;
+    let title = match (job.kind, failed) {
+        (Kind::VmResize, false) => "Being resized",
+        (Kind::VmResize, true) => "It could not be resized",
+        (Kind::VmRebuild, false) => "Being rebuilt",
+        (Kind::VmRebuild, true) => "It could not be rebuilt",
+        _ if vm.state == State::Failed => "It could not be made",
+        _ if vm.state == State::Deleting => "Being removed",
+        _ => "Being made",
+    };
+    let outcome = match job.kind {
+        Kind::VmResize => Some(format!(
+            "It is as it was: plan {}, {} vCPU, {} of memory and a disk of {} GiB. The operator sees why.",
+            vm.plan_name,
+            vm.vcpu,
+            memory(vm.memory_mib),
+            vm.disk_gib
+        )),
+        Kind::VmRebuild => Some(format!(
+            "The old system ({}) and everything on its disk are as they were. The operator sees why.",
+            vm.image_name
+        )),
+        _ => None,
+    };
     let log = jobs::log_of(app, job.id).await?;
-    Ok(Some(Provisioning { steps: steps(job, &log), percent: job.progress() }))
+    Ok(Some(Provisioning {
+        title,
+        outcome: outcome.filter(|_| failed),
+        steps: steps(job, &log),
+        percent: job.progress(),
+    }))
+}
+
+/// Newest first: the first of a kind is the newest.
+fn newest(jobs: &[Job], kinds: [Kind; 2]) -> Option<&Job> {
+    jobs.iter().find(|job| kinds.contains(&job.kind))
 }
 
 fn steps(job: &Job, log: &[LogLine]) -> Vec<StepView> {

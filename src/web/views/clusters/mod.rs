@@ -12,6 +12,7 @@ use crate::web::format;
 
 pub mod page;
 pub mod settings;
+pub mod vms;
 
 /// Whether a cluster answers.
 #[derive(Clone, Debug)]

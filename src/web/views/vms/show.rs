@@ -67,9 +67,13 @@ pub struct StepView {
     pub detail: Option<String>,
 }
 
-/// How the making of the machine goes.
+/// How work in several steps goes: making the machine, removing it, giving it another size or another system.
 #[derive(Clone, Debug)]
 pub struct Provisioning {
+    /// What is being done, or could not be.
+    pub title: &'static str,
+    /// What became of the machine, when it could not be done.
+    pub outcome: Option<String>,
     /// All steps, in order.
     pub steps: Vec<StepView>,
     /// Of the whole, 0 to 100.
@@ -156,18 +160,27 @@ pub struct VmTimeline {
     pub currency: String,
 }
 
-/// The whole live part of the page; also the answer to `GET /vms/{id}/panel`.
+/// Which part of a machine's pages is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    /// How it is and what happened to it.
+    Overview,
+    /// What it is called and who gets in.
+    Settings,
+    /// Another plan.
+    Resize,
+    /// Another system, or the rescue system.
+    Rebuild,
+}
+
+/// What stands above every page of a machine: its name, how it is, what can be done, and the way to the other pages.
 #[derive(Clone, Debug, Template)]
-#[template(path = "vms/panel.html")]
-pub struct VmPanel {
+#[template(path = "vms/head.html")]
+pub struct VmHead {
     /// Id in URLs.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The short number, for people.
-    pub number: i64,
-    /// VMs of this group are kept apart.
-    pub placement_group: Option<String>,
     /// Name of the location.
     pub location: String,
     /// Name of the plan.
@@ -176,8 +189,42 @@ pub struct VmPanel {
     pub plan_detail: String,
     /// Name of the image.
     pub image: String,
+    /// What its owner marks it with.
+    pub tags: Vec<String>,
+    /// It starts from this CD, not from its disk.
+    pub starts_from: Option<String>,
     /// State, step, reason.
     pub status: VmStatus,
+    /// What can be done.
+    pub actions: VmActions,
+    /// Whether there is a guest that has settings.
+    pub is_made: bool,
+    /// The page that is open.
+    pub tab: Tab,
+}
+
+/// The whole live part of the page; also the answer to `GET /vms/{id}/panel`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "vms/panel.html")]
+pub struct VmPanel {
+    /// Id in URLs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What stands above.
+    pub head: VmHead,
+    /// The short number, for people.
+    pub number: i64,
+    /// Neither deleted nor rebuilt.
+    pub protected: bool,
+    /// The CD in its drive.
+    pub cd: Option<String>,
+    /// When it was taken over, if it was not made here.
+    pub adopted_at: Option<DateTime<Utc>>,
+    /// VMs of this group are kept apart.
+    pub placement_group: Option<String>,
+    /// Name of the image.
+    pub image: String,
     /// What can be done.
     pub actions: VmActions,
     /// IPv4, once known.
@@ -194,7 +241,7 @@ pub struct VmPanel {
     pub stopped_per_hour: Decimal,
     /// What it has cost this month.
     pub month: MonthView,
-    /// While it is being made, or when that failed.
+    /// While work in several steps goes on, or when it failed.
     pub provisioning: Option<Provisioning>,
     /// What happened to it.
     pub timeline: VmTimeline,

@@ -1,0 +1,158 @@
+//! Changing a machine: its size, its system, its settings, what it starts from and its password.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use billing::{Money, Rate};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{DryRun, accepted};
+use crate::app::App;
+use crate::clusters;
+use crate::ids::{IsoImageId, PlanId, VmId};
+use crate::vms::{self, Boot, Changes, NewSize, Rebuild};
+use crate::web::api::{ApiJson, List};
+use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
+use crate::web::session::ApiCaller;
+
+/// What another size would cost and do.
+#[derive(Debug, Serialize)]
+pub struct ResizeView {
+    plan: PlanId,
+    plan_name: String,
+    /// Per hour now and then, in the state it is in.
+    rate_from: Rate,
+    rate_to: Rate,
+    monthly_cap_from: Option<Money>,
+    monthly_cap_to: Option<Money>,
+    disk_gib_from: i32,
+    /// Larger than before only with `grow_disk`; disks never shrink.
+    disk_gib_to: i32,
+    /// Whether it is shut down for it and started again.
+    restarts: bool,
+    available: Money,
+    short_by: Money,
+    runs_out_before: Option<DateTime<Utc>>,
+    runs_out_after: Option<DateTime<Utc>>,
+}
+
+impl From<vms::ResizeEstimate> for ResizeView {
+    fn from(estimate: vms::ResizeEstimate) -> Self {
+        Self {
+            plan: estimate.plan.id,
+            plan_name: estimate.plan.name,
+            rate_from: estimate.rate_from,
+            rate_to: estimate.rate_to,
+            monthly_cap_from: estimate.cap_from,
+            monthly_cap_to: estimate.cap_to,
+            disk_gib_from: estimate.disk_gib_from,
+            disk_gib_to: estimate.disk_gib_to,
+            restarts: estimate.restarts,
+            available: estimate.available,
+            short_by: estimate.short_by,
+            runs_out_before: estimate.runs_out_before,
+            runs_out_after: estimate.runs_out_after,
+        }
+    }
+}
+
+/// What to start from.
+#[derive(Debug, Deserialize)]
+pub struct NewBoot {
+    boot: Boot,
+}
+
+/// A password.
+#[derive(Debug, Deserialize)]
+pub struct NewPassword {
+    password: SecretString,
+}
+
+/// A CD that can be put into the drive.
+#[derive(Debug, Serialize)]
+pub struct IsoImageView {
+    id: IsoImageId,
+    name: String,
+    size_bytes: i64,
+}
+
+/// `POST /vms/{id}/resize`; with `?dry_run=true` it only says what it would cost and do.
+pub async fn resize(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
+    ApiJson(size): ApiJson<NewSize>,
+) -> Result<Response, ApiError> {
+    let organisation = caller.organisation.id;
+    if query.dry_run {
+        let estimate = vms::estimate_resize(&app, organisation, id, size).await?;
+        return Ok(Json(ResizeView::from(estimate)).into_response());
+    }
+    let job = vms::resize(&app, organisation, id, size, &caller.actor).await?;
+    accepted(&app, organisation, id, Some(job)).await
+}
+
+/// `POST /vms/{id}/rebuild`: everything on its disk is lost.
+pub async fn rebuild(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    ApiJson(new): ApiJson<Rebuild>,
+) -> Result<Response, ApiError> {
+    let job = vms::rebuild(&app, caller.organisation.id, id, &new, &caller.actor).await?;
+    accepted(&app, caller.organisation.id, id, Some(job)).await
+}
+
+/// `PATCH /vms/{id}`: what is not given stays. The job is null when everything is as wanted already.
+pub async fn configure(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    ApiJson(changes): ApiJson<Changes>,
+) -> Result<Response, ApiError> {
+    let job = vms::configure(&app, caller.organisation.id, id, &changes, &caller.actor).await?;
+    accepted(&app, caller.organisation.id, id, job).await
+}
+
+/// `POST /vms/{id}/boot`
+pub async fn boot(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    ApiJson(new): ApiJson<NewBoot>,
+) -> Result<Response, ApiError> {
+    let job = vms::boot(&app, caller.organisation.id, id, new.boot, &caller.actor).await?;
+    accepted(&app, caller.organisation.id, id, Some(job)).await
+}
+
+/// `POST /vms/{id}/password`
+pub async fn set_password(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    ApiJson(new): ApiJson<NewPassword>,
+) -> Result<Response, ApiError> {
+    let job = vms::set_password(&app, caller.organisation.id, id, &new.password, &caller.actor).await?;
+    accepted(&app, caller.organisation.id, id, Some(job)).await
+}
+
+/// `GET /vms/{id}/iso-images`: the CDs that are offered where it is.
+pub async fn iso_images(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Json<List<IsoImageView>>, ApiError> {
+    let vm = vms::find(&app, caller.organisation.id, id).await?;
+    let offered = clusters::offered_isos(&app, vm.cluster).await?;
+    let items = offered
+        .into_iter()
+        .map(|image| IsoImageView { id: image.id, name: image.name, size_bytes: image.size_bytes })
+        .collect();
+    Ok(Json(List { items, next: None }))
+}
