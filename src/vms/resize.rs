@@ -51,8 +51,11 @@ pub fn why_not(vm: &Vm, plan: &Plan) -> Option<String> {
 /// The plan that is asked for, if the machine can have it.
 ///
 /// # Errors
-/// `Invalid` for one that is not on sale or does not fit the disk.
+/// `Conflict` while it is suspended, `Invalid` for a plan that is not on sale or does not fit the disk.
 pub(super) fn chosen<'a>(vm: &Vm, plans: &'a [Plan], size: NewSize) -> Result<&'a Plan> {
+    if vm.paused_at.is_some() {
+        return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", vm.name)));
+    }
     let plan = plans.iter().find(|plan| plan.id == size.plan);
     let plan = plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
     if let Some(why) = why_not(vm, plan) {
@@ -77,9 +80,6 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
-    if found.paused_at.is_some() {
-        return Err(Error::conflict(format!("{} is suspended: resume it first, or stop it hard.", found.name)));
-    }
     let plan = chosen(&found, &plans, size)?;
     let hour = plan.running.for_hours(1);
     if wallet.exhausted_at.is_some() || hour > wallet.available() {

@@ -36,6 +36,12 @@ async function furnish(browser, demo) {
   await logIn(page, demo.url, demo.customer);
   const vm = new URL(await orderVm(page, demo.url, { name: 'web-1', plan: 'S' })).pathname;
   await waitForState(page, 'Running');
+  // Tags, so that they are on the pages.
+  await page.goto(`${demo.url}${vm}/settings`);
+  await page.getByRole('textbox', { name: 'Tags' }).fill('production, web');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.flash').waitFor();
+  await waitForState(page, 'Running');
   await page.locator('#purse').waitFor();
   // Some hours, so that there is something in the ledger.
   await page.goto(`${demo.url}/wallet`);
@@ -45,7 +51,7 @@ async function furnish(browser, demo) {
     await page.screenshot({ path: process.env.README_PICTURE });
   }
   await close();
-  return ['/vms', '/vms/new', vm, `${vm}/delete`, '/ssh-keys', '/wallet', '/audit'];
+  return ['/vms', '/vms/new', vm, `${vm}/delete`, `${vm}/settings`, `${vm}/resize`, `${vm}/rebuild`, '/ssh-keys', '/wallet', '/audit'];
 }
 
 async function adminDetails(browser, demo) {
@@ -58,7 +64,10 @@ async function adminDetails(browser, demo) {
     const detail = paths.find((path) => /[0-9a-f]{8}-[0-9a-f-]{27}$/.test(path));
     assert.ok(detail, `${list} leads to a detail`);
     details.push(detail);
-    if (prefix === '/admin/clusters/') details.push(`${detail}/settings`);
+    if (prefix !== '/admin/clusters/') continue;
+    details.push(`${detail}/settings`, `${detail}/vms`);
+    await page.goto(`${demo.url}${detail}/vms`);
+    details.push(await page.locator('main a[href$="/migrate"]').first().getAttribute('href'));
   }
   await close();
   return details;

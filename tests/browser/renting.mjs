@@ -86,6 +86,51 @@ async function drivingAVm(browser) {
   }
 }
 
+async function changingAVm(browser) {
+  const demo = await startDemo({ speed: 60 });
+  try {
+    const { page, troubles, close } = await openWindow(browser);
+    await logIn(page, demo.url, demo.customer);
+    const vm = await orderVm(page, demo.url, { name: 'app-1', plan: 'S' });
+    await waitForState(page, 'Running');
+
+    // Another name: it is on the page without loading it again.
+    await page.getByRole('link', { name: 'Settings', exact: true }).click();
+    await page.locator('#name').fill('app-2');
+    await page.getByRole('textbox', { name: 'Tags' }).fill('staging');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.locator('h1', { hasText: 'app-2' }).waitFor();
+    await waitForState(page, 'Running');
+
+    // Another plan, with its price shown before.
+    await page.getByRole('link', { name: 'Resize', exact: true }).click();
+    await page.locator('label.plan', { has: page.locator('.plan-name', { hasText: /^M$/ }) }).click();
+    await page.locator('#grow-words', { hasText: '80 GiB' }).waitFor();
+    await page.locator('#cost button', { hasText: 'Resize to M' }).click();
+    await page.waitForURL(vm);
+    await page.locator('h2', { hasText: 'Being resized' }).waitFor();
+    await page.locator('.crumbs', { hasText: '4 vCPU' }).waitFor({ timeout: 60_000 });
+    await waitForState(page, 'Running');
+
+    // Another system: only with the name.
+    await page.getByRole('link', { name: 'Rebuild & rescue' }).click();
+    await page.locator('label.choice', { hasText: 'Ubuntu' }).click();
+    await page.locator('#rebuild-name').fill('app-1');
+    await page.getByRole('button', { name: 'Rebuild app-2' }).click();
+    await page.locator('.problem').first().waitFor();
+    await page.locator('#rebuild-name').fill('app-2');
+    await page.getByRole('button', { name: 'Rebuild app-2' }).click();
+    await page.waitForURL(vm);
+    await page.locator('h2', { hasText: 'Being rebuilt' }).waitFor();
+    await page.locator('.crumbs', { hasText: 'Ubuntu' }).waitFor({ timeout: 60_000 });
+    await waitForState(page, 'Running');
+    assertNone(troubles, 'while changing a VM');
+    await close();
+  } finally {
+    assert.equal(await demo.stop(), 0, 'the demo stops cleanly');
+  }
+}
+
 async function act(page, name) {
   await page.locator('main').getByRole('button', { name }).first().click();
   const sure = page.locator('dialog[open]').getByRole('button', { name });
@@ -95,4 +140,5 @@ async function act(page, name) {
 export const tests = [
   ['somebody rents a VM, runs out of credit, gets credit and has it back', theWholeLoop],
   ['a VM is shut down, started and deleted', drivingAVm],
+  ['a VM is renamed, resized and rebuilt', changingAVm],
 ];

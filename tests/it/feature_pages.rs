@@ -1,7 +1,6 @@
 //! The pages on which a machine is changed, as a browser without a script uses them.
 
 use reqwest::Method;
-use serde_json::json;
 
 use crate::doors::browser;
 use crate::world::{Answer, World, send};

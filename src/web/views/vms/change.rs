@@ -151,6 +151,14 @@ pub struct VmRebuildPage {
     pub errors: FormErrors,
 }
 
+impl ResizeChange {
+    /// The difference per hour with its sign, as precise as the prices above it.
+    fn signed(&self, currency: &str) -> String {
+        let text = format::hourly(&self.difference, currency);
+        if self.difference > Decimal::ZERO { format!("+{text}") } else { text }
+    }
+}
+
 impl ResizeCost {
     /// The words of the choice that lets the disk grow.
     fn grow_words(&self) -> String {
