@@ -1,6 +1,7 @@
 //! Every operation, every step of it, everything that can go wrong there: what becomes of it, and that nothing is left behind,
 //! nothing is there twice and nothing of anybody else's is touched. The table is written to `target/fault-matrix.txt`.
 
+mod called_off;
 mod credit;
 mod kills;
 mod mishap;

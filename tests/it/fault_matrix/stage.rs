@@ -157,7 +157,10 @@ impl Stage {
                     job.step += 1;
                     assert!(jobs::save(app, &job).await.unwrap());
                 }
-                Progress::Wait(pause, _) => self.world.advance(chrono::TimeDelta::from_std(pause).unwrap()),
+                Progress::Wait(pause, _) => {
+                    self.world.advance(chrono::TimeDelta::from_std(pause).unwrap());
+                    self.world.simulator.advance(pause);
+                }
             }
         }
         jobs::release(app, &job, std::time::Duration::ZERO).await.unwrap();
@@ -171,6 +174,7 @@ impl Stage {
                 return;
             }
             self.world.advance(chrono::TimeDelta::seconds(ROUND_SECONDS));
+            self.world.simulator.advance(std::time::Duration::from_secs(ROUND_SECONDS.unsigned_abs()));
         }
         panic!("{}", self.world.text("select string_agg(kind || ' ' || coalesce(error, waiting_for, ''), '; ') from jobs where status in ('pending', 'running')").await);
     }
