@@ -301,7 +301,7 @@ pub(super) async fn update_finished(
         job.attempts,
         job.error,
         now,
-        job.can_go_back(),
+        job.can_be_called_off(),
     )
     .execute(connection)
     .await?;

@@ -210,6 +210,13 @@ impl Kind {
         matches!(self, Self::VmMigrate | Self::VmEnforce | Self::VmAdopt | Self::VmRelease)
     }
 
+    /// Whether the disk may have grown when it is at the step with this index.
+    #[must_use]
+    pub fn has_grown_disk(self, step: usize) -> bool {
+        let grow = RESIZE.iter().position(|known| known.name == "grow");
+        self == Self::VmResize && grow.is_some_and(|grow| step >= grow)
+    }
+
     /// Whether what it has done can be undone from the step with this index on.
     #[must_use]
     pub fn can_go_back(self, step: usize) -> bool {

@@ -36,6 +36,8 @@ const LOG_LINE_CHARACTERS_MAX: usize = 4_000;
 const LOG_LINES_MAX: i64 = 500;
 /// The most unfinished jobs of one organisation that are looked at.
 const UNFINISHED_MAX: i64 = 10_000;
+/// The mark in a resize's payload that it grows the disk.
+pub const GROWS_DISK: &str = "grows_disk";
 /// What a job waits for while its cluster cannot be asked.
 pub const CLUSTER_AWAY: &str = "the cluster does not answer";
 /// The most jobs one page shows.
@@ -147,6 +149,14 @@ impl Job {
         self.kind.can_go_back(self.step)
     }
 
+    /// Whether somebody may have it undone, just so. A disk that has grown never shrinks: who ordered it keeps the plan that
+    /// pays for it. A resize that fails goes back all the same.
+    #[must_use]
+    pub fn can_be_called_off(&self) -> bool {
+        let grows = self.payload.get(GROWS_DISK) == Some(&Value::Bool(true));
+        self.can_go_back() && !(grows && self.kind.has_grown_disk(self.step))
+    }
+
     /// Whether it waits until its cluster can be asked again.
     #[must_use]
     pub fn waits_for_cluster(&self) -> bool {
@@ -162,7 +172,7 @@ impl Job {
     /// Whether somebody may still ask it to undo what it has done.
     #[must_use]
     pub fn may_undo(&self) -> bool {
-        self.can_go_back() && !self.status.is_over() && !self.undoing && !self.cancel_requested
+        self.can_be_called_off() && !self.status.is_over() && !self.undoing && !self.cancel_requested
     }
 
     /// From 0 to 100.
@@ -424,7 +434,7 @@ pub async fn cancel(app: &App, organisation: Option<OrganisationId>, id: JobId, 
     let job = find(app, organisation, id).await?;
     // Somebody who asks for an organisation is its member.
     let may = organisation.is_none() || !job.kind.is_for_operators();
-    if may && job.can_go_back() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
+    if may && job.can_be_called_off() && go_on(app, &job, true, Event::JobCancelled, actor).await? {
         return Ok(());
     }
     Err(Error::conflict("This job can no longer be undone."))

@@ -290,11 +290,11 @@ pub(super) async fn apply(app: &App, job: &Job) -> Step {
     let row = &machine.row;
     let (node, config) = machine.our_guest(app).await?;
     let keys: Vec<&str> = row.authorized_keys.lines().collect();
-    let mut change = ConfigChange::new()
-        .name(&row.name)
-        .tags(identity::tags(job.vm, &row.tags))
-        .protection(row.protected)
-        .ssh_keys(&keys);
+    let mut change =
+        ConfigChange::new().name(&row.name).tags(identity::tags(job.vm, &row.tags)).protection(row.protected);
+    if !(keys.is_empty() && had_no_keys(job)) {
+        change = change.ssh_keys(&keys);
+    }
     let drive = match cd_drive(&config) {
         Some(drive) => Some(drive.to_owned()),
         None if row.iso_volume.is_none() => None,
@@ -316,6 +316,11 @@ pub(super) async fn apply(app: &App, job: &Job) -> Step {
     enforce::write(&machine, &node, &config, change).await?;
     fault::point(&format!("{}.apply.written", job.kind.name()));
     Ok(Progress::Done)
+}
+
+/// Whether we knew of no keys before the job: those that an adopted guest may have are its owner's and stay.
+fn had_no_keys(job: &Job) -> bool {
+    job.payload.get(BEFORE).and_then(|before| before.get("authorized_keys")).is_some_and(|keys| keys == "")
 }
 
 /// Makes row and guest as they were before the job.

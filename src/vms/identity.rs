@@ -32,7 +32,12 @@ pub(super) fn named_by(tag: &str) -> Option<VmId> {
     tag.strip_prefix("vm-").and_then(|id| id.parse().ok())
 }
 
-/// The first line of the description, set by the clone itself.
+/// The description that the clone itself sets, until uuid and tags are set too. A copy of a configured machine has another.
+pub(super) fn description_of_clone(vm: VmId) -> String {
+    format!("Uni-Manager VM {vm}. Being made: leave it alone.")
+}
+
+/// The description of a configured machine. It is for people and proves nothing: every copy of the guest has it.
 pub(super) fn description(vm: VmId) -> String {
     format!("Uni-Manager VM {vm}. Managed: changes made here are seen and may be set back.")
 }
@@ -63,7 +68,8 @@ pub(super) fn of(config: &VmConfig, vm: VmId, guest_uuid: Uuid) -> Identity {
         return Identity::BeingMade;
     }
     // Cloned, not configured yet: the uuid is random and the tags are the template's.
-    let described = config.description.as_deref().is_some_and(|text| text.contains(&description(vm)));
-    let named_otherwise = config.tags.iter().any(|other| other.starts_with("vm-") && other != tag(vm));
-    if described && !named_otherwise { Identity::Ours } else { Identity::Foreign }
+    let described = config.description.as_deref().is_some_and(|text| text.trim() == description_of_clone(vm));
+    // Tags and uuid are set together, so a tag without the uuid is no clone of ours on its way.
+    let named = config.tags.iter().any(|tag| tag.starts_with("vm-"));
+    if described && !named { Identity::Ours } else { Identity::Foreign }
 }

@@ -121,7 +121,7 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
         .ok_or_else(|| Trouble::Refused("the image has no template on this cluster any more".into()))?;
     let mut order = CloneVm::new(vmid)
         .name(&machine.row.name)
-        .description(&identity::description(job.vm))
+        .description(&identity::description_of_clone(job.vm))
         .full(true)
         .storage(&machine.row.storage);
     if template.node != machine.row.node {

@@ -94,6 +94,7 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
         (RUNNING.to_owned(), json!(found.state == State::Running)),
         (FORCE.to_owned(), json!(size.force)),
         (DISK.to_owned(), json!(disk_gib)),
+        (jobs::GROWS_DISK.to_owned(), json!(disk_gib > found.disk_gib)),
     ]);
     let new = NewJob { kind: Kind::VmResize, organisation, vm, payload, requested_by: actor.user };
     let job = jobs::enqueue(app, &mut transaction, new).await?;

@@ -123,7 +123,7 @@ async fn run_steps(app: &App, mut job: Job) -> Result<()> {
     for _ in 0..STEPS_PER_CLAIM_MAX {
         if job.cancel_requested
             && !job.undoing
-            && job.can_go_back()
+            && job.can_be_called_off()
             && !go_back(app, &mut job, "Somebody asked to undo it.").await?
         {
             return Ok(());

@@ -7,6 +7,7 @@ mod world;
 
 mod accounts;
 mod adopt;
+mod attacks;
 mod bad_cluster;
 mod bad_luck;
 mod clusters;

@@ -113,7 +113,7 @@ impl Mishap {
             },
             // Where the lock is not in the way, or was looked for no more.
             Self::DeadLock => &["done", "parked, done"],
-            Self::Cancelled if back => &["undone"],
+            Self::Cancelled if operation.can_be_cancelled(step) => &["undone"],
             Self::Cancelled => &["done"],
             Self::Removed | Self::Replaced => match kind {
                 // What is not there need not be stopped or removed.

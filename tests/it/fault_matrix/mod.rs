@@ -103,7 +103,7 @@ impl Cell<'_> {
             Mishap::Cancelled => {
                 let job = stage.last_job(&vm).await.id.to_string().parse().unwrap();
                 let cancelled = jobs::cancel(&world.app, None, job, &Actor::system()).await;
-                assert_eq!(cancelled.is_ok(), operation.kind().can_go_back(step), "{}", self.what());
+                assert_eq!(cancelled.is_ok(), operation.can_be_cancelled(step), "{}", self.what());
             }
             Mishap::Removed | Mishap::Replaced => {
                 let Some(target) = target else { return self.skip(&vm).await };

@@ -87,6 +87,12 @@ impl Operation {
         Self::Delete,
     ];
 
+    /// Whether somebody may call it off at this step: a disk that has grown stays, and so does the plan that pays for it.
+    pub fn can_be_cancelled(self, step: usize) -> bool {
+        let grown = self == Self::Resize && matches!(self.kind().steps()[step].name, "grow" | "start");
+        self.kind().can_go_back(step) && !grown
+    }
+
     pub fn kind(self) -> Kind {
         match self {
             Self::Create => Kind::VmCreate,
