@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step};
-use super::{State, Vm, create, enforce, find_within, identity, resize};
+use super::{State, Vm, create, enforce, find_within, identity, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -31,7 +31,8 @@ const BEFORE: &str = "before";
 /// What is to be set; what is not given stays.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub struct Changes {
-    /// The name, also the host name in the guest from its next start.
+    /// The name, also the host name in the guest from its next start; with user data the guest keeps the name it was made
+    /// with.
     #[serde(default)]
     pub name: Option<String>,
     /// All tags.
@@ -40,7 +41,8 @@ pub struct Changes {
     /// Whether it can neither be deleted nor rebuilt.
     #[serde(default)]
     pub protected: Option<bool>,
-    /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest.
+    /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest. Refused for
+    /// a machine that was made with user data.
     #[serde(default)]
     pub ssh_keys: Option<Vec<SshKeyId>>,
     /// The CD in its drive: an image, or `null` for an empty drive.
@@ -141,6 +143,10 @@ pub async fn configure(
     if let Some(keys) = &changes.ssh_keys {
         let keys = ssh_keys::pick(&mut transaction, organisation, keys).await?;
         after.authorized_keys = keys.iter().map(|key| key.public_key.as_str()).collect::<Vec<_>>().join("\n");
+        if found.user_data_bytes.is_some() && after.authorized_keys != before.authorized_keys {
+            let why = "It was made with user data, whose CD is written once. Add keys in the guest, or rebuild it.";
+            return Err(Error::invalid("ssh_keys", why));
+        }
     }
     if let Some(iso_image) = changes.iso_image {
         if iso_image.is_none() && found.boot_from_iso {
@@ -273,9 +279,10 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     Ok(job)
 }
 
-/// The drive for CDs, if the guest has one that is not cloud-init's.
+/// The drive for CDs, if the guest has one that is not cloud-init's or its seed CD's.
 pub(super) fn cd_drive(config: &VmConfig) -> Option<&str> {
-    let drives = config.disks.iter().filter(|(_, disk)| disk.is_cdrom() && !disk.is_cloud_init());
+    let drives =
+        config.disks.iter().filter(|(_, disk)| disk.is_cdrom() && !disk.is_cloud_init() && !seed::is_seed(disk));
     drives.map(|(name, _)| name.as_str()).next()
 }
 

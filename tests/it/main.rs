@@ -26,4 +26,5 @@ mod provision_faults;
 mod reconcile;
 mod reconcile_many;
 mod serve;
+mod user_data;
 mod zero;

@@ -15,7 +15,7 @@ pub use delete::{confirm_delete, delete};
 pub use list::{list, row, summary};
 pub use new::{cost, create, new};
 pub use power::{reboot, shutdown, start, stop};
-pub use show::{panel, show, status};
+pub use show::{panel, show, status, user_data};
 
 pub(super) use console::{page as console_page, render_console};
 pub(super) use status::{progress, vm_status};

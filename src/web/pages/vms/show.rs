@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use billing::Month;
 
 use super::list::{actions, memory, price_book, rate};
@@ -57,6 +58,16 @@ pub async fn panel(
     Ok(render(&panel_of(&app, &customer, &vm).await?))
 }
 
+/// `GET /vms/{id}/user-data`: as it was given, as plain text. For members only; nothing keeps a copy.
+pub async fn user_data(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+) -> Result<Response, PageError> {
+    let text = vms::user_data(&app, customer.organisation(), id).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response())
+}
+
 async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
     let prices = price_book(app).await?;
     let keys = ssh_keys::list(app, customer.organisation()).await?;
@@ -66,6 +77,7 @@ async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
         name: vm.name.clone(),
         number: vm.number,
         placement_group: vm.placement_group.clone(),
+        user_data_bytes: vm.user_data_bytes,
         location: vm.location_name.clone(),
         plan: vm.plan_name.clone(),
         plan_detail: format!("{} vCPU · {} · {} GiB", vm.vcpu, memory(vm.memory_mib), vm.disk_gib),

@@ -168,6 +168,8 @@ pub struct VmPanel {
     pub number: i64,
     /// VMs of this group are kept apart.
     pub placement_group: Option<String>,
+    /// Length of its user data, in bytes, if it was made with any.
+    pub user_data_bytes: Option<i32>,
     /// Name of the location.
     pub location: String,
     /// Name of the plan.
