@@ -1,4 +1,5 @@
 // The browser's side of the pages. Every page works without it; it adds what a form and a link cannot do.
+import { startBytes } from "./bytes.js";
 import { startClock } from "./clock.js";
 import { startCopy } from "./copy.js";
 import { startCost } from "./cost.js";
@@ -14,6 +15,7 @@ startMenus();
 startDialogs();
 startCopy();
 startCost();
+startBytes();
 startPartial();
 startClock();
 startLive();

@@ -106,7 +106,7 @@ impl Client {
             checks.spawn(async move {
                 let call = Call::new(Method::GET, "/version");
                 if let Ok(_turn) = client.turn(&call).await {
-                    let _: Result<Envelope<Version>, _> = client.ask(place, &call, "").await;
+                    let _: Result<Envelope<Version>, _> = client.ask(place, &call, Body::Form("")).await;
                 }
             });
         }
@@ -137,6 +137,11 @@ impl Client {
         self.request(Method::POST, path, &parameters).await.map(|envelope| envelope.data)
     }
 
+    /// As a form is posted, but with a body of another kind.
+    pub(crate) async fn post_body<T: DeserializeOwned>(&self, path: String, body: Body<'_>) -> Result<T, Error> {
+        self.deliver(Call::new(Method::POST, path), body).await.map(|envelope| envelope.data)
+    }
+
     pub(crate) async fn put<T: DeserializeOwned>(&self, path: String, parameters: Parameters) -> Result<T, Error> {
         self.request(Method::PUT, path, &parameters).await.map(|envelope| envelope.data)
     }
@@ -164,9 +169,11 @@ impl Client {
         path: String,
         parameters: &Parameters,
     ) -> Result<Envelope<T>, Error> {
-        let call = Call::new(method, path);
+        self.deliver(Call::new(method, path), Body::Form(&parameters.encoded())).await
+    }
+
+    async fn deliver<T: DeserializeOwned>(&self, call: Call, body: Body<'_>) -> Result<Envelope<T>, Error> {
         let _turn = self.turn(&call).await?;
-        let encoded = parameters.encoded();
         let endpoints = &self.inner.endpoints;
         let begun = Instant::now();
         let mut failures: Vec<(usize, Error)> = Vec::new();
@@ -185,7 +192,7 @@ impl Client {
                     let left_out = if repeat == 0 { &places[number..] } else { &[] };
                     return Err(endpoints.combined(&call, failures, left_out));
                 }
-                let error = match self.ask(place, &call, &encoded).await {
+                let error = match self.ask(place, &call, body).await {
                     Ok(envelope) => return Ok(envelope),
                     Err(Failure::Final(error)) => return Err(error),
                     Err(Failure::OfEndpoint(error)) => error,
@@ -204,9 +211,14 @@ impl Client {
     }
 
     /// Asks one endpoint once and notes how it did.
-    async fn ask<T: DeserializeOwned>(&self, place: usize, call: &Call, encoded: &str) -> Result<Envelope<T>, Failure> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        place: usize,
+        call: &Call,
+        body: Body<'_>,
+    ) -> Result<Envelope<T>, Failure> {
         let endpoints = &self.inner.endpoints;
-        let (error, is_of_endpoint) = match send_once(endpoints.at(place), call, encoded).await {
+        let (error, is_of_endpoint) = match send_once(endpoints.at(place), call, body).await {
             Ok(answer) => match read(call, &answer) {
                 Ok(envelope) => {
                     endpoints.answered(place);
@@ -241,20 +253,36 @@ enum Failure {
     OfEndpoint(Error),
 }
 
-async fn send_once(reach: &Reach, call: &Call, encoded: &str) -> Result<Answer, Error> {
+/// What goes with a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'a> {
+    /// Encoded parameters: the body of a POST or PUT, the query of the rest.
+    Form(&'a str),
+    /// A body that is whole already, with its content type.
+    Whole { content_type: &'a str, bytes: &'a [u8] },
+}
+
+async fn send_once(reach: &Reach, call: &Call, body: Body<'_>) -> Result<Answer, Error> {
     let url = format!("{}/api2/json{}", reach.url, call.path);
     let has_body = call.method == Method::POST || call.method == Method::PUT;
-    let request = if has_body {
-        // Proxmox refuses a chunked body; an empty one would go out without any length.
-        reach
+    // Proxmox refuses a chunked body; an empty one would go out without any length.
+    let request = match body {
+        Body::Form(encoded) if has_body => reach
             .http
             .request(call.method.clone(), url)
             .header(CONTENT_TYPE, FORM)
             .header(CONTENT_LENGTH, encoded.len())
-            .body(String::from(encoded))
-    } else {
-        let mark = if encoded.is_empty() { "" } else { "?" };
-        reach.http.request(call.method.clone(), format!("{url}{mark}{encoded}"))
+            .body(String::from(encoded)),
+        Body::Form(encoded) => {
+            let mark = if encoded.is_empty() { "" } else { "?" };
+            reach.http.request(call.method.clone(), format!("{url}{mark}{encoded}"))
+        }
+        Body::Whole { content_type, bytes } => reach
+            .http
+            .request(call.method.clone(), url)
+            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_LENGTH, bytes.len())
+            .body(bytes.to_vec()),
     };
     let mut response = request.send().await.map_err(|error| transport_failure(call, &error))?;
     let header = |name| {

@@ -9,6 +9,29 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
 
+/// What is asked of a place for a new machine, beside room.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// Where.
+    pub location: LocationId,
+    /// Its template must be there.
+    pub image: ImageId,
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// On no node with another machine of this group of theirs.
+    pub group: Option<&'a str>,
+    /// Only where user data can be stored.
+    pub user_data: bool,
+}
+
+/// Whether any cluster of a location has the image and a storage for user data.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn takes_user_data(connection: &mut PgConnection, location: LocationId, image: ImageId) -> Result<bool> {
+    capacity::exists_with_iso_storage(connection, location, image).await
+}
+
 /// A place for a new machine in a location. The clusters of the location stay locked until the transaction ends, so that
 /// nobody else is given the same room.
 ///
@@ -16,17 +39,16 @@ use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
 /// When PostgreSQL fails. That there is no place is the inner outcome; it is logged here with every node's reason.
 pub async fn find_place(
     connection: &mut PgConnection,
-    location: LocationId,
-    image: ImageId,
-    organisation: OrganisationId,
-    group: Option<&str>,
+    order: &Order<'_>,
     need: Need,
 ) -> Result<Result<Candidate, NoPlace>> {
+    let Order { location, organisation, .. } = *order;
     let wanted = Wanted {
         location: Some(location),
-        image: Some(image),
+        image: Some(order.image),
         organisation: Some(organisation),
-        group,
+        group: order.group,
+        user_data: order.user_data,
         ..Wanted::default()
     };
     capacity::lock(&mut *connection, &wanted).await?;

@@ -16,6 +16,8 @@ use crate::live;
 
 /// How many images of a storage are listed.
 const IMAGES_MAX: usize = 500;
+/// How the CDs with user data begin on that storage: they are no images for anybody else.
+pub(crate) const SEED_PREFIX: &str = "uni-manager-";
 /// The longest name of one.
 const NAME_CHARACTERS_MAX: usize = 120;
 /// The longest volume, as Proxmox names it.
@@ -131,7 +133,7 @@ pub async fn refresh_isos(app: &App, id: ClusterId, actor: &Actor) -> Result<usi
     Ok(left_out)
 }
 
-/// The images that every one of these nodes has, and how many only some have.
+/// The images that every one of these nodes has, and how many only some have. What holds a customer's user data is none.
 async fn list(client: &Client, nodes: &[&str], storage: &str) -> Result<(Vec<FoundIso>, usize)> {
     let mut holders: BTreeMap<String, (usize, i64)> = BTreeMap::new();
     for node in nodes {
@@ -141,7 +143,8 @@ async fn list(client: &Client, nodes: &[&str], storage: &str) -> Result<(Vec<Fou
             })?;
         for volume in volumes {
             let fits = is_plain_line(&volume.volid) && volume.volid.chars().count() <= VOLUME_CHARACTERS_MAX;
-            if fits && (holders.len() < IMAGES_MAX || holders.contains_key(&volume.volid)) {
+            let is_seed = volume.volid.contains(&format!(":iso/{SEED_PREFIX}"));
+            if fits && !is_seed && (holders.len() < IMAGES_MAX || holders.contains_key(&volume.volid)) {
                 let size = volume.size.and_then(|size| i64::try_from(size).ok()).unwrap_or(0);
                 let holder = holders.entry(volume.volid).or_insert((0, size));
                 holder.0 += 1;

@@ -19,11 +19,12 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 pub use add::{NewCluster, add, set_templates};
-pub use capacity::{check_second_disk, check_target, find_place, room_for, targets, would_fit};
+pub use capacity::{Order, check_second_disk, check_target, find_place, room_for, takes_user_data, targets, would_fit};
 pub use change::{ClusterChange, change};
 pub use connections::Connections;
 pub use db::SECRETS;
 pub use endpoints::{Endpoint, EndpointHealth, endpoints, set_endpoints};
+pub(crate) use isos::SEED_PREFIX;
 pub use isos::{FoundIso, IsoChoice, IsoImage, iso, isos, offered_isos, refresh_isos, rescue_iso, set_isos};
 pub use look::{Look, look};
 pub use placement::NoPlace;

@@ -43,7 +43,7 @@ const fn needs(name: &'static str, place: Place, without: &'static str) -> Privi
 }
 
 /// Every privilege that our calls need, by name within each place.
-pub const NEEDED: [Privilege; 26] = [
+pub const NEEDED: [Privilege; 27] = [
     needs("VM.Allocate", Place::Guests, "no VM is created or deleted"),
     needs("VM.Audit", Place::Guests, "no VM is seen, so all look lost"),
     needs("VM.Backup", Place::Guests, "no backup is made or restored"),
@@ -64,7 +64,8 @@ pub const NEEDED: [Privilege; 26] = [
     needs("VM.Snapshot.Rollback", Place::Guests, "no VM goes back to a snapshot"),
     needs("Datastore.AllocateSpace", Place::DiskStorage, "no disk is made"),
     needs("Datastore.Audit", Place::DiskStorage, "the storage is not seen, so nothing can be sold"),
-    needs("Datastore.AllocateTemplate", Place::IsoStorage, "no CD image is uploaded"),
+    needs("Datastore.Allocate", Place::IsoStorage, "the user data of a VM stays on the storage when the VM is deleted"),
+    needs("Datastore.AllocateTemplate", Place::IsoStorage, "no CD image is uploaded, so no VM is made with user data"),
     needs("Datastore.Audit", Place::IsoStorage, "no CD image is listed"),
     needs("SDN.Use", Place::Zones, "no VM is connected to the bridge"),
     needs("Sys.Audit", Place::Nodes, "nodes, their load and the tasks on them are not seen"),

@@ -54,10 +54,11 @@ const fn step(name: &'static str, title: &'static str) -> Step {
     Step { name, title }
 }
 
-static CREATE: [Step; 6] = [
+static CREATE: [Step; 7] = [
     step("lease", "Reserving a place"),
     step("clone", "Copying the image"),
     step("configure", "Configuring"),
+    step("seed", "Preparing the first start"),
     step("resize", "Growing the disk"),
     step("start", "Starting"),
     step("address", "Waiting for the address"),
@@ -77,10 +78,11 @@ static RESIZE: [Step; 5] = [
     step("start", "Starting"),
 ];
 // The new guest is whole before the old one is stopped, and runs before the old one is destroyed.
-static REBUILD: [Step; 9] = [
+static REBUILD: [Step; 10] = [
     step("lease", "Reserving a place"),
     step("clone", "Copying the image"),
     step("configure", "Configuring"),
+    step("seed", "Preparing the first start"),
     step("resize", "Growing the disk"),
     step("stop", "Stopping the old system"),
     step("swap", "Changing over"),
@@ -259,6 +261,6 @@ mod tests {
             .map(|step| REBUILD[step].name)
             .collect();
 
-        assert_eq!(names, ["lease", "clone", "configure", "resize", "stop", "swap", "start", "address"]);
+        assert_eq!(names, ["lease", "clone", "configure", "seed", "resize", "stop", "swap", "start", "address"]);
     }
 }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step};
-use super::{State, Vm, create, enforce, find_within, identity, resize};
+use super::{State, Vm, create, enforce, find_within, identity, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -31,7 +31,8 @@ const BEFORE: &str = "before";
 /// What is to be set; what is not given stays.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub struct Changes {
-    /// The name, also the host name in the guest from its next start.
+    /// The name, also the host name in the guest from its next start; with user data the guest keeps the name it was made
+    /// with.
     #[serde(default)]
     pub name: Option<String>,
     /// All tags.
@@ -40,7 +41,8 @@ pub struct Changes {
     /// Whether it can neither be deleted nor rebuilt.
     #[serde(default)]
     pub protected: Option<bool>,
-    /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest.
+    /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest. Refused for
+    /// a machine that was made with user data.
     #[serde(default)]
     pub ssh_keys: Option<Vec<SshKeyId>>,
     /// The CD in its drive: an image, or `null` for an empty drive.
@@ -141,6 +143,10 @@ pub async fn configure(
     if let Some(keys) = &changes.ssh_keys {
         let keys = ssh_keys::pick(&mut transaction, organisation, keys).await?;
         after.authorized_keys = keys.iter().map(|key| key.public_key.as_str()).collect::<Vec<_>>().join("\n");
+        if found.user_data_bytes.is_some() && after.authorized_keys != before.authorized_keys {
+            let why = "It was made with user data, whose CD is written once. Add keys in the guest, or rebuild it.";
+            return Err(Error::invalid("ssh_keys", why));
+        }
     }
     if let Some(iso_image) = changes.iso_image {
         if iso_image.is_none() && found.boot_from_iso {
@@ -273,9 +279,10 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     Ok(job)
 }
 
-/// The drive for CDs, if the guest has one that is not cloud-init's.
+/// The drive for CDs, if the guest has one that is not cloud-init's or its seed CD's.
 pub(super) fn cd_drive(config: &VmConfig) -> Option<&str> {
-    let drives = config.disks.iter().filter(|(_, disk)| disk.is_cdrom() && !disk.is_cloud_init());
+    let drives =
+        config.disks.iter().filter(|(_, disk)| disk.is_cdrom() && !disk.is_cloud_init() && !seed::is_seed(disk));
     drives.map(|(name, _)| name.as_str()).next()
 }
 
@@ -290,8 +297,15 @@ pub(super) async fn apply(app: &App, job: &Job) -> Step {
     let row = &machine.row;
     let (node, config) = machine.our_guest(app).await?;
     let keys: Vec<&str> = row.authorized_keys.lines().collect();
-    let mut change =
-        ConfigChange::new().name(&row.name).tags(identity::tags(job.vm, &row.tags)).protection(row.protected);
+    let before = before(job)?;
+    let mut tags = identity::tags(job.vm, &row.tags);
+    // What an operator marks guests with, to choose them for backups for example, is not the customer's to take off.
+    let strange = |tag: &&str| !identity::is_reserved(tag) && !before.tags.iter().any(|own| own == tag);
+    tags.extend(config.tags.iter().filter(strange).map(str::to_owned));
+    let mut change = ConfigChange::new().name(&row.name).tags(tags);
+    if before.protected != row.protected {
+        change = change.protection(row.protected);
+    }
     if !(keys.is_empty() && had_no_keys(job)) {
         change = change.ssh_keys(&keys);
     }
@@ -332,10 +346,14 @@ pub(super) async fn undo_apply(app: &App, job: &Job) -> Step {
     apply(app, job).await
 }
 
+fn before(job: &Job) -> Result<Before> {
+    let before = job.payload.get(BEFORE).cloned().unwrap_or_default();
+    Ok(serde_json::from_value(before).map_err(anyhow::Error::new)?)
+}
+
 /// Puts the row back to how it was before the job.
 pub(super) async fn put_back(connection: &mut PgConnection, job: &Job) -> Result<()> {
-    let before = job.payload.get(BEFORE).cloned().unwrap_or_default();
-    let before: Before = serde_json::from_value(before).map_err(anyhow::Error::new)?;
+    let before = before(job)?;
     db::update_settings(connection, job.vm, &before.settings()).await
 }
 

@@ -6,8 +6,10 @@ use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
 use super::db::{self, NewRow};
+use super::seed;
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
+use crate::clusters::Order;
 use crate::clusters::placement::Need;
 use crate::error::{Error, Problem, Result};
 use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, SshKeyId, VmId};
@@ -45,6 +47,9 @@ pub struct NewVm {
     /// Machines of the organisation with the same group are placed on different hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement_group: Option<String>,
+    /// What cloud-init does at the first start: a `#cloud-config`, a script, or another of its kinds, at most 32 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
 }
 
 /// A key that is added with the order.
@@ -79,6 +84,7 @@ pub async fn create(
     actor: &Actor,
 ) -> Result<Ordered> {
     let (name, location, image, plan) = checked(app, new).await?;
+    let user_data = seed::checked(new.user_data.as_deref()).map_err(|problem| Error::invalid("user_data", problem))?;
     let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
     if order_key.is_some_and(|key| key.len() > ORDER_KEY_BYTES_MAX) {
         return Err(Error::invalid("Idempotency-Key", format!("At most {ORDER_KEY_BYTES_MAX} characters.")));
@@ -101,6 +107,9 @@ pub async fn create(
     if hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
+    if user_data.is_some() && !clusters::takes_user_data(&mut transaction, location, image).await? {
+        return Err(Error::invalid("user_data", "User data is not offered at this location with this image."));
+    }
     let mut keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     if let Some(key) = &new.new_key {
         keys.push(
@@ -118,7 +127,8 @@ pub async fn create(
     // From here on every order of the location waits for this one: what can be asked before is asked before.
     let need = Need { vcpu: plan.vcpu, memory_mib: i64::from(plan.memory_mib), disk_gib: i64::from(plan.disk_gib) };
     let group = new.placement_group.as_deref().map(str::trim).filter(|group| !group.is_empty());
-    let place = clusters::find_place(&mut transaction, location, image, organisation, group, need).await??;
+    let order = Order { location, image, organisation, group, user_data: user_data.is_some() };
+    let place = clusters::find_place(&mut transaction, &order, need).await??;
 
     let authorized_keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
     let id = VmId::new();
@@ -134,7 +144,7 @@ pub async fn create(
         node: &place.node,
         authorized_keys: &authorized_keys.join("\n"),
         placement_group: group,
-        user_data: None,
+        user_data: user_data.as_deref(),
         order_key,
         order_hash: order_key.map(|_| order_hash),
     };
@@ -147,7 +157,7 @@ pub async fn create(
         NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user },
     )
     .await?;
-    let detail = json!({ "plan": plan.slug, "location": location, "image": image, "placement_group": group, "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
+    let detail = json!({ "plan": plan.slug, "location": location, "image": image, "placement_group": group, "user_data": user_data.is_some(), "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });
     audit::record(
         &mut transaction,
         now,
@@ -204,6 +214,9 @@ async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId,
             "placement_group",
             format!("At most {GROUP_CHARACTERS_MAX} small letters, digits and dashes."),
         ));
+    }
+    if let Err(problem) = seed::checked(new.user_data.as_deref()) {
+        problems.push(Problem::new("user_data", problem));
     }
     match (location, image, plan) {
         (Some(location), Some(image), Some(plan)) if problems.is_empty() => Ok((name, location.id, image.id, plan)),

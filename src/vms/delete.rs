@@ -6,7 +6,7 @@ use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
 
 use super::machine::{Guest, Machine, Progress, Step, Task, follow, outwait, remember};
-use super::{State, db, find, find_within};
+use super::{State, db, find, find_within, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
@@ -94,7 +94,7 @@ pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
     destroy_guest(app, job, &machine).await
 }
 
-/// Destroys the guest if it is there and ours. A stranger's guest under our VMID is left alone, and that is the end of it.
+/// Destroys the guest if it is there and ours, then its seed CD. A stranger's guest under our VMID is left alone, and that is the end of it.
 pub(super) async fn destroy_guest(app: &App, job: &mut Job, machine: &Machine) -> Step {
     match follow(app, &machine.client, job).await? {
         Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox deletes the VM")),
@@ -111,13 +111,16 @@ pub(super) async fn destroy_guest(app: &App, job: &mut Job, machine: &Machine) -
         Task::Ended(TaskEnd::Ok) | Task::None => {}
     }
     let node = match machine.guest(app).await? {
-        Guest::Missing => return Ok(Progress::Done),
+        Guest::Missing => return seed::remove(app, job, machine).await,
         Guest::Foreign => {
             jobs::log(app, job, "The guest with this VMID is not this VM: nothing was done to it").await?;
-            return Ok(Progress::Done);
+            return seed::remove(app, job, machine).await;
         }
         Guest::BeingMade => return outwait(app, job, CLONE_PAUSE, "Proxmox still copies the image"),
-        Guest::Ours(node, _) => node,
+        Guest::Ours(node, config) => {
+            seed::note(app, job, &config).await?;
+            node
+        }
     };
     let vmid = machine.vmid()?;
     if machine.client.vm_status(&node, vmid).await?.status == PowerState::Running {

@@ -20,6 +20,7 @@ mod rebuild;
 mod reconcile;
 mod resize;
 mod run;
+mod seed;
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,6 +41,7 @@ pub use rebuild::{Rebuild, rebuild};
 pub use reconcile::{LookFailure, Reconciled, follow, look_failures, reconcile};
 pub use resize::{NewSize, resize, why_not};
 pub use run::{complete, give_up, run_step, undo_step};
+pub use seed::USER_DATA_BYTES_MAX;
 
 use crate::app::App;
 use crate::catalog::PowerState;
@@ -165,6 +167,8 @@ pub struct Vm {
     pub boot_from_iso: bool,
     /// Machines of the organisation with the same group are never on one node.
     pub placement_group: Option<String>,
+    /// How long its user data is, in bytes, if it was made with any.
+    pub user_data_bytes: Option<i32>,
     /// When it was taken over, if it was not made by us.
     pub adopted_at: Option<DateTime<Utc>>,
     /// The plan that a job at work on it will give it.
@@ -259,6 +263,15 @@ pub async fn find(app: &App, organisation: OrganisationId, id: VmId) -> Result<V
     let filter = db::Filter { organisation: Some(organisation), vm: Some(id), ..db::Filter::default() };
     let found = db::select(&app.pool, &filter, 1, app.clock.now()).await?;
     with_jobs(app, found).await?.pop().ok_or(Error::NotFound("VM"))
+}
+
+/// The user data that a machine of an organisation was made with. It may hold secrets of its owner, so operators are not
+/// shown it.
+///
+/// # Errors
+/// `NotFound` when there is no such machine, it is somebody else's, or it was made without user data.
+pub async fn user_data(app: &App, organisation: OrganisationId, id: VmId) -> Result<String> {
+    db::select_user_data(&app.pool, organisation, id).await?.ok_or(Error::NotFound("user data"))
 }
 
 /// A machine of any organisation, for operators.

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, json};
 
 use super::machine::{Machine, Progress, Step};
-use super::{enforce, find_within};
+use super::{State, enforce, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
@@ -27,7 +27,8 @@ const SET_AT_START: &str =
 /// Asks for a new password of the machine's user.
 ///
 /// # Errors
-/// `Invalid` for a password that is too short, too long or not one line of printable characters; `Conflict` when busy.
+/// `Invalid` for a password that is too short, too long or not one line of printable characters; `Conflict` when
+/// busy, and when it is off and was made with user data: it has no drive through which cloud-init would hear of it.
 pub async fn set_password(
     app: &App,
     organisation: OrganisationId,
@@ -51,6 +52,12 @@ pub async fn set_password(
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
+    if found.user_data_bytes.is_some() && found.state != State::Running {
+        let name = found.name;
+        return Err(Error::conflict(format!(
+            "{name} was made with user data, so only the agent in it can set a password. Start it first."
+        )));
+    }
     let new = NewJob { kind: Kind::VmPassword, organisation, vm, payload: Map::new(), requested_by: actor.user };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     jobs::entrust(app, &mut transaction, job, password).await?;
@@ -83,6 +90,9 @@ pub(super) async fn run(app: &App, job: &mut Job) -> Step {
                 if refusal.is_agent_not_ready() || refusal.is_agent_not_configured() || refusal.is_forbidden() => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    if machine.row.user_data.is_some() {
+        return Err(Trouble::Refused("the guest's agent does not answer, and its seed CD carries no password".into()));
     }
     jobs::log(app, job, SET_AT_START).await?;
     Ok(Progress::Done)

@@ -2,12 +2,13 @@
 //! is ready is the old one stopped, and only when the new one runs is the old one destroyed. Until the old one's disk is
 //! deleted everything goes back to how it was.
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::db::{self, Next};
 use super::machine::{Machine, Progress, Step};
-use super::{State, delete, enforce, find, find_within, provision, resize, run};
+use super::{State, delete, enforce, find, find_within, provision, resize, run, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -24,11 +25,27 @@ pub struct Rebuild {
     /// Keys of the organisation that the new system lets in; none: those that the machine had.
     #[serde(default)]
     pub ssh_keys: Vec<SshKeyId>,
+    /// User data for the new system; none: what the machine had. Empty text takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+}
+
+/// What a rebuild does with the machine's user data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NewUserData {
+    /// The new system gets what the old one had, if anything.
+    Kept,
+    /// The new system gets what the job holds as its secret.
+    Given,
+    /// The new system gets none.
+    Removed,
 }
 
 const OLD_VMID: &str = "old_vmid";
 const RUNNING: &str = "was_running";
 const KEYS: &str = "authorized_keys";
+const USER_DATA: &str = "user_data";
 
 /// Asks for a machine to be made anew: everything on its disk is lost.
 ///
@@ -37,6 +54,12 @@ const KEYS: &str = "authorized_keys";
 /// `NotEnoughCredit` for less than an hour of running, `Unavailable` without room for the second disk.
 pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Rebuild, actor: &Actor) -> Result<JobId> {
     let now = app.clock.now();
+    let user_data = seed::checked(new.user_data.as_deref()).map_err(|problem| Error::invalid("user_data", problem))?;
+    let new_user_data = match (&new.user_data, &user_data) {
+        (None, _) => NewUserData::Kept,
+        (Some(_), Some(_)) => NewUserData::Given,
+        (Some(_), None) => NewUserData::Removed,
+    };
     let images = catalog::images(app).await?;
     let seen = find(app, organisation, vm).await?;
     let cluster = clusters::find(app, seen.cluster).await?;
@@ -57,6 +80,11 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
     if template.is_none_or(|template| !cluster.storage_shared && template.node != found.node) {
         return Err(Error::invalid("image", "This image is not offered where the VM is."));
     }
+    let will_have =
+        new_user_data == NewUserData::Given || (new_user_data == NewUserData::Kept && found.user_data_bytes.is_some());
+    if will_have && cluster.iso_storage.is_none() {
+        return Err(Error::invalid("user_data", "User data is not offered where the VM is."));
+    }
     let price = catalog::price_book(&mut transaction).await?;
     let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
     let hour = rate.for_hours(1);
@@ -73,11 +101,16 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
         (OLD_VMID.to_owned(), json!(found.vmid)),
         (RUNNING.to_owned(), json!(found.state == State::Running)),
         (KEYS.to_owned(), json!(keys)),
+        (USER_DATA.to_owned(), json!(new_user_data)),
     ]);
     db::set_stopped_for_credit(&mut transaction, vm, None).await?;
     let job = NewJob { kind: Kind::VmRebuild, organisation, vm, payload, requested_by: actor.user };
     let job = jobs::enqueue(app, &mut transaction, job).await?;
-    let detail = json!({ "from": found.image_name, "to": image.name });
+    if let Some(user_data) = user_data {
+        // It may hold secrets: encrypted with the job, and forgotten with it.
+        jobs::entrust(app, &mut transaction, job, &SecretString::from(user_data)).await?;
+    }
+    let detail = json!({ "from": found.image_name, "to": image.name, "user_data": new_user_data });
     let subject = Subject::new("vm", vm, found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmRebuild, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;
@@ -95,10 +128,16 @@ pub(super) fn keys(job: &Job) -> &str {
     job.payload.get(KEYS).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// What becomes of the user data. A job of before there was any keeps it.
+pub(super) fn new_user_data(job: &Job) -> NewUserData {
+    let new = job.payload.get(USER_DATA).cloned();
+    new.and_then(|new| serde_json::from_value(new).ok()).unwrap_or(NewUserData::Kept)
+}
+
 /// Turns a machine to the guest that the job's step is about: the new one while it is made, the old one when it goes.
 pub(super) fn turn_to(machine: &mut Machine, job: &Job) -> Result<(), Trouble> {
     match job.current().map(|step| step.name) {
-        Some("lease" | "clone" | "configure" | "resize") => {
+        Some("lease" | "clone" | "configure" | "seed" | "resize") => {
             machine.beside = true;
             machine.row.vmid = machine.row.next_vmid;
             machine.row.image = machine.row.next_image.unwrap_or(machine.row.image);
@@ -174,10 +213,24 @@ pub(super) async fn undo_start(app: &App, job: &mut Job) -> Step {
     stop(app, job).await
 }
 
+/// The user data of the new guest is the machine's, now that there is no way back.
+async fn take_user_data(app: &App, job: &Job) -> Result<(), Trouble> {
+    let given = match new_user_data(job) {
+        NewUserData::Kept => return Ok(()),
+        NewUserData::Removed => None,
+        NewUserData::Given => jobs::secret(app, job.id).await?,
+    };
+    let mut transaction = enforce::still_ours(app, job).await?;
+    db::set_user_data(&mut transaction, job.vm, given.as_ref().map(ExposeSecret::expose_secret)).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Destroys the old guest and lets its VMID rest.
 pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
     match delete::destroy(app, job).await? {
         Progress::Done => {
+            take_user_data(app, job).await?;
             let machine = Machine::of(app, job).await?;
             let mut transaction = enforce::still_ours(app, job).await?;
             clusters::release_lease(&mut transaction, machine.row.cluster, machine.vmid()?, app.clock.now()).await?;

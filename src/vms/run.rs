@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::db::Next;
 use super::machine::{Guest, Machine, Progress, Step, outlast};
-use super::{State, adopt, configure, db, delete, enforce, migrate, password, power, provision, rebuild, resize};
+use super::{State, adopt, configure, db, delete, enforce, migrate, password, power, provision, rebuild, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::PowerState;
@@ -25,6 +25,7 @@ pub async fn run_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmCreate, Some("lease")) => provision::lease(app, job).await,
         (Kind::VmCreate, Some("clone")) => provision::clone(app, job).await,
         (Kind::VmCreate, Some("configure")) => provision::configure(app, job).await,
+        (Kind::VmCreate | Kind::VmRebuild, Some("seed")) => seed::seed(app, job).await,
         (Kind::VmCreate, Some("resize")) => provision::resize(app, job).await,
         (Kind::VmCreate, Some("address")) => provision::address(app, job).await,
         (Kind::VmCreate | Kind::VmStart, Some("start")) => provision::start(app, job).await,
@@ -94,7 +95,7 @@ pub async fn undo_step(app: &App, job: &mut Job) -> Step {
         (Kind::VmBoot, Some("apply")) => configure::undo_apply(app, job).await,
         (Kind::VmBoot, Some("stop")) => resize::undo_shutdown(app, job).await,
         (Kind::VmEnforce, Some("shutdown")) => enforce::undo_shutdown(app, job).await,
-        // The rest only changes the guest, which goes with the clone.
+        // The rest only changes the guest, which goes with the clone; its seed CD goes after it.
         _ => Ok(Progress::Done),
     }
 }

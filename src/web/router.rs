@@ -19,8 +19,9 @@ use tower_http::timeout::TimeoutLayer;
 use super::{api, assets, console, error, live, pages, request};
 use crate::app::App;
 
-/// The largest body of any request: forms and JSON are far smaller.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest body of any request. The longest is an order with user data, of which a form may make three bytes of each; what
+/// is somewhat too long still arrives, so that the page can say so and lose nothing.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection and the opening of a
 /// console.
 const ANSWER_SECONDS_MAX: u64 = 60;
@@ -76,6 +77,7 @@ fn portal() -> Router<Arc<App>> {
         .route("/vms/{id}/row", get(pages::vms::row))
         .route("/vms/{id}/status", get(pages::vms::status))
         .route("/vms/{id}/panel", get(pages::vms::panel))
+        .route("/vms/{id}/user-data", get(pages::vms::user_data))
         .route("/vms/{id}/console", get(pages::vms::console))
         .route("/vms/{id}/console/ticket", post(console::ticket))
         .route("/vms/{id}/console/socket", get(console::socket))
@@ -154,6 +156,7 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/estimate", post(api::vms::estimate))
         .route("/vms", get(api::vms::list).post(api::vms::create))
         .route("/vms/{id}", get(api::vms::show).patch(api::vms::configure).delete(api::vms::delete))
+        .route("/vms/{id}/user-data", get(api::vms::user_data))
         .route("/vms/{id}/console", post(api::consoles::open))
         .route("/vms/{id}/start", post(api::vms::start))
         .route("/vms/{id}/shutdown", post(api::vms::shutdown))

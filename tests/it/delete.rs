@@ -55,7 +55,7 @@ async fn a_deleted_machine_costs_nothing_more() {
 async fn a_cancelled_order_leaves_nothing_behind() {
     let world = World::new().await;
     let ann = world.customer("ann", "5").await;
-    for steps_before in 0..6 {
+    for steps_before in [0, 1, 2, 4, 5, 6] {
         let vm = world.order(&ann, "web").await;
         stop_after(&world, steps_before).await;
 
@@ -72,7 +72,7 @@ async fn a_cancelled_order_leaves_nothing_behind() {
     world.finish().await;
 }
 
-/// Lets an order get through this many steps: the next call to the cluster finds it away.
+/// Lets an order get through this many steps, of which the fourth asks nothing of the cluster: the next call to the cluster finds it away.
 async fn stop_after(world: &World, steps: usize) {
     use proxmox_simulator::{Fault, FaultKind};
     let refuse = |method: &str, path: &str| Fault::once(method, path, FaultKind::DropBefore);
@@ -80,8 +80,8 @@ async fn stop_after(world: &World, steps: usize) {
         0 => return,
         1 => world.simulator.faults().inject(refuse("POST", "/clone")),
         2 => world.simulator.faults().inject(refuse("PUT", "/config")),
-        3 => world.simulator.faults().inject(refuse("PUT", "/resize")),
-        4 => world.simulator.faults().inject(refuse("POST", "/status/start")),
+        4 => world.simulator.faults().inject(refuse("PUT", "/resize")),
+        5 => world.simulator.faults().inject(refuse("POST", "/status/start")),
         _ => world.simulator.faults().inject(Fault::once("GET", "/agent/", FaultKind::Proxy595)),
     }
     world.run_due_jobs().await;
@@ -102,7 +102,7 @@ async fn deleting_a_machine_that_is_being_made_undoes_it() {
     let world = World::new().await;
     let ann = world.customer("ann", "5").await;
     let vm = world.order(&ann, "web").await;
-    stop_after(&world, 3).await;
+    stop_after(&world, 4).await;
     assert_eq!(world.our_guests().len(), 1);
 
     world.delete(&ann, &format!("/vms/{vm}")).await.expect(202);

@@ -16,7 +16,7 @@ use crate::world::{Customer, Start, World, machine_time, text};
 const DEATH_SECONDS_MAX: u64 = 60;
 
 /// Every point of making a machine, in order.
-const CREATE: [&str; 21] = [
+const CREATE: [&str; 23] = [
     "vm.create.lease.leased",
     "vm.create.lease.done",
     "vm.create.lease.saved",
@@ -26,6 +26,8 @@ const CREATE: [&str; 21] = [
     "vm.create.clone.saved",
     "vm.create.configure.done",
     "vm.create.configure.saved",
+    "vm.create.seed.done",
+    "vm.create.seed.saved",
     "vm.create.resize.sent",
     "vm.create.resize.remembered",
     "vm.create.resize.done",
@@ -40,9 +42,10 @@ const CREATE: [&str; 21] = [
     "vm.create.committed",
 ];
 /// Every point of undoing one whose start failed.
-const UNDO: [&str; 10] = [
+const UNDO: [&str; 11] = [
     "vm.create.start.undone",
     "vm.create.resize.undone",
+    "vm.create.seed.undone",
     "vm.create.configure.undone",
     "vm.create.clone.undo_sent",
     "vm.create.clone.undo_remembered",

@@ -29,4 +29,5 @@ mod provision_faults;
 mod reconcile;
 mod reconcile_many;
 mod serve;
+mod user_data;
 mod zero;

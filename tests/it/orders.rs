@@ -59,7 +59,7 @@ async fn an_order_becomes_a_running_machine_with_everything_that_was_ordered() {
     let job = world.last_job(&ann).await;
     assert_eq!((text(&job, "/status"), job["progress"].as_u64()), ("completed", Some(100)));
     let log = world.get(&ann, &format!("/jobs/{}/log", text(&job, "/id"))).await.expect(200);
-    assert_eq!(log["items"].as_array().unwrap().len(), 6, "a line for each step: {log}");
+    assert_eq!(log["items"].as_array().unwrap().len(), 7, "a line for each step: {log}");
     let events = world.events().await;
     assert!(events.iter().any(|event| event == "vm.ordered") && events.iter().any(|event| event == "vm.provisioned"));
     world.finish().await;

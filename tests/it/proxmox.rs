@@ -36,3 +36,30 @@ async fn a_machine_is_made_through_the_second_endpoint_while_the_first_has_anoth
     simulator.shutdown();
     other.shutdown();
 }
+
+#[tokio::test]
+async fn a_cd_image_is_uploaded_read_back_and_overwritten() {
+    let simulator = Simulator::start(Options::default()).unwrap();
+    let trust = Trust::Fingerprint(simulator.fingerprint().parse().unwrap());
+    let token = ApiToken::parse(simulator.token()).unwrap();
+    let client = Client::new(Settings::new(simulator.url(), token, trust)).unwrap();
+    let wait = TaskWait::new(Duration::from_secs(30));
+    let content = || {
+        simulator.inspect(|cluster| {
+            let kept = cluster.volumes("local", "pve1").into_iter().find(|volume| volume.name == "iso/seed.iso");
+            kept.and_then(|volume| volume.file.contents)
+        })
+    };
+
+    // The file holds what looks like the end of a part.
+    for bytes in [&b"first\r\n--"[..], b"second"] {
+        let task = client.upload_iso("pve1", "local", "seed.iso", bytes, None).await.unwrap();
+        assert_eq!(client.wait_for_task(&task, &wait).await, Ok(TaskEnd::Ok));
+        assert_eq!(content().as_deref(), Some(bytes));
+    }
+    let wrong = "00".repeat(32);
+    let task = client.upload_iso("pve1", "local", "seed.iso", b"third", Some(("sha256", &wrong))).await.unwrap();
+    assert!(matches!(client.wait_for_task(&task, &wait).await, Ok(TaskEnd::Failed(_))));
+    assert_eq!(content().as_deref(), Some(&b"second"[..]), "what does not match its checksum is not kept");
+    simulator.shutdown();
+}

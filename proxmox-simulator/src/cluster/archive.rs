@@ -16,6 +16,9 @@ pub struct FileAttributes {
     pub verification: Option<String>,
     /// Checksums by algorithm, as hexadecimal digits.
     pub checksums: BTreeMap<String, String>,
+    /// The bytes of an uploaded file, if it is small; the rest is only counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Vec<u8>>,
     /// What a backup holds.
     pub archive: Option<Archive>,
 }

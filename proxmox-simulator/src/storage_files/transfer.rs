@@ -1,4 +1,4 @@
-//! Files that come from elsewhere: `upload`, whose bytes the transport counted and forgot, and `download-url`, which
+//! Files that come from elsewhere: `upload`, of whose bytes the transport keeps those of small files, and `download-url`, which
 //! fetches nothing and invents the size from the URL.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub(crate) struct Received {
     pub(crate) size: u64,
     /// The one checksum that was asked for, where the simulator can compute it.
     pub(crate) checksum: Option<(String, String)>,
+    /// The bytes of a small file.
+    pub(crate) contents: Option<Vec<u8>>,
 }
 
 /// What an `imgcopy` or `download` task will do.
@@ -48,7 +50,7 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Upload { file: String, found: Option<(String, String)> },
+    Upload { file: String, found: Option<(String, String)>, contents: Option<Vec<u8>> },
     Url(String),
 }
 
@@ -101,7 +103,7 @@ pub(crate) fn upload(call: &mut Call<'_>) -> Outcome {
         content,
         filename,
         size: received.size,
-        source: Source::Upload { file, found: received.checksum },
+        source: Source::Upload { file, found: received.checksum, contents: received.contents },
         expected,
     };
     Ok(Reply::data(call.spawn_as("imgcopy", String::new(), None, Work::AddFile(plan))))
@@ -184,7 +186,7 @@ pub(crate) fn begin(plan: &Plan, cluster: &mut ClusterState, log: &mut Vec<Strin
     let storage = cluster.storage(&plan.storage).map_err(|failure| failure.text().to_owned())?;
     let destination = destination(storage, plan);
     match &plan.source {
-        Source::Upload { file, found } => {
+        Source::Upload { file, found, .. } => {
             log.push(format!("starting file import from: {file}"));
             if let (Some((_, expected)), Some((_, got))) = (&plan.expected, found) {
                 if !got.eq_ignore_ascii_case(expected) {
@@ -257,6 +259,10 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
         Source::Url(url) => format!("download of '{url}' to '{}' finished", destination(&storage, &plan)),
         Source::Upload { .. } => "finished file import successfully".to_owned(),
     });
+    let contents = match plan.source {
+        Source::Upload { contents, .. } => contents,
+        Source::Url(_) => None,
+    };
     let volume = Volume {
         storage: storage.id.clone(),
         format: plan.filename.rsplit('.').next().unwrap_or("raw").to_ascii_lowercase(),
@@ -269,7 +275,7 @@ pub(crate) fn finish(plan: Plan, cluster: &mut ClusterState, at: Micros, log: &m
         created: seconds(at),
         parent: None,
         children: 0,
-        file: FileAttributes { checksums, ..FileAttributes::default() },
+        file: FileAttributes { checksums, contents, ..FileAttributes::default() },
     };
     cluster.volumes.insert(&storage, &plan.node, volume);
     cluster.touch();

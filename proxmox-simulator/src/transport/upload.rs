@@ -1,5 +1,5 @@
 //! The body of an upload: Proxmox's own reader of `multipart/form-data`, with its rule that the fields come before the
-//! file. The file's bytes are counted, hashed when that is asked for, and forgotten.
+//! file. The file's bytes are counted, hashed when that is asked for, and kept when they are few.
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -10,6 +10,8 @@ use crate::storage_files::Received;
 
 /// Largest upload, in bytes.
 pub(super) const UPLOAD_MAX: u64 = 64 << 30;
+/// Largest file whose bytes are kept, so that a test can read back what it sent.
+const KEPT_MAX: usize = 1 << 20;
 /// Largest head of a part, and largest value of a field.
 const PART_MAX: usize = 8 * 1024;
 /// Fields before the file.
@@ -131,9 +133,14 @@ pub(super) async fn read(body: &mut Incoming, boundary: &str) -> Result<Upload, 
             upload.fields.iter().find(|(field, _)| field == "checksum-algorithm").map(|(_, value)| value.clone());
         let mut hasher = hasher(algorithm.as_deref());
         let mut size = 0_u64;
+        let mut contents = Some(Vec::new());
         let whole = reader
             .pass_until(&mark, |piece| {
                 size += piece.len() as u64;
+                match &mut contents {
+                    Some(kept) if kept.len() + piece.len() <= KEPT_MAX => kept.extend_from_slice(piece),
+                    _ => contents = None,
+                }
                 if let Some(hasher) = &mut hasher {
                     hasher.update(piece);
                 }
@@ -146,7 +153,7 @@ pub(super) async fn read(body: &mut Incoming, boundary: &str) -> Result<Upload, 
             hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
         };
         let checksum = algorithm.zip(hasher.map(digits));
-        upload.file = Some((filename, Received { size, checksum }));
+        upload.file = Some((filename, Received { size, checksum, contents }));
         return Ok(upload);
     }
     Err(failed())

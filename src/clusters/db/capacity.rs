@@ -19,6 +19,24 @@ pub(in crate::clusters) struct Wanted<'a> {
     pub group: Option<&'a str>,
     /// The machine that looks for another place.
     pub vm: Option<VmId>,
+    /// Only where user data can be stored.
+    pub user_data: bool,
+}
+
+pub(in crate::clusters) async fn exists_with_iso_storage(
+    connection: &mut PgConnection,
+    location: LocationId,
+    image: ImageId,
+) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from clusters c join image_templates t on t.cluster_id = c.id and t.image_id = $2
+                          where c.location_id = $1 and c.removed_at is null and c.iso_storage is not null) as "found!""#,
+        location.uuid(),
+        image.uuid()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(found)
 }
 
 /// Orders of different customers hold different wallets: without this lock two of them could be given the same last room.
@@ -70,6 +88,7 @@ pub(in crate::clusters) async fn select_candidates(
            left join whole on whole.cluster_id = c.id
            where ($1::uuid is null or c.location_id = $1) and ($2::uuid is null or c.id = $2) and c.removed_at is null
              and ($3::uuid is null or (t.node is not null and (c.storage_shared or n.name = t.node)))
+             and (not $7::boolean or c.iso_storage is not null)
            order by c.id, n.name"#,
         wanted.location.map(LocationId::uuid),
         wanted.cluster.map(ClusterId::uuid),
@@ -77,6 +96,7 @@ pub(in crate::clusters) async fn select_candidates(
         wanted.organisation.map(OrganisationId::uuid),
         wanted.group,
         wanted.vm.map(VmId::uuid),
+        wanted.user_data,
     )
     .fetch_all(connection)
     .await?;

@@ -1,10 +1,10 @@
 //! The SQL of changes to a machine that exists: size, system, place, settings.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Error, OnConstraint, Result};
-use crate::ids::{ImageId, IsoImageId, PlanId, VmId};
+use crate::ids::{ImageId, IsoImageId, OrganisationId, PlanId, VmId};
 
 pub(in crate::vms) async fn set_next_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
     let vmid = vmid.and_then(|vmid| i32::try_from(vmid).ok());
@@ -79,6 +79,30 @@ pub(in crate::vms) async fn take_next_image(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+pub(in crate::vms) async fn set_user_data(
+    connection: &mut PgConnection,
+    vm: VmId,
+    user_data: Option<&str>,
+) -> Result<()> {
+    sqlx::query!("update vms set user_data = $2 where id = $1", vm.uuid(), user_data).execute(connection).await?;
+    Ok(())
+}
+
+pub(in crate::vms) async fn select_user_data(
+    pool: &PgPool,
+    organisation: OrganisationId,
+    vm: VmId,
+) -> Result<Option<String>> {
+    let found = sqlx::query_scalar!(
+        "select user_data from vms where id = $1 and organisation_id = $2 and deleted_at is null",
+        vm.uuid(),
+        organisation.uuid()
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.flatten())
 }
 
 /// What can be set on a machine at any time.

@@ -118,7 +118,7 @@ pub(in crate::vms) async fn update_believed(
 ) -> Result<()> {
     sqlx::query!(
         "update vms v set state = b.state, state_since = case when v.state = b.state then v.state_since else $6 end, node = b.node,
-                          missing_looks = b.missing_looks,
+                          paused_at = case when b.state = 'running' then v.paused_at end, missing_looks = b.missing_looks,
                           missing_since = case when b.missing then coalesce(v.missing_since, $6) when b.missing_looks = 0 then null else v.missing_since end
          from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::boolean[]) as b (id, state, node, missing_looks, missing)
          where v.id = b.id",

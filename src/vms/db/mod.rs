@@ -47,7 +47,7 @@ pub(in crate::vms) async fn select(
                   v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
                   v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, v.disk_gib,
                   v.image_id as "image: ImageId", i.name as image_name, i.login, v.guest_uuid, v.tags, v.protected, v.paused_at, v.boot_from_iso,
-                  v.iso_image_id as "iso_image: IsoImageId", v.placement_group, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
+                  v.iso_image_id as "iso_image: IsoImageId", v.placement_group, octet_length(v.user_data) as user_data_bytes, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
                   v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
                   (select host(a.address) from addresses a where a.vm_id = v.id) as address,
                   coalesce(metered.hourly_rate, 0) as "rate!", running.monthly_cap as "monthly_cap?"
@@ -115,6 +115,7 @@ pub(in crate::vms) async fn select(
                 iso_image: row.iso_image,
                 boot_from_iso: row.boot_from_iso,
                 placement_group: row.placement_group,
+                user_data_bytes: row.user_data_bytes,
                 adopted_at: row.adopted_at,
                 next_plan: row.next_plan,
                 created_at: row.created_at,
@@ -265,7 +266,8 @@ pub(in crate::vms) async fn update_state(
 ) -> Result<()> {
     sqlx::query!(
         "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end, paused_at = case when $2 = 'running' then paused_at end,
-                        missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end
+                        missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end,
+                        user_data = case when $2 <> 'deleted' then user_data end
          where id = $1 and state <> 'deleted'",
         vm.uuid(),
         state.name(),
@@ -320,6 +322,8 @@ pub(in crate::vms) struct MachineRow {
     pub next_memory_mib: Option<i32>,
     pub next_image: Option<ImageId>,
     pub next_login: Option<String>,
+    pub user_data: Option<String>,
+    pub iso_storage: Option<String>,
     pub storage: String,
     pub bridge: String,
 }
@@ -333,7 +337,7 @@ pub(in crate::vms) async fn select_machine(pool: &PgPool, vm: VmId) -> Result<Op
                   v.tags, v.protected, iso.volume as "iso_volume?", v.boot_from_iso, v.next_vmid, v.next_node,
                   next.vcpu as "next_vcpu?", next.memory_mib as "next_memory_mib?",
                   v.next_image_id as "next_image: ImageId", ni.login as "next_login?",
-                  c.storage, c.bridge
+                  v.user_data, c.iso_storage, c.storage, c.bridge
            from vms v join plans p on p.id = v.plan_id join images i on i.id = v.image_id join clusters c on c.id = v.cluster_id
            left join plans next on next.id = v.next_plan_id left join images ni on ni.id = v.next_image_id
            left join iso_images iso on iso.id = v.iso_image_id

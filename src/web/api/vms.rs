@@ -58,6 +58,8 @@ pub struct VmView {
     location: LocationId,
     /// VMs with the same group are on different hosts.
     placement_group: Option<String>,
+    /// The length of its user data; `GET /vms/{id}/user-data` answers with the text.
+    user_data_bytes: Option<i32>,
     /// What it costs per hour now.
     price_per_hour: Rate,
     monthly_cap: Option<Money>,
@@ -96,6 +98,7 @@ impl From<Vm> for VmView {
             adopted: vm.adopted_at.is_some(),
             location: vm.location,
             placement_group: vm.placement_group,
+            user_data_bytes: vm.user_data_bytes,
             price_per_hour: vm.rate,
             monthly_cap: vm.monthly_cap,
             created_at: vm.created_at,
@@ -177,6 +180,22 @@ pub async fn show(
     Path(id): Path<VmId>,
 ) -> Result<Json<VmView>, ApiError> {
     Ok(Json(vms::find(&app, caller.organisation.id, id).await?.into()))
+}
+
+/// User data as it was given.
+#[derive(Debug, Serialize)]
+pub struct UserDataView {
+    user_data: String,
+}
+
+/// `GET /vms/{id}/user-data`
+pub async fn user_data(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+) -> Result<Json<UserDataView>, ApiError> {
+    let user_data = vms::user_data(&app, caller.organisation.id, id).await?;
+    Ok(Json(UserDataView { user_data }))
 }
 
 /// `POST /vms`

@@ -86,7 +86,7 @@ async fn a_rebuild_needs_an_hour_of_credit() {
     stage.world.run_due_jobs().await;
     stage.world.advance(chrono::TimeDelta::minutes(30));
     stage.world.charge().await;
-    let new = uni_manager::vms::Rebuild { image: stage.world.images[1], ssh_keys: Vec::new() };
+    let new = uni_manager::vms::Rebuild { image: stage.world.images[1], ssh_keys: Vec::new(), user_data: None };
     let system = uni_manager::audit::Actor::system();
     let organisation = stage.ann.organisation;
 

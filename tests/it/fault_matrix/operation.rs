@@ -227,7 +227,7 @@ impl Operation {
                     .unwrap();
             }
             Self::Rebuild => {
-                let new = Rebuild { image: world.images[1], ssh_keys: Vec::new() };
+                let new = Rebuild { image: world.images[1], ssh_keys: Vec::new(), user_data: None };
                 vms::rebuild(app, organisation, id, &new, &actor).await.unwrap();
             }
             Self::Migrate => {

@@ -152,7 +152,7 @@ async fn a_machine_is_made_anew_with_other_keys_whether_it_runs_or_not() {
         .await
         .expect(201);
     let key = key["id"].as_str().unwrap().parse().unwrap();
-    let new = Rebuild { image: stage.world.images[2], ssh_keys: vec![key] };
+    let new = Rebuild { image: stage.world.images[2], ssh_keys: vec![key], user_data: None };
     vms::rebuild(&stage.world.app, stage.ann.organisation, id, &new, &Actor::system()).await.unwrap();
     assert!(stage.world.delete(&stage.ann, &format!("/vms/{vm}")).await.status == 409, "it is busy");
     stage.world.settle().await;
@@ -212,7 +212,7 @@ async fn names_tags_and_protection_are_set_and_a_refusal_puts_them_back() {
     assert!(stage.config(&vm, "tags").await.split(';').any(|tag| tag == "web"));
     assert_eq!(stage.config(&vm, "protection").await, "1");
     stage.world.delete(&stage.ann, &format!("/vms/{vm}")).await.problem(409);
-    let new = Rebuild { image: stage.world.images[1], ssh_keys: Vec::new() };
+    let new = Rebuild { image: stage.world.images[1], ssh_keys: Vec::new(), user_data: None };
     assert!(matches!(vms::rebuild(app, ann, id, &new, &Actor::system()).await, Err(Error::Conflict(_))));
     assert!(vms::configure(app, ann, id, &changes, &Actor::system()).await.unwrap().is_none(), "nothing to do");
     stage.world.finish().await;

@@ -54,6 +54,7 @@ impl World {
         assert_eq!(uni_manager::ledger::first_difference(&self.app.pool).await.unwrap(), None, "the ledger adds up");
         self.check_guests().await;
         self.check_volumes();
+        self.check_seeds();
     }
 
     /// Each machine that is made has one guest, and each guest of ours has its machine. Machines that are missing, or that
@@ -103,6 +104,23 @@ impl World {
                         let owner = volume.vmid.expect("a disk has an owner");
                         assert!(cluster.guest(owner).is_some(), "disk {} is left behind by guest {owner}", volume.name);
                     }
+                }
+            }
+        });
+    }
+
+    /// Every CD with user data belongs to a guest of ours.
+    fn check_seeds(&self) {
+        let guests: BTreeSet<String> = self
+            .our_guests()
+            .iter()
+            .flat_map(|guest| named(guest).into_iter().map(|vm| format!("{vm}-{}", guest.vmid)))
+            .collect();
+        self.simulator.inspect(|cluster| {
+            for node in cluster.nodes() {
+                for volume in cluster.volumes("local", &node.name) {
+                    let seed = volume.name.strip_prefix("iso/uni-manager-").and_then(|rest| rest.strip_suffix(".iso"));
+                    assert!(seed.is_none_or(|seed| guests.contains(seed)), "{} is left behind", volume.name);
                 }
             }
         });

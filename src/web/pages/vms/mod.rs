@@ -21,7 +21,7 @@ pub use power::{reboot, reset, resume, shutdown, start, stop, suspend};
 pub use rebuild::{boot, choose_image, rebuild};
 pub use resize::{choose_size, resize, resize_cost};
 pub use settings::{configure, set_password, settings};
-pub use show::{panel, show, status};
+pub use show::{panel, show, status, user_data};
 
 pub(super) use console::{page as console_page, render_console};
 pub(super) use status::{progress, vm_status};

@@ -51,6 +51,8 @@ pub struct Typed {
     #[serde(default)]
     placement_group: String,
     #[serde(default)]
+    user_data: String,
+    #[serde(default)]
     order: String,
 }
 
@@ -67,6 +69,7 @@ impl Typed {
             ssh_keys: self.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect(),
             new_key: (!key.is_empty()).then_some(new_key),
             placement_group: Some(self.placement_group.trim().to_owned()).filter(|group| !group.is_empty()),
+            user_data: Some(self.user_data.clone()).filter(|text| !text.trim().is_empty()),
         }
     }
 }
@@ -192,6 +195,7 @@ async fn page(
         new_key_name: typed.new_key_name.clone(),
         new_key: typed.new_key.clone(),
         placement_group: typed.placement_group.clone(),
+        user_data: typed.user_data.clone(),
         order: typed.order.clone(),
         cost: cost_panel(app, offer, typed, short_by)?,
         errors,

@@ -69,7 +69,14 @@ pub async fn rebuild(
         }
         Ok(image) => {
             let ssh_keys = typed.ssh_keys.iter().filter_map(|id| id.parse().ok()).collect();
-            vms::rebuild(&app, customer.organisation(), id, &Rebuild { image, ssh_keys }, &customer.actor).await
+            vms::rebuild(
+                &app,
+                customer.organisation(),
+                id,
+                &Rebuild { image, ssh_keys, user_data: None },
+                &customer.actor,
+            )
+            .await
         }
         Err(_) => Err(Error::invalid("image", "Choose one of the images.")),
     };

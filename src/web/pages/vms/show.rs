@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use billing::Month;
 
 use super::list::{actions, memory, price_book, rate};
@@ -87,6 +88,16 @@ pub(super) async fn cd(app: &App, vm: &Vm) -> Result<Option<String>> {
     Ok(Some(known.map_or_else(|| "in its drive".to_owned(), |image| image.name)))
 }
 
+/// `GET /vms/{id}/user-data`: as it was given, as plain text. For members only; nothing keeps a copy.
+pub async fn user_data(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    Path(id): Path<VmId>,
+) -> Result<Response, PageError> {
+    let text = vms::user_data(&app, customer.organisation(), id).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response())
+}
+
 async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
     let prices = price_book(app).await?;
     let keys = ssh_keys::list(app, customer.organisation()).await?;
@@ -100,6 +111,7 @@ async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
         protected: vm.protected,
         cd: cd(app, vm).await?,
         adopted_at: vm.adopted_at,
+        user_data_bytes: vm.user_data_bytes,
         image: vm.image_name.clone(),
         actions: actions(app, customer, &prices, vm, ActionsPlace::Header),
         address: vm.address.clone(),

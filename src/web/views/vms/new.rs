@@ -101,6 +101,9 @@ impl CostPanel {
     }
 }
 
+/// The longest user data, in bytes, for the hint under its field.
+const USER_DATA_BYTES_MAX: usize = crate::vms::USER_DATA_BYTES_MAX;
+
 /// `GET /vms/new`, and `POST /vms` when it was refused.
 #[derive(Debug, Template)]
 #[template(path = "vms/new.html")]
@@ -123,10 +126,12 @@ pub struct VmNewPage {
     pub new_key: String,
     /// What was typed.
     pub placement_group: String,
+    /// What was typed.
+    pub user_data: String,
     /// Makes a second press of the button harmless.
     pub order: String,
     /// What it costs.
     pub cost: CostPanel,
-    /// Fields: `location`, `image`, `plan`, `ssh_keys`, `new_key_name`, `new_key`, `name`, `placement_group`.
+    /// Fields: `location`, `image`, `plan`, `ssh_keys`, `new_key_name`, `new_key`, `name`, `placement_group`, `user_data`.
     pub errors: FormErrors,
 }

@@ -223,6 +223,8 @@ pub struct VmPanel {
     pub adopted_at: Option<DateTime<Utc>>,
     /// VMs of this group are kept apart.
     pub placement_group: Option<String>,
+    /// Length of its user data, in bytes, if it was made with any.
+    pub user_data_bytes: Option<i32>,
     /// Name of the image.
     pub image: String,
     /// What can be done.
