@@ -32,7 +32,7 @@ async fn call_off(operation: Operation) {
     for (step, known) in operation.kind().steps().iter().enumerate() {
         let makes_a_task = operation.call(known.name).is_some_and(|call| call.task);
         // Moves take their own time.
-        if !makes_a_task || known.name == "move" || !operation.kind().can_go_back(step) {
+        if !makes_a_task || known.name == "move" || !operation.can_be_cancelled(step) {
             continue;
         }
         let what = format!("{operation:?} × {} × called off at work", known.name);

@@ -20,7 +20,7 @@ const TASK: &[&str] = &["sent", "remembered"];
 fn points(kind: Kind, step: &str) -> Vec<&'static str> {
     let mut points: Vec<&'static str> = match (kind, step) {
         (_, "lease") => vec!["leased"],
-        (_, "configure" | "address") => vec![],
+        (_, "configure" | "address" | "seed") => vec![],
         (Kind::VmResize, "start") | (_, "clone" | "resize") => TASK.to_vec(),
         (Kind::VmResize, "grow" | "move" | "shutdown") | (Kind::VmMigrate, "migrate") => [TASK, &["noted"]].concat(),
         (Kind::VmRebuild, "stop" | "start") | (Kind::VmBoot, "stop") | (Kind::VmEnforce, "shutdown") => {
