@@ -51,7 +51,7 @@ impl Cell<'_> {
         let name = self.operation.kind().steps()[self.step].name;
         let row = self.stage.row(vm).await;
         let vmid = match (self.operation, name) {
-            (Operation::Rebuild, "clone" | "configure" | "resize") => row.next_vmid,
+            (Operation::Rebuild, "clone" | "configure" | "seed" | "resize") => row.next_vmid,
             (Operation::Rebuild, "destroy") => {
                 self.stage.last_job(vm).await.old_vmid.and_then(|vmid| i32::try_from(vmid).ok())
             }
