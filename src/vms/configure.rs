@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use super::db::{self, Settings};
-use super::machine::{Machine, Progress, Step};
-use super::{State, Vm, create, enforce, find_within, identity, resize, seed};
+use super::machine::{Machine, Progress, Step, still_ours};
+use super::{State, Vm, create, disk, find_within, identity, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -321,13 +321,13 @@ pub(super) async fn apply(app: &App, job: &Job) -> Step {
     if let Some(drive) = drive {
         let disk = row.iso_volume.as_deref().map_or_else(|| EMPTY_DRIVE.to_owned(), |cd| format!("{cd},media=cdrom"));
         change = change.set(&drive, disk);
-        if let Some(boot_disk) = super::provision::boot_disk(&config) {
+        if let Some(boot_disk) = disk::boot_disk(&config) {
             let order =
                 if row.boot_from_iso { format!("order={drive};{boot_disk}") } else { format!("order={boot_disk}") };
             change = change.set("boot", order);
         }
     }
-    enforce::write(&machine, &node, &config, change).await?;
+    machine.write(&node, &config, change).await?;
     fault::point(&format!("{}.apply.written", job.kind.name()));
     Ok(Progress::Done)
 }
@@ -339,7 +339,7 @@ fn had_no_keys(job: &Job) -> bool {
 
 /// Makes row and guest as they were before the job.
 pub(super) async fn undo_apply(app: &App, job: &Job) -> Step {
-    let mut transaction = enforce::still_ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     put_back(&mut transaction, job).await?;
     transaction.commit().await?;
     fault::point(&format!("{}.apply.put_back", job.kind.name()));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
 
-use super::machine::{Guest, Machine, Progress, Step, Task, follow, outwait, remember};
+use super::machine::{Guest, Machine, Progress, Step};
+use super::task::{Task, follow, outwait, remember};
 use super::{State, db, find, find_within, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};

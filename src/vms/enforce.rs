@@ -1,18 +1,16 @@
 //! Setting a guest back to what is sold, after an operator decided so: size, disk, tags, or the SMBIOS uuid. Converging: each
 //! step may run twice.
 
-use std::time::Duration;
-
-use proxmox_client::{ConfigChange, Error as ProxmoxError, ResourceFilter, Tags, TaskEnd, VmConfig};
+use proxmox_client::{ConfigChange, Tags, VmConfig};
 use serde_json::{Map, Value, json};
 
 use super::drift::DriftKind;
-use super::machine::{Machine, Progress, Step, Task, follow, remember};
-use super::{State, db, identity, power, provision, run};
+use super::machine::{Machine, Progress, Step, not_ours};
+use super::{State, db, disk, identity, power, provision, run};
 use crate::app::App;
 use crate::clusters::Trouble;
 use crate::fault;
-use crate::jobs::{self, Job};
+use crate::jobs::Job;
 
 const KIND: &str = "drift";
 const RESTART: &str = "restart";
@@ -72,7 +70,7 @@ pub(super) async fn set(app: &App, job: &mut Job) -> Step {
     let row = &machine.row;
     let change = ConfigChange::new();
     let (node, config, change) = match kind(job)? {
-        DriftKind::Disk => return grow(app, job, &machine).await,
+        DriftKind::Disk => return disk::grow(app, job, &machine, row.disk_gib).await,
         DriftKind::Size => {
             let (node, config) = machine.our_guest(app).await?;
             let cores = u32::try_from(row.vcpu).unwrap_or(1);
@@ -81,7 +79,7 @@ pub(super) async fn set(app: &App, job: &mut Job) -> Step {
             (node, config, change.sockets(1).cores(cores).delete("vcpus").memory_mib(memory_mib))
         }
         DriftKind::Tags => {
-            let (node, config) = under_vmid(&machine).await?;
+            let (node, config) = machine.under_vmid().await?;
             if !identity::has_uuid(&config, row.guest_uuid) {
                 return Err(not_ours());
             }
@@ -89,7 +87,7 @@ pub(super) async fn set(app: &App, job: &mut Job) -> Step {
             (node, config, change)
         }
         DriftKind::Identity => {
-            let (node, config) = under_vmid(&machine).await?;
+            let (node, config) = machine.under_vmid().await?;
             // The operator says that it is ours; without our tag as well nothing is done to it.
             if !config.tags.contains(&identity::tag(job.vm)) {
                 return Err(not_ours());
@@ -99,75 +97,9 @@ pub(super) async fn set(app: &App, job: &mut Job) -> Step {
         }
         DriftKind::Missing => return Err(Trouble::Refused("a missing guest cannot be set back".into())),
     };
-    write(&machine, &node, &config, change).await?;
+    machine.write(&node, &config, change).await?;
     fault::point("vm.enforce.set.written");
     Ok(Progress::Done)
-}
-
-/// Writes a change if the configuration is still what was read.
-pub(super) async fn write(
-    machine: &Machine,
-    node: &str,
-    config: &VmConfig,
-    mut change: ConfigChange,
-) -> Result<(), Trouble> {
-    if let Some(digest) = &config.digest {
-        change = change.digest(digest);
-    }
-    match machine.client.set_vm_config(node, machine.vmid()?, &change).await {
-        Ok(()) => Ok(()),
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => {
-            Err(Trouble::Busy(refusal.to_string()))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn grow(app: &App, job: &mut Job, machine: &Machine) -> Step {
-    match follow(app, &machine.client, job).await? {
-        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox grows the disk")),
-        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
-        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
-    }
-    let (node, config) = machine.our_guest(app).await?;
-    let disk = provision::boot_disk(&config).ok_or_else(|| Trouble::Refused("the guest has no disk".into()))?;
-    let wanted = u64::try_from(machine.row.disk_gib).unwrap_or(0);
-    let size = config.disks.get(disk).and_then(|disk| disk.size());
-    if size.is_some_and(|size| size.bytes() >= wanted << 30) {
-        return Ok(Progress::Done);
-    }
-    match machine.client.resize_disk(&node, machine.vmid()?, disk, wanted).await? {
-        Some(upid) => remember(app, job, &upid).await?,
-        None => return Ok(Progress::Done),
-    }
-    Ok(Progress::Wait(Duration::ZERO, "Proxmox grows the disk"))
-}
-
-/// The guest under a machine's VMID, whosever it is: where it was last, then wherever it is listed.
-pub(super) async fn under_vmid(machine: &Machine) -> Result<(String, VmConfig), Trouble> {
-    let found = find_under_vmid(machine).await?;
-    found.ok_or_else(|| Trouble::Refused("the guest is not on the cluster any more".into()))
-}
-
-/// The same, where there may be none.
-pub(super) async fn find_under_vmid(machine: &Machine) -> Result<Option<(String, VmConfig)>, Trouble> {
-    let vmid = machine.vmid()?;
-    match machine.client.vm_config(&machine.row.node, vmid).await {
-        Ok(config) => return Ok(Some((machine.row.node.clone(), config))),
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {}
-        Err(error) => return Err(error.into()),
-    }
-    let listed = machine.client.resources(Some(ResourceFilter::Vm)).await?;
-    let node = listed.into_iter().find(|guest| guest.vmid == Some(vmid)).and_then(|guest| guest.node);
-    if let Some(node) = node {
-        let config = machine.client.vm_config(&node, vmid).await?;
-        return Ok(Some((node, config)));
-    }
-    // Lists are filtered by privilege: this is the test that is not.
-    if machine.client.vmid_is_free(vmid).await? {
-        return Ok(None);
-    }
-    Err(Trouble::Busy("the guest is there but is not listed".into()))
 }
 
 /// The tags of a guest with ours.
@@ -186,21 +118,7 @@ pub(super) fn with_uuid(config: &VmConfig, uuid: &str) -> String {
     format!("uuid={uuid}{others}")
 }
 
-pub(super) fn not_ours() -> Trouble {
-    Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into())
-}
-
 /// In the transaction that finishes the job: what its guest was found to be is asked again.
 pub(super) async fn forget(connection: &mut sqlx::PgConnection, job: &Job) -> crate::error::Result<()> {
     db::delete_verdict(connection, job.vm).await
-}
-
-/// Whether this runner still has its job; else it must not go on.
-pub(super) async fn still_ours(app: &App, job: &Job) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Trouble> {
-    let mut transaction = app.pool.begin().await?;
-    if jobs::is_ours(&mut transaction, job).await? {
-        Ok(transaction)
-    } else {
-        Err(Trouble::Busy("another runner has this job now".into()))
-    }
 }

@@ -1,13 +1,10 @@
-//! A machine with the way to its cluster, for the steps of jobs: finding its guest, following a Proxmox task across
-//! interruptions.
+//! A machine with the way to its cluster, for the steps of jobs: finding its guest, writing to it.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
-use proxmox_client::{Client, Error as ProxmoxError, ResourceFilter, TaskEnd, TaskStatus, Upid, VmConfig};
-use serde_json::{Value, json};
-use sqlx::PgConnection;
+use proxmox_client::{Client, ConfigChange, Error as ProxmoxError, ResourceFilter, VmConfig};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::db::{self, MachineRow};
 use super::identity::{self, Identity};
@@ -15,7 +12,6 @@ use super::rebuild;
 use crate::app::App;
 use crate::clusters::Trouble;
 use crate::error::Error;
-use crate::fault;
 use crate::ids::VmId;
 use crate::jobs::{self, Job, Kind};
 
@@ -38,6 +34,14 @@ pub(super) struct Machine {
     pub client: Client,
     /// The row's VMID is that of the guest which a rebuild makes beside the machine's own.
     pub beside: bool,
+}
+
+/// What is under a VMID, before anybody asks whose it is.
+enum Found {
+    Nothing,
+    Guest(String, Box<VmConfig>),
+    /// The VMID is taken by something that we may not see.
+    Hidden,
 }
 
 /// What is found under a machine's VMID.
@@ -88,190 +92,110 @@ impl Machine {
         Ok(vmid)
     }
 
-    /// Looks for the guest: where it was last, then wherever the cluster lists it, for it may have been moved. That a list
-    /// does not show it proves nothing, for lists are filtered by privilege: `nextid?vmid=` is the test that is not.
-    pub async fn guest(&self, app: &App) -> Result<Guest, Trouble> {
+    /// Looks under the VMID: where the guest was last, then wherever the cluster lists it, for it may have been moved. That a
+    /// list does not show it proves nothing, for lists are filtered by privilege: `nextid?vmid=` is the test that is not.
+    async fn look(&self) -> Result<Found, Trouble> {
         let vmid = self.vmid()?;
         match self.client.vm_config(&self.row.node, vmid).await {
-            Ok(config) => return Ok(self.identify(self.row.node.clone(), config)),
+            Ok(config) => return Ok(Found::Guest(self.row.node.clone(), Box::new(config))),
             Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {}
             Err(error) => return Err(error.into()),
         }
         // The cheap question first: on a large cluster the list is long, and a free VMID needs none.
         if self.client.vmid_is_free(vmid).await? {
-            return Ok(Guest::Missing);
+            return Ok(Found::Nothing);
         }
         let listed = self.client.resources(Some(ResourceFilter::Vm)).await?;
-        if let Some(node) = listed.into_iter().find(|guest| guest.vmid == Some(vmid)).and_then(|guest| guest.node) {
-            return match self.client.vm_config(&node, vmid).await {
-                Ok(config) => {
-                    let guest = self.identify(node.clone(), config);
-                    // The new guest of a rebuild is not the machine's yet.
-                    if matches!(guest, Guest::Ours(..)) && !self.beside {
-                        let mut connection = app.pool.acquire().await?;
-                        db::set_node(&mut connection, self.vm, &node).await?;
-                    }
-                    Ok(guest)
-                }
-                Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {
-                    Err(Trouble::Busy("the guest is being moved to another node".into()))
-                }
-                Err(error) => Err(error.into()),
-            };
+        let node = listed.into_iter().find(|guest| guest.vmid == Some(vmid)).and_then(|guest| guest.node);
+        let Some(node) = node else { return Ok(Found::Hidden) };
+        match self.client.vm_config(&node, vmid).await {
+            Ok(config) => Ok(Found::Guest(node, Box::new(config))),
+            Err(ProxmoxError::Refused(refusal)) if refusal.is_missing_guest() => {
+                Err(Trouble::Busy("the guest is being moved to another node".into()))
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(Guest::Foreign)
+    }
+
+    /// Looks for the guest, and follows it when it is ours and has been moved.
+    pub async fn guest(&self, app: &App) -> Result<Guest, Trouble> {
+        let (node, config) = match self.look().await? {
+            Found::Guest(node, config) => (node, config),
+            Found::Nothing => return Ok(Guest::Missing),
+            Found::Hidden => return Ok(Guest::Foreign),
+        };
+        match identity::of(&config, self.vm, self.row.guest_uuid) {
+            Identity::BeingMade => Ok(Guest::BeingMade),
+            Identity::Foreign => Ok(Guest::Foreign),
+            Identity::Ours => {
+                // The new guest of a rebuild is not the machine's yet.
+                if node != self.row.node && !self.beside {
+                    let mut connection = app.pool.acquire().await?;
+                    db::set_node(&mut connection, self.vm, &node).await?;
+                }
+                Ok(Guest::Ours(node, config))
+            }
+        }
+    }
+
+    /// The guest under the VMID, whosever it is; none when the VMID is free.
+    pub async fn find_under_vmid(&self) -> Result<Option<(String, VmConfig)>, Trouble> {
+        match self.look().await? {
+            Found::Guest(node, config) => Ok(Some((node, *config))),
+            Found::Nothing => Ok(None),
+            Found::Hidden => Err(Trouble::Busy("the guest is there but is not listed".into())),
+        }
+    }
+
+    /// The same, where there must be one.
+    pub async fn under_vmid(&self) -> Result<(String, VmConfig), Trouble> {
+        self.find_under_vmid().await?.ok_or_else(gone)
+    }
+
+    /// Writes a change if the configuration is still what was read.
+    pub async fn write(&self, node: &str, config: &VmConfig, mut change: ConfigChange) -> Result<(), Trouble> {
+        if let Some(digest) = &config.digest {
+            change = change.digest(digest);
+        }
+        match self.client.set_vm_config(node, self.vmid()?, &change).await {
+            Ok(()) => Ok(()),
+            Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => {
+                Err(Trouble::Busy(refusal.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The guest where it must be ours.
     pub async fn our_guest(&self, app: &App) -> Result<(String, VmConfig), Trouble> {
         match self.guest(app).await? {
             Guest::Ours(node, config) => Ok((node, *config)),
-            Guest::Missing => Err(Trouble::Refused("the guest is not on the cluster any more".into())),
+            Guest::Missing => Err(gone()),
             Guest::BeingMade => Err(Trouble::Busy("the guest is still being cloned".into())),
-            Guest::Foreign => {
-                Err(Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into()))
-            }
-        }
-    }
-
-    fn identify(&self, node: String, config: VmConfig) -> Guest {
-        match identity::of(&config, self.vm, self.row.guest_uuid) {
-            Identity::Ours => Guest::Ours(node, Box::new(config)),
-            Identity::BeingMade => Guest::BeingMade,
-            Identity::Foreign => Guest::Foreign,
+            Guest::Foreign => Err(not_ours()),
         }
     }
 }
 
-const TASK: &str = "upid";
-const TASK_SINCE: &str = "upid_since";
-/// Marks that undoing has started the task itself.
-const TASK_OF_UNDO: &str = "upid_of_undo";
-
-/// Where a Proxmox task stands that a job has started.
-pub(super) enum Task {
-    /// None was started, or nobody knows it any more: look what is, and start one if it is needed.
-    None,
-    /// It is at work: wait that long.
-    Running(Duration),
-    /// It has ended.
-    Ended(TaskEnd),
+fn gone() -> Trouble {
+    Trouble::Refused("the guest is not on the cluster any more".into())
 }
 
-/// Writes down the task that a call has started, before anything else is done: whoever goes on after a crash follows it.
-pub(super) async fn remember(app: &App, job: &mut Job, upid: &Upid) -> Result<(), Trouble> {
-    let step = job.current().map_or("end", |step| step.name);
-    let way = if job.undoing { "undo_" } else { "" };
-    fault::point(&format!("{}.{step}.{way}sent", job.kind.name()));
-    job.scratch.insert(TASK.into(), json!(upid));
-    job.scratch.insert(TASK_SINCE.into(), json!(app.clock.machine_now()));
-    job.scratch.insert(TASK_OF_UNDO.into(), json!(job.undoing));
-    if !jobs::save(app, job).await? {
-        return Err(Trouble::Busy("another runner has this job now".into()));
+pub(super) fn not_ours() -> Trouble {
+    Trouble::Refused("the guest with this VMID is not this VM: nothing was done to it".into())
+}
+
+/// A transaction in which this runner surely still has its job: one that lost it must write nothing.
+pub(super) async fn still_ours(app: &App, job: &Job) -> Result<Transaction<'static, Postgres>, Trouble> {
+    let mut transaction = app.pool.begin().await?;
+    check_ours(&mut transaction, job).await?;
+    Ok(transaction)
+}
+
+/// The same in somebody's transaction, who has other locks to take first.
+pub(super) async fn check_ours(connection: &mut PgConnection, job: &Job) -> Result<(), Trouble> {
+    if jobs::is_ours(connection, job).await? {
+        return Ok(());
     }
-    fault::point(&format!("{}.{step}.{way}remembered", job.kind.name()));
-    Ok(())
-}
-
-/// Asks for the task that the job remembers. An ended one is forgotten.
-pub(super) async fn follow(app: &App, client: &Client, job: &mut Job) -> Result<Task, Trouble> {
-    let Some(upid) = remembered(job) else { return Ok(Task::None) };
-    match client.task_status(&upid).await {
-        Ok(TaskStatus::Running) => Ok(Task::Running(pause(app, job))),
-        Ok(TaskStatus::Ended(end)) => {
-            forget(job);
-            if let TaskEnd::Failed(error) = &end {
-                jobs::log(app, job, &format!("Proxmox: {}", error.text())).await?;
-            }
-            Ok(Task::Ended(end))
-        }
-        // Just started and not listed yet, or long ago and rotated away.
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_unknown_task() => {
-            if task_age(app, job) < UNKNOWN_TASK_SECONDS_MAX {
-                return Ok(Task::Running(pause(app, job)));
-            }
-            forget(job);
-            Ok(Task::None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Waits for a task that a step began before it was told to go back. How it ends does not matter; nothing may be undone under
-/// its hands. Answers how long to wait, or nothing when there is none. Tasks of the undoing itself are followed where they are
-/// started.
-pub(super) async fn outlast(app: &App, client: &Client, job: &mut Job) -> Result<Option<Duration>, Trouble> {
-    if job.scratch.get(TASK_OF_UNDO) == Some(&Value::Bool(true)) {
-        return Ok(None);
-    }
-    match follow(app, client, job).await? {
-        Task::Running(pause) => Ok(Some(pause)),
-        Task::Ended(_) | Task::None => Ok(None),
-    }
-}
-
-fn remembered(job: &Job) -> Option<Upid> {
-    job.scratch.get(TASK).and_then(Value::as_str).and_then(|text| text.parse().ok())
-}
-
-/// How long Proxmox may not know a task that it has just started, in seconds.
-const UNKNOWN_TASK_SECONDS_MAX: i64 = 10;
-
-fn forget(job: &mut Job) {
-    job.scratch.remove(TASK);
-    job.scratch.remove(TASK_SINCE);
-    job.scratch.remove(TASK_OF_UNDO);
-}
-
-fn task_age(app: &App, job: &Job) -> i64 {
-    let since =
-        job.scratch.get(TASK_SINCE).and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok());
-    since.map_or(0, |since| (app.clock.machine_now() - since).num_milliseconds() / 1000)
-}
-
-/// Often at first, when most tasks end; seldom later, for every question occupies a worker of the node.
-fn pause(app: &App, job: &Job) -> Duration {
-    match task_age(app, job) {
-        ..=1 => Duration::from_millis(150),
-        2..=5 => Duration::from_millis(500),
-        6..=30 => Duration::from_secs(1),
-        _ => Duration::from_secs(3),
-    }
-}
-
-/// How long a guest may be locked or being made with nothing of ours at work on it, in seconds. A task that died leaves its
-/// lock behind for ever; a copy of a large disk may take long.
-const LOCKED_SECONDS_MAX: i64 = 3600;
-const LOCKED_SINCE: &str = "locked_since";
-
-/// How long to wait before a guest that somebody else's work holds is tried again.
-const LOCK_PAUSE: Duration = Duration::from_secs(15);
-
-/// Waits for the lock that a call ran into, such as that of a backup, but not for ever.
-///
-/// # Errors
-/// `Refused` with what an operator has to do, when it has been there for an hour.
-pub fn wait_for_lock(app: &App, job: &mut Job) -> Step {
-    outwait(app, job, LOCK_PAUSE, "somebody else's work on the VM")
-}
-
-/// A parked job waits for a lock anew when it is told to try again.
-pub fn forget_lock(job: &mut Job) {
-    job.scratch.remove(LOCKED_SINCE);
-}
-
-/// Waits for somebody else's work on the guest, but not for ever.
-pub(super) fn outwait(app: &App, job: &mut Job, pause: Duration, what: &'static str) -> Step {
-    let now = app.clock.machine_now();
-    let since = job.scratch.get(LOCKED_SINCE);
-    let since = since.and_then(|value| serde_json::from_value::<DateTime<Utc>>(value.clone()).ok()).unwrap_or(now);
-    if (now - since).num_seconds() >= LOCKED_SECONDS_MAX {
-        return Err(Trouble::Refused(format!(
-            "the guest has been locked for {} min while no task of ours works on it: a task that died leaves its lock. Look at \
-             its tasks, take the lock off on its node with `qm unlock`, then retry",
-            LOCKED_SECONDS_MAX / 60
-        )));
-    }
-    job.scratch.insert(LOCKED_SINCE.into(), json!(since));
-    Ok(Progress::Wait(pause, what))
+    Err(Trouble::Busy("another runner has this job now".into()))
 }

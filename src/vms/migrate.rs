@@ -7,8 +7,9 @@ use proxmox_client::{MigrateVm, PowerState, TaskEnd};
 use serde_json::{Map, Value, json};
 
 use super::db::{self, Next};
-use super::machine::{Machine, Progress, Step, Task, follow, remember};
-use super::{enforce, find_for_staff, find_within};
+use super::machine::{Machine, Progress, Step, still_ours};
+use super::task::{Task, follow, remember};
+use super::{find_for_staff, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -65,7 +66,7 @@ pub(super) async fn go(app: &App, job: &mut Job, machine: &Machine, target: &str
         return Err(Trouble::Locked("the guest is being moved".into()));
     }
     if node == target {
-        let mut transaction = enforce::still_ours(app, job).await?;
+        let mut transaction = still_ours(app, job).await?;
         db::set_node(&mut transaction, job.vm, target).await?;
         transaction.commit().await?;
         let step = job.current().map_or("end", |step| step.name);

@@ -7,6 +7,7 @@ mod console;
 mod create;
 mod db;
 mod delete;
+mod disk;
 pub mod drift;
 mod enforce;
 mod estimate;
@@ -21,6 +22,7 @@ mod reconcile;
 mod resize;
 mod run;
 mod seed;
+mod task;
 
 use std::collections::{HashMap, HashSet};
 
@@ -33,7 +35,7 @@ pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::delete;
 pub use estimate::{Estimate, ResizeEstimate, estimate, estimate_all, estimate_resize, estimate_resizes};
-pub use machine::{Progress, forget_lock, wait_for_lock};
+pub use machine::Progress;
 pub use migrate::migrate;
 pub use password::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, set_password};
 pub use power::{Power, is_for_credit, power, shut_down_for_credit, start_after_credit};
@@ -42,6 +44,7 @@ pub use reconcile::{LookFailure, Reconciled, follow, look_failures, reconcile};
 pub use resize::{NewSize, resize, why_not};
 pub use run::{complete, give_up, run_step, undo_step};
 pub use seed::USER_DATA_BYTES_MAX;
+pub use task::{forget_lock, wait_for_lock};
 
 use crate::app::App;
 use crate::catalog::PowerState;

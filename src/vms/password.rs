@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, json};
 
 use super::machine::{Machine, Progress, Step};
-use super::{State, enforce, find_within};
+use super::{State, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
@@ -78,7 +78,7 @@ pub(super) async fn run(app: &App, job: &mut Job) -> Step {
     let vmid = machine.vmid()?;
     // The privilege to change a guest from inside (VM.GuestAgent.Unrestricted) is a wide one that operators may keep back.
     // Whatever the agent says: cloud-init must not set the old one again at the next start.
-    enforce::write(&machine, &node, &config, ConfigChange::new().ci_password(&password)).await?;
+    machine.write(&node, &config, ConfigChange::new().ci_password(&password)).await?;
     fault::point("vm.password.password.written");
     if machine.client.vm_status(&node, vmid).await?.status == PowerState::Running {
         match machine.client.agent_set_password(&node, vmid, &machine.row.login, &password, false).await {

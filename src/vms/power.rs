@@ -6,7 +6,8 @@ use proxmox_client::{PowerState, TaskEnd};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::machine::{Machine, Progress, Step, Task, follow, remember};
+use super::machine::{Machine, Progress, Step};
+use super::task::{Task, follow, remember};
 use super::{State, db, find_within, made};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};

@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use proxmox_client::{CloneVm, ConfigChange, Error as ProxmoxError, IpConfig, PowerState, TaskEnd, VmConfig};
 use serde_json::{Value, json};
 
-use super::machine::{Guest, Machine, Progress, Step, Task, follow, outwait, remember};
-use super::{configure as settings, console, identity};
+use super::machine::{Guest, Machine, Progress, Step, still_ours};
+use super::task::{Task, follow, outwait, remember};
+use super::{configure as settings, console, disk, identity};
 use crate::app::App;
 use crate::clusters::{self, Trouble};
 use crate::jobs::{self, Job};
@@ -22,8 +23,6 @@ const ADDRESS_SECONDS_MAX: i64 = 90;
 const ADDRESS_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait for a clone that somebody started and nobody follows.
 const CLONE_PAUSE: Duration = Duration::from_secs(2);
-/// The disk that a machine starts from, in the order in which templates have one.
-const BOOT_DISKS: [&str; 4] = ["scsi0", "virtio0", "sata0", "ide0"];
 
 /// How many VMIDs in a row one order may find taken. A cluster that calls every id taken must not use up the whole range.
 const PASSED_OVER_MAX: u64 = 100;
@@ -35,7 +34,7 @@ pub(super) async fn lease(app: &App, job: &mut Job) -> Step {
     let vmid = match machine.row.vmid {
         Some(vmid) => u32::try_from(vmid).unwrap_or(0),
         None => {
-            let mut transaction = ours(app, job).await?;
+            let mut transaction = still_ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
             machine.set_vmid(&mut transaction, Some(vmid)).await?;
             transaction.commit().await?;
@@ -59,7 +58,7 @@ async fn another_vmid(app: &App, job: &mut Job, machine: &Machine, vmid: u32) ->
         )));
     }
     jobs::log(app, job, &format!("VMID {vmid} is in use by a guest that is not ours: taking another")).await?;
-    let mut transaction = ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     clusters::abandon_vmid(&mut transaction, machine.row.cluster, vmid).await?;
     machine.set_vmid(&mut transaction, None).await?;
     transaction.commit().await?;
@@ -67,19 +66,9 @@ async fn another_vmid(app: &App, job: &mut Job, machine: &Machine, vmid: u32) ->
     Ok(())
 }
 
-/// A transaction in which this runner surely still has its job: one that lost it must not give the machine another VMID.
-async fn ours(app: &App, job: &Job) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Trouble> {
-    let mut transaction = app.pool.begin().await?;
-    if jobs::is_ours(&mut transaction, job).await? {
-        Ok(transaction)
-    } else {
-        Err(Trouble::Busy("another runner has this job now".into()))
-    }
-}
-
 pub(super) async fn undo_lease(app: &App, job: &Job) -> Step {
     let machine = Machine::of(app, job).await?;
-    let mut transaction = ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     if machine.beside {
         if machine.row.vmid.is_some() {
             clusters::release_lease(&mut transaction, machine.row.cluster, machine.vmid()?, app.clock.now()).await?;
@@ -108,7 +97,7 @@ pub(super) async fn clone(app: &App, job: &mut Job) -> Step {
         Guest::Foreign => {
             // Somebody took the id between our lease and our clone. His guest stays as it is.
             another_vmid(app, job, &machine, vmid).await?;
-            let mut transaction = ours(app, job).await?;
+            let mut transaction = still_ours(app, job).await?;
             let vmid = clusters::lease_vmid(&mut transaction, machine.row.cluster, job.vm, app.clock.now()).await?;
             machine.set_vmid(&mut transaction, Some(vmid)).await?;
             transaction.commit().await?;
@@ -182,16 +171,8 @@ pub(super) async fn configure(app: &App, job: &mut Job) -> Step {
     if !config.raw.contains_key(console::SERIAL) {
         change = change.set(console::SERIAL, console::SERIAL_KIND);
     }
-    if let Some(digest) = &config.digest {
-        change = change.digest(digest);
-    }
-    match machine.client.set_vm_config(&node, machine.vmid()?, &change).await {
-        Ok(()) => Ok(Progress::Done),
-        Err(ProxmoxError::Refused(refusal)) if refusal.is_changed_meanwhile() => {
-            Err(Trouble::Busy(refusal.to_string()))
-        }
-        Err(error) => Err(error.into()),
-    }
+    machine.write(&node, &config, change).await?;
+    Ok(Progress::Done)
 }
 
 /// The first network device on our bridge, keeping the address the clone was given; none when it is there already.
@@ -204,31 +185,10 @@ fn bridged(config: &VmConfig, bridge: &str) -> Option<String> {
     Some(mac.map_or_else(|| format!("virtio,bridge={bridge}"), |mac| format!("virtio={mac},bridge={bridge}")))
 }
 
-/// The disk that a guest starts from.
-pub(super) fn boot_disk(config: &VmConfig) -> Option<&'static str> {
-    BOOT_DISKS.into_iter().find(|name| config.disks.get(*name).is_some_and(|disk| !disk.is_cdrom()))
-}
-
-/// Grows the disk to the plan's size. Disks never shrink, so a template that is larger stays as it is.
+/// Grows the disk to the plan's size. A template that is larger stays as it is.
 pub(super) async fn resize(app: &App, job: &mut Job) -> Step {
     let machine = Machine::of(app, job).await?;
-    match follow(app, &machine.client, job).await? {
-        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox grows the disk")),
-        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
-        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
-    }
-    let (node, config) = machine.our_guest(app).await?;
-    let disk = boot_disk(&config).ok_or_else(|| Trouble::Refused("the template has no disk to start from".into()))?;
-    let wanted = u64::try_from(machine.row.disk_gib).unwrap_or(0);
-    let size = config.disks.get(disk).and_then(|disk| disk.size());
-    if size.is_some_and(|size| size.bytes() >= wanted << 30) {
-        return Ok(Progress::Done);
-    }
-    match machine.client.resize_disk(&node, machine.vmid()?, disk, wanted).await? {
-        Some(upid) => remember(app, job, &upid).await?,
-        None => return Ok(Progress::Done),
-    }
-    Ok(Progress::Wait(Duration::ZERO, "Proxmox grows the disk"))
+    disk::grow(app, job, &machine, machine.row.disk_gib).await
 }
 
 /// Starts the guest.

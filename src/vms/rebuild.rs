@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::db::{self, Next};
-use super::machine::{Machine, Progress, Step};
-use super::{State, delete, enforce, find, find_within, provision, resize, run, seed};
+use super::machine::{Machine, Progress, Step, still_ours};
+use super::{State, delete, find, find_within, provision, resize, run, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -175,7 +175,7 @@ pub(super) async fn undo_stop(app: &App, job: &mut Job) -> Step {
 /// From here on the new guest is the machine's.
 pub(super) async fn swap(app: &App, job: &Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
-    let mut transaction = enforce::still_ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     if let Some(new) = machine.row.next_vmid {
         db::swap(&mut transaction, job.vm, new, None).await?;
         transaction.commit().await?;
@@ -189,7 +189,7 @@ pub(super) async fn undo_swap(app: &App, job: &Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
     let old = old_vmid(job)?;
     if machine.row.vmid != Some(old) {
-        let mut transaction = enforce::still_ours(app, job).await?;
+        let mut transaction = still_ours(app, job).await?;
         db::swap(&mut transaction, job.vm, old, machine.row.vmid).await?;
         transaction.commit().await?;
     }
@@ -220,7 +220,7 @@ async fn take_user_data(app: &App, job: &Job) -> Result<(), Trouble> {
         NewUserData::Removed => None,
         NewUserData::Given => jobs::secret(app, job.id).await?,
     };
-    let mut transaction = enforce::still_ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     db::set_user_data(&mut transaction, job.vm, given.as_ref().map(ExposeSecret::expose_secret)).await?;
     transaction.commit().await?;
     Ok(())
@@ -232,7 +232,7 @@ pub(super) async fn destroy(app: &App, job: &mut Job) -> Step {
         Progress::Done => {
             take_user_data(app, job).await?;
             let machine = Machine::of(app, job).await?;
-            let mut transaction = enforce::still_ours(app, job).await?;
+            let mut transaction = still_ours(app, job).await?;
             clusters::release_lease(&mut transaction, machine.row.cluster, machine.vmid()?, app.clock.now()).await?;
             transaction.commit().await?;
             fault::point("vm.rebuild.destroy.released");

@@ -1,15 +1,13 @@
 //! Giving a machine another plan. Processors and memory go up and down; the disk only grows, and only when its owner says so,
 //! for it never shrinks again. The guest is shut down for it and started again.
 
-use std::time::Duration;
-
-use proxmox_client::{ConfigChange, TaskEnd};
+use proxmox_client::ConfigChange;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::db::{self, Next};
-use super::machine::{Machine, Progress, Step, Task, follow, remember};
-use super::{State, Vm, enforce, find_within, migrate, power, provision, run};
+use super::machine::{Machine, Progress, Step, still_ours};
+use super::{State, Vm, disk, find_within, migrate, power, provision, run};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::{self, Plan};
@@ -183,32 +181,22 @@ async fn set_size(app: &App, machine: &Machine, vcpu: i32, memory_mib: i32) -> R
         // A number of processors plugged in by hand would hide the cores.
         change = change.delete("vcpus");
     }
-    enforce::write(machine, &node, &config, change).await
+    machine.write(&node, &config, change).await
 }
 
 /// Grows the disk, and writes down that it has grown: whatever becomes of the job, the disk stays.
 pub(super) async fn grow(app: &App, job: &mut Job) -> Step {
     let machine = Machine::load(app, job.vm).await?;
-    match follow(app, &machine.client, job).await? {
-        Task::Running(pause) => return Ok(Progress::Wait(pause, "Proxmox grows the disk")),
-        Task::Ended(TaskEnd::Failed(error)) => return Err(error.into()),
-        Task::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) | Task::None => {}
-    }
     let wanted = job.payload.get(DISK).and_then(Value::as_i64).and_then(|gib| i32::try_from(gib).ok());
     let wanted = wanted.unwrap_or(machine.row.disk_gib).max(machine.row.disk_gib);
-    let (node, config) = machine.our_guest(app).await?;
-    let disk = provision::boot_disk(&config).ok_or_else(|| Trouble::Refused("the guest has no disk".into()))?;
-    let size = config.disks.get(disk).and_then(|disk| disk.size());
-    let wanted_gib = u64::try_from(wanted).unwrap_or(0);
-    if size.is_some_and(|size| size.bytes() >= wanted_gib << 30) {
-        let mut transaction = enforce::still_ours(app, job).await?;
-        db::note_grown_disk(&mut transaction, job.vm, wanted).await?;
-        transaction.commit().await?;
-        fault::point("vm.resize.grow.noted");
-        return Ok(Progress::Done);
+    match disk::grow(app, job, &machine, wanted).await? {
+        Progress::Done => {
+            let mut transaction = still_ours(app, job).await?;
+            db::note_grown_disk(&mut transaction, job.vm, wanted).await?;
+            transaction.commit().await?;
+            fault::point("vm.resize.grow.noted");
+            Ok(Progress::Done)
+        }
+        wait @ Progress::Wait(..) => Ok(wait),
     }
-    if let Some(upid) = machine.client.resize_disk(&node, machine.vmid()?, disk, wanted_gib).await? {
-        remember(app, job, &upid).await?;
-    }
-    Ok(Progress::Wait(Duration::ZERO, "Proxmox grows the disk"))
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::db::Next;
-use super::machine::{Guest, Machine, Progress, Step, outlast};
+use super::machine::{Guest, Machine, Progress, Step, check_ours};
+use super::task::outlast;
 use super::{State, adopt, configure, db, delete, enforce, migrate, password, power, provision, rebuild, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -194,8 +195,10 @@ async fn now_is(app: &App, connection: &mut PgConnection, wallet: &Wallet, job: 
 
 /// Writes down between two steps that the machine runs or is off now, so that it is metered so.
 pub(super) async fn power_seen(app: &App, job: &Job, state: State) -> Result<(), Trouble> {
-    let mut transaction = enforce::still_ours(app, job).await?;
+    let mut transaction = app.pool.begin().await?;
+    // The wallet first, as whoever ends a job does.
     let wallet = ledger::lock_wallet(&mut transaction, job.organisation).await?;
+    check_ours(&mut transaction, job).await?;
     let now = app.clock.now();
     let plan = db::select_machine_plan(&mut transaction, job.vm).await?;
     db::update_state(&mut transaction, job.vm, state, None, now).await?;

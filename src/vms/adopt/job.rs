@@ -9,7 +9,7 @@ use crate::catalog::PowerState;
 use crate::clusters::Trouble;
 use crate::fault;
 use crate::jobs::Job;
-use crate::vms::machine::{Machine, Progress, Step};
+use crate::vms::machine::{Machine, Progress, Step, not_ours, still_ours};
 use crate::vms::{db, enforce, identity};
 
 /// Whether the guest had a uuid before; else it gets the machine's id.
@@ -24,9 +24,9 @@ fn is_the_one(machine: &Machine, job: &Job, config: &VmConfig) -> bool {
 }
 
 async fn guest(machine: &Machine, job: &Job) -> Result<(String, VmConfig), Trouble> {
-    let (node, config) = enforce::under_vmid(machine).await?;
+    let (node, config) = machine.under_vmid().await?;
     if !is_the_one(machine, job, &config) {
-        return Err(enforce::not_ours());
+        return Err(not_ours());
     }
     Ok((node, config))
 }
@@ -45,7 +45,7 @@ pub(in crate::vms) async fn lease(app: &App, job: &Job) -> Step {
         return Err(Trouble::Refused("the guest has the tag of another VM of ours".into()));
     }
     if node != machine.row.node {
-        let mut transaction = enforce::still_ours(app, job).await?;
+        let mut transaction = still_ours(app, job).await?;
         db::set_node(&mut transaction, job.vm, &node).await?;
         transaction.commit().await?;
     }
@@ -65,7 +65,7 @@ pub(in crate::vms) async fn mark(app: &App, job: &Job) -> Step {
     if !has_uuid {
         change = change.set("smbios1", enforce::with_uuid(&config, &machine.row.guest_uuid.to_string()));
     }
-    enforce::write(&machine, &node, &config, change).await?;
+    machine.write(&node, &config, change).await?;
     fault::point("vm.adopt.mark.written");
     Ok(Progress::Done)
 }
@@ -81,7 +81,7 @@ pub(in crate::vms) async fn undo_mark(app: &App, job: &Job) -> Step {
 /// Takes our tags off the guest that has them, and the uuid that we gave it. A guest that is gone or another is left alone.
 pub(super) async fn take_marks_off(machine: &Machine, job: &Job, uuid_too: bool) -> Result<(), Trouble> {
     // Gone: so are the marks.
-    let Some((node, config)) = enforce::find_under_vmid(machine).await? else { return Ok(()) };
+    let Some((node, config)) = machine.find_under_vmid().await? else { return Ok(()) };
     if !identity::has_uuid(&config, machine.row.guest_uuid) {
         return Ok(());
     }
@@ -100,7 +100,7 @@ pub(super) async fn take_marks_off(machine: &Machine, job: &Job, uuid_too: bool)
     if change.is_empty() {
         return Ok(());
     }
-    enforce::write(machine, &node, &config, change).await
+    machine.write(&node, &config, change).await
 }
 
 /// Sees whether it runs: that is what it is charged as from the end of the job on.
@@ -109,7 +109,7 @@ pub(in crate::vms) async fn look(app: &App, job: &Job) -> Step {
     let (node, _) = machine.our_guest(app).await?;
     let status = machine.client.vm_status(&node, machine.vmid()?).await?.status;
     let state = if status == GuestPower::Running { PowerState::Running } else { PowerState::Stopped };
-    let mut transaction = enforce::still_ours(app, job).await?;
+    let mut transaction = still_ours(app, job).await?;
     db::set_found_state(&mut transaction, job.vm, state).await?;
     transaction.commit().await?;
     fault::point("vm.adopt.look.written");

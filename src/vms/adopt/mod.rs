@@ -17,7 +17,7 @@ pub use release::release;
 pub(super) use release::unmark;
 
 use super::drift::cannot_ask;
-use super::{create, db, identity, provision};
+use super::{create, db, disk, identity};
 use crate::addresses::{self, Claimed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -302,7 +302,7 @@ fn uuid_of(config: &VmConfig) -> Result<Option<Uuid>> {
 }
 
 fn disk_gib(config: &VmConfig) -> Option<i32> {
-    let size = provision::boot_disk(config).and_then(|disk| config.disks.get(disk)).and_then(|disk| disk.size())?;
+    let size = disk::boot_disk(config).and_then(|disk| config.disks.get(disk)).and_then(|disk| disk.size())?;
     i32::try_from(size.bytes().div_ceil(1 << 30)).ok()
 }
 

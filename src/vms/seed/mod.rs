@@ -18,9 +18,9 @@ pub use user_data::USER_DATA_BYTES_MAX;
 pub(super) use user_data::checked;
 
 use super::configure;
-use super::enforce;
-use super::machine::{Machine, Progress, Step, Task, follow, remember};
+use super::machine::{Machine, Progress, Step};
 use super::rebuild::{self, NewUserData};
+use super::task::{Task, follow, remember};
 use crate::app::App;
 use crate::clusters::{SEED_PREFIX, Trouble};
 use crate::ids::VmId;
@@ -92,7 +92,7 @@ pub(super) async fn seed(app: &App, job: &mut Job) -> Step {
     fault::point(&format!("{}.seed.stored", job.kind.name()));
     if config.disks.get(&drive).and_then(Disk::volume) != Some(volume.as_str()) {
         let change = ConfigChange::new().set(&drive, format!("{volume},media=cdrom"));
-        enforce::write(&machine, &node, &config, change).await?;
+        machine.write(&node, &config, change).await?;
     }
     Ok(Progress::Done)
 }
