@@ -79,6 +79,14 @@ impl Money {
         self.0.checked_add(other.0).map_or(Err(OutOfRange), in_range)
     }
 
+    /// The amount so many times: the monthly cap of a quantity, exactly.
+    ///
+    /// # Errors
+    /// If the product no longer fits the column `numeric(20,6)`.
+    pub fn times(self, quantity: i64) -> Result<Self, OutOfRange> {
+        self.0.checked_mul(i128::from(quantity)).map_or(Err(OutOfRange), in_range)
+    }
+
     /// The difference, if it still fits the column `numeric(20,6)`.
     pub fn checked_sub(self, other: Self) -> Result<Self, OutOfRange> {
         self.0.checked_sub(other.0).map_or(Err(OutOfRange), in_range)
@@ -176,6 +184,15 @@ mod tests {
         assert_eq!(Money::from_micros(i128::MAX).checked_add(Money::from_micros(1)), Err(OutOfRange));
         assert_eq!(Money::MAX.checked_sub(Money::MAX), Ok(Money::ZERO));
         assert_eq!(Money::try_from(Decimal::from_i128_with_scale(TWENTY_DIGITS, 6)), Err(DecimalError::OutOfRange));
+    }
+
+    #[test]
+    fn an_amount_is_multiplied_exactly_or_refused() {
+        assert_eq!(money("5.60").times(40), Ok(money("224")));
+        assert_eq!(money("-0.000001").times(3), Ok(money("-0.000003")));
+        assert_eq!(Money::MAX.times(0), Ok(Money::ZERO));
+        assert_eq!(Money::MAX.times(2), Err(OutOfRange));
+        assert_eq!(Money::from_micros(i128::MAX).times(i64::MAX), Err(OutOfRange));
     }
 
     #[test]

@@ -55,6 +55,22 @@ impl Rate {
         Decimal::from_i128_with_scale(self.0, Self::PLACES)
     }
 
+    /// What so many units of a thing cost per hour, each at this rate: 40 GiB of a disk, three addresses. Exact.
+    ///
+    /// A meter of a quantity is rated at this rate and at the cap of [`Money::times`]: it accrues what as many meters of one
+    /// unit would, and is rounded once instead of once for each.
+    ///
+    /// # Errors
+    /// [`DecimalError::Negative`] for a quantity below zero, [`DecimalError::OutOfRange`] if the product no longer fits the
+    /// column `numeric(20,10)`.
+    pub const fn times(self, quantity: i64) -> Result<Self, DecimalError> {
+        match self.0.checked_mul(quantity as i128) {
+            Some(units) if quantity >= 0 => Self::try_from_units(units),
+            Some(_) => Err(DecimalError::Negative),
+            None => Err(DecimalError::OutOfRange),
+        }
+    }
+
     /// What this rate accrues in a duration, exactly. Parts below a microsecond do not count.
     ///
     /// # Panics
@@ -157,6 +173,17 @@ mod tests {
         assert_eq!(Rate::try_from(decimal), Ok(rate("0.0083")));
         assert_eq!(rate("0.0083").to_decimal(), decimal);
         assert_eq!(rate("0.0083").to_decimal().scale(), 10);
+    }
+
+    #[test]
+    fn a_quantity_multiplies_exactly_or_is_refused() {
+        assert_eq!(rate("0.0000000001").times(40), Ok(rate("0.000000004")));
+        assert_eq!(rate("0.0083").times(1), Ok(rate("0.0083")));
+        assert_eq!(rate("0.0083").times(0), Ok(Rate::ZERO));
+        assert_eq!(rate("0.0083").times(-1), Err(DecimalError::Negative));
+        assert_eq!(Rate::ZERO.times(-1), Err(DecimalError::Negative));
+        assert_eq!(rate("5000000000").times(2), Err(DecimalError::OutOfRange));
+        assert_eq!(rate("9999999999.9999999999").times(i64::MAX), Err(DecimalError::OutOfRange));
     }
 
     #[test]

@@ -4,5 +4,6 @@
 mod amounts;
 mod draw;
 mod periods;
+mod quantities;
 mod rating;
 mod running_out;
