@@ -178,7 +178,7 @@ async fn prove(driver: &PgPool, simulator: &proxmox_simulator::Simulator, made: 
     let (running, vmids, addresses, metered, holds, leftovers): (i64, i64, i64, i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from vms where state = 'running'), (select count(distinct vmid) from vms where state = 'running'),
                 (select count(distinct a.address) from addresses a join vms v on v.id = a.vm_id where v.state = 'running'),
-                (select count(*) from meter_intervals where upper_inf(during) and state = 'running'),
+                (select count(*) from meter_intervals where upper_inf(during) and kind = 'vm_running'),
                 (select count(*) from holds), (select count(*) from jobs where status <> 'completed')",
     )
     .fetch_one(driver)

@@ -65,6 +65,10 @@ ids! {
     PlanId
     /// A price.
     PriceId
+    /// A price list.
+    PriceListId
+    /// A version of a price list.
+    PriceListVersionId
     /// An image.
     ImageId
     /// A CD image that can be put into a VM's drive.

@@ -36,6 +36,8 @@ pub mod live;
 pub mod metering;
 /// What customers own everything through, and who belongs to it.
 pub mod organisations;
+/// What operators set for the whole platform while it runs.
+pub mod platform_settings;
 /// When a wallet runs out, and what happens then.
 pub mod runway;
 /// Which columns hold encrypted secrets, and giving them the newest key.

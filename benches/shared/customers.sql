@@ -10,12 +10,12 @@ insert into clusters (id, name, location_id, endpoint, token_id, token_secret_en
 insert into vmid_counters (cluster_id, next) values (pg_temp.id(3, 1), 110001);
 insert into plans (id, slug, name, vcpu, memory_mib, disk_gib)
     select pg_temp.id(4, n), 'plan-' || n, 'Plan ' || n, 1 << n::integer, 1024 << n::integer, 20 << n::integer from generate_series(0, 3) n;
-insert into prices (id, plan_id, state, hourly_rate, monthly_cap, valid)
-    select pg_temp.id(5, n), pg_temp.id(4, n), 'running', 0.0101 * (1 << n::integer), 6.72 * (1 << n::integer), tstzrange(timestamptz 'HOUR' - interval '1 year', null)
-    from generate_series(0, 3) n
+insert into price_list_versions (id, price_list_id, number, effective_from, created_at)
+    select pg_temp.id(12, 1), id, 1, timestamptz 'HOUR' - interval '1 year', 'HOUR' from price_lists;
+insert into prices (id, price_list_version_id, kind, plan_id, hourly_rate, monthly_cap)
+    select pg_temp.id(5, n), pg_temp.id(12, 1), 'vm_running', pg_temp.id(4, n), 0.0101 * (1 << n::integer), 6.72 * (1 << n::integer) from generate_series(0, 3) n
     union all
-    select pg_temp.id(6, n), pg_temp.id(4, n), 'stopped', 0.0025 * (1 << n::integer), 6.72 * (1 << n::integer), tstzrange(timestamptz 'HOUR' - interval '1 year', null)
-    from generate_series(0, 3) n;
+    select pg_temp.id(6, n), pg_temp.id(12, 1), 'vm_stopped', pg_temp.id(4, n), 0.0025 * (1 << n::integer), 6.72 * (1 << n::integer) from generate_series(0, 3) n;
 
 insert into organisations (id, name, created_at) select pg_temp.id(7, n), 'Customer ' || n, 'HOUR' from generate_series(1, 20000) n;
 insert into accounts (id, kind, organisation_id) select pg_temp.id(8, n), 'wallet', pg_temp.id(7, n) from generate_series(1, 20000) n;
@@ -29,13 +29,13 @@ insert into vms (id, organisation_id, name, plan_id, image_id, location_id, clus
            'pve' || n % 16 + 1, 9999 + n, 'running', 'HOUR', 'HOUR', pg_temp.id(10, n), 10
     from generate_series(1, 100000) n;
 insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms;
-insert into meters (id, organisation_id, vm_id, month, accrued, cap)
-    select pg_temp.id(11, n), organisation_id, id, date_trunc('month', timestamptz 'HOUR' at time zone 'UTC')::date, 0, 0
+insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap)
+    select pg_temp.id(11, n), organisation_id, id, 'vm', date_trunc('month', timestamptz 'HOUR' at time zone 'UTC')::date, 0, 0
     from (select *, row_number() over (order by id) as n from vms) v;
-insert into meter_intervals (meter_id, state, plan_id, during)
-    select m.id, 'running', v.plan_id, tstzrange('HOUR', null) from meters m join vms v on v.id = m.vm_id;
+insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during)
+    select m.id, 'vm_running', v.plan_id, 1, l.id, tstzrange('HOUR', null) from meters m join vms v on v.id = m.vm_id cross join price_lists l;
 insert into wallets (organisation_id, account_id, balance, charged_through, burn, due_at)
     select o.id, a.id, 100, 'HOUR', b.burn, timestamptz 'HOUR' + interval '1 hour'
     from organisations o join accounts a on a.organisation_id = o.id
-    join (select v.organisation_id, sum(p.hourly_rate) as burn from vms v join prices p on p.plan_id = v.plan_id and p.state = 'running' group by 1) b
+    join (select v.organisation_id, sum(p.hourly_rate) as burn from vms v join prices p on p.plan_id = v.plan_id and p.kind = 'vm_running' group by 1) b
       on b.organisation_id = o.id;

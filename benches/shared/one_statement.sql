@@ -1,12 +1,13 @@
 -- What a person would write to charge this one hour of these machines: the same rows, the same columns, one statement.
 -- It knows that every machine has run for the whole hour at one price; the engine must find that out.
 with charged as (
-    insert into charges (meter_id, period_start, period_end, organisation_id, price_id, rate, amount)
-    select m.id, $1, $2, m.organisation_id, p.id, p.hourly_rate,
+    insert into charges (meter_id, period_start, period_end, organisation_id, quantity, price_id, rate, amount)
+    select m.id, $1, $2, m.organisation_id, i.quantity, p.id, p.hourly_rate,
            round(least(m.accrued + 3600 * p.hourly_rate, 3600 * greatest(m.cap, p.monthly_cap)) / 3600, 6) - round(m.accrued / 3600, 6)
     from meters m
     join meter_intervals i on i.meter_id = m.id and not i.settled and i.during @> tstzrange($1, $2)
-    join prices p on p.plan_id = i.plan_id and p.state = i.state and p.valid @> $1
+    join price_list_periods t on t.price_list_id = i.price_list_id and t.during @> $1
+    join prices p on p.price_list_version_id = t.id and p.kind = i.kind and p.plan_id = i.plan_id
     returning meter_id, organisation_id, price_id, amount),
 metered as (
     update meters m

@@ -1,13 +1,15 @@
 //! The SQL of locations, plans, prices and images.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use billing::{Money, Rate};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::{Image, Location, NewPlan, Plan, PowerState, Price, PriceBook};
+use super::{Image, Item, Location, NewPlan, Plan, Price, PriceBook};
 use crate::error::Result;
-use crate::ids::{ImageId, LocationId, PlanId, PriceId};
+use crate::ids::{ImageId, LocationId, OrganisationId, PlanId, PriceId, PriceListId, PriceListVersionId};
 use crate::ledger::{money, rate};
 
 pub(super) async fn select_locations(pool: &PgPool) -> Result<Vec<Location>> {
@@ -22,15 +24,22 @@ pub(super) async fn select_locations(pool: &PgPool) -> Result<Vec<Location>> {
     Ok(locations)
 }
 
-pub(super) async fn select_plans(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Plan>> {
+pub(super) async fn select_plans(
+    pool: &PgPool,
+    organisation: Option<OrganisationId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Plan>> {
     let rows = sqlx::query!(
         r#"select p.id as "id: PlanId", p.slug, p.name, p.vcpu, p.memory_mib, p.disk_gib,
                   running.hourly_rate as running, running.monthly_cap, stopped.hourly_rate as stopped
-           from plans p
-           join prices running on running.plan_id = p.id and running.state = 'running' and running.valid @> $1::timestamptz
-           join prices stopped on stopped.plan_id = p.id and stopped.state = 'stopped' and stopped.valid @> $1::timestamptz
-           where p.retired_at is null order by p.position, p.name"#,
-        now
+           from price_list_periods t
+           join prices running on running.price_list_version_id = t.id and running.kind = 'vm_running'
+           join prices stopped on stopped.price_list_version_id = t.id and stopped.kind = 'vm_stopped' and stopped.plan_id = running.plan_id
+           join plans p on p.id = running.plan_id
+           where t.price_list_id = coalesce((select o.price_list_id from organisations o where o.id = $2), (select l.id from price_lists l where l.is_default))
+             and t.during @> $1::timestamptz and p.retired_at is null order by p.position, p.name"#,
+        now,
+        organisation.map(OrganisationId::uuid),
     )
     .fetch_all(pool)
     .await?;
@@ -66,16 +75,45 @@ pub(super) async fn select_images(pool: &PgPool) -> Result<Vec<Image>> {
     Ok(images)
 }
 
-pub(super) async fn select_prices(connection: &mut PgConnection) -> Result<PriceBook> {
+/// The price list of an organisation; without one, the default list.
+pub(super) async fn select_list_of(
+    connection: &mut PgConnection,
+    organisation: Option<OrganisationId>,
+) -> Result<PriceListId> {
+    let list = sqlx::query_scalar!(
+        r#"select coalesce((select o.price_list_id from organisations o where o.id = $1), (select l.id from price_lists l where l.is_default)) as "id!: PriceListId""#,
+        organisation.map(OrganisationId::uuid),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(list)
+}
+
+pub(super) async fn select_own_lists(
+    connection: &mut PgConnection,
+    organisations: &[OrganisationId],
+) -> Result<HashMap<OrganisationId, PriceListId>> {
+    let ids: Vec<_> = organisations.iter().map(|organisation| organisation.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id as "id: PriceId", plan_id as "plan_id: PlanId", state, hourly_rate, monthly_cap, lower(valid) as "from!", upper(valid) as "to"
-           from prices order by plan_id, state, lower(valid)"#
+        r#"select id as "id: OrganisationId", price_list_id as "list!: PriceListId" from organisations where id = any($1) and price_list_id is not null"#,
+        &ids,
     )
     .fetch_all(connection)
     .await?;
-    let mut book = PriceBook::default();
+    Ok(rows.into_iter().map(|row| (row.id, row.list)).collect())
+}
+
+pub(super) async fn select_prices(connection: &mut PgConnection, list: PriceListId) -> Result<PriceBook> {
+    let rows = sqlx::query!(
+        r#"select p.id as "id: PriceId", t.price_list_id as "list!: PriceListId", p.kind, p.plan_id as "plan: PlanId", p.image_id as "image: ImageId",
+                  p.hourly_rate, p.monthly_cap, lower(t.during) as "from!", upper(t.during) as "to"
+           from prices p join price_list_periods t on t.id = p.price_list_version_id order by lower(t.during)"#
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut book = PriceBook::new(list);
     for row in rows {
-        let state = PowerState::parse(&row.state).context("a price has an unknown state")?;
+        let item = Item::parse(&row.kind, row.plan, row.image).context("a price is of an unknown kind")?;
         let price = Price {
             id: row.id,
             from: row.from,
@@ -83,9 +121,35 @@ pub(super) async fn select_prices(connection: &mut PgConnection) -> Result<Price
             rate: rate(row.hourly_rate)?,
             monthly_cap: row.monthly_cap.map(money).transpose()?,
         };
-        book.add(row.plan_id, state, price);
+        book.add(row.list, item, price);
     }
     Ok(book)
+}
+
+/// The versions of a list that are in force at an instant or later. A list that had none then gets one.
+pub(super) async fn ensure_versions(
+    connection: &mut PgConnection,
+    list: PriceListId,
+    from: DateTime<Utc>,
+) -> Result<Vec<PriceListVersionId>> {
+    sqlx::query!(
+        "insert into price_list_versions (id, price_list_id, number, effective_from, created_at)
+         select $1, $2, coalesce((select max(number) from price_list_versions where price_list_id = $2), 0) + 1, $3, $3
+         where not exists (select 1 from price_list_versions where price_list_id = $2 and effective_from <= $3)",
+        PriceListVersionId::new().uuid(),
+        list.uuid(),
+        from,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let versions = sqlx::query_scalar!(
+        r#"select id as "id!: PriceListVersionId" from price_list_periods where price_list_id = $1 and not during << tstzrange($2, null) order by lower(during)"#,
+        list.uuid(),
+        from,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(versions)
 }
 
 pub(super) async fn upsert_location(
@@ -156,21 +220,20 @@ pub(super) async fn upsert_plan(
 
 pub(super) async fn insert_price(
     connection: &mut PgConnection,
-    id: PriceId,
-    plan: PlanId,
-    state: PowerState,
+    version: PriceListVersionId,
+    item: Item,
     rate: Rate,
     monthly_cap: Option<Money>,
-    valid_from: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "insert into prices (id, plan_id, state, hourly_rate, monthly_cap, valid) values ($1, $2, $3, $4, $5, tstzrange($6, null))",
-        id.uuid(),
-        plan.uuid(),
-        state.name(),
+        "insert into prices (id, price_list_version_id, kind, plan_id, image_id, hourly_rate, monthly_cap) values ($1, $2, $3, $4, $5, $6, $7)",
+        PriceId::new().uuid(),
+        version.uuid(),
+        item.kind(),
+        item.plan().map(PlanId::uuid),
+        item.image().map(ImageId::uuid),
         rate.to_decimal(),
         monthly_cap.map(Money::to_decimal),
-        valid_from,
     )
     .execute(connection)
     .await?;

@@ -1,17 +1,21 @@
 //! What is on offer: locations, plans, images, and what they cost when.
 
 mod db;
+mod items;
 mod prices;
+
+use std::collections::HashMap;
 
 use billing::{Money, Rate};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-pub use prices::{PowerState, Price, PriceBook, PriceMissing};
+pub use items::{Item, PowerState, Resource};
+pub use prices::{Metering, Price, PriceBook, PriceError};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{ImageId, LocationId, PlanId, PriceId};
+use crate::ids::{ImageId, LocationId, OrganisationId, PlanId, PriceListId};
 
 /// Where machines can be.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -76,12 +80,20 @@ pub async fn locations(app: &App) -> Result<Vec<Location>> {
     db::select_locations(&app.pool).await
 }
 
-/// The plans on sale that have a price now, in the operator's order.
+/// The plans on sale that have a price now on the default list, in the operator's order.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn plans(app: &App) -> Result<Vec<Plan>> {
-    db::select_plans(&app.pool, app.clock.now()).await
+    db::select_plans(&app.pool, None, app.clock.now()).await
+}
+
+/// The plans on sale that have a price now for an organisation, in the operator's order.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn plans_for(app: &App, organisation: OrganisationId) -> Result<Vec<Plan>> {
+    db::select_plans(&app.pool, Some(organisation), app.clock.now()).await
 }
 
 /// The images on offer, in the operator's order.
@@ -92,12 +104,33 @@ pub async fn images(app: &App) -> Result<Vec<Image>> {
     db::select_images(&app.pool).await
 }
 
-/// Every price there is or was.
+/// Every price there is, was or will be, as a customer of the default list sees them.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn price_book(connection: &mut PgConnection) -> Result<PriceBook> {
-    db::select_prices(connection).await
+    let list = db::select_list_of(&mut *connection, None).await?;
+    db::select_prices(connection, list).await
+}
+
+/// Every price there is, was or will be, as an organisation sees them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn price_book_for(connection: &mut PgConnection, organisation: OrganisationId) -> Result<PriceBook> {
+    let list = db::select_list_of(&mut *connection, Some(organisation)).await?;
+    db::select_prices(connection, list).await
+}
+
+/// The price lists of those of the organisations that have one of their own.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn own_lists(
+    connection: &mut PgConnection,
+    organisations: &[OrganisationId],
+) -> Result<HashMap<OrganisationId, PriceListId>> {
+    db::select_own_lists(connection, organisations).await
 }
 
 /// A plan to offer.
@@ -150,7 +183,8 @@ pub async fn ensure_image(
     db::upsert_image(connection, slug, name, login, minimum_disk_gib, position).await
 }
 
-/// Adds a plan with its prices from `valid_from` on, or finds the one with this slug and leaves its prices alone.
+/// Adds a plan with its prices on the default list from `valid_from` on, or finds the one with this slug and leaves its
+/// prices alone.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -162,8 +196,12 @@ pub async fn ensure_plan(
 ) -> Result<PlanId> {
     let (id, inserted) = db::upsert_plan(&mut *connection, new, position).await?;
     if inserted {
+        let list = db::select_list_of(&mut *connection, None).await?;
+        let versions = db::ensure_versions(&mut *connection, list, valid_from).await?;
         for (state, rate) in [(PowerState::Running, new.running), (PowerState::Stopped, new.stopped)] {
-            db::insert_price(&mut *connection, PriceId::new(), id, state, rate, new.monthly_cap, valid_from).await?;
+            for version in &versions {
+                db::insert_price(&mut *connection, *version, Item::Vm(id, state), rate, new.monthly_cap).await?;
+            }
         }
     }
     Ok(id)

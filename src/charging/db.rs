@@ -14,6 +14,7 @@ pub(super) struct DueWallet {
     pub organisation: OrganisationId,
     pub account: AccountId,
     pub balance: Money,
+    pub credit_limit: Money,
     pub charged_through: DateTime<Utc>,
     pub runs_out_at: Option<DateTime<Utc>>,
 }
@@ -21,7 +22,7 @@ pub(super) struct DueWallet {
 /// Claims wallets that nobody else is charging. They stay locked for the transaction.
 pub(super) async fn claim_due(connection: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> Result<Vec<DueWallet>> {
     let rows = sqlx::query!(
-        r#"select organisation_id as "organisation: OrganisationId", account_id as "account: AccountId", balance, charged_through, runs_out_at
+        r#"select organisation_id as "organisation: OrganisationId", account_id as "account: AccountId", balance, credit_limit, charged_through, runs_out_at
            from wallets where due_at <= $1 order by due_at limit $2 for update skip locked"#,
         now,
         limit,
@@ -34,6 +35,7 @@ pub(super) async fn claim_due(connection: &mut PgConnection, now: DateTime<Utc>,
                 organisation: row.organisation,
                 account: row.account,
                 balance: money(row.balance)?,
+                credit_limit: money(row.credit_limit)?,
                 charged_through: row.charged_through,
                 runs_out_at: row.runs_out_at,
             })

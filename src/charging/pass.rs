@@ -76,7 +76,7 @@ struct Charged {
     through: DateTime<Utc>,
     ran_out: bool,
     meters: Vec<Unsettled>,
-    charges: Vec<(usize, PriceId, billing::Charge)>,
+    charges: Vec<(usize, (PriceId, i64), billing::Charge)>,
 }
 
 async fn run_batch(app: &App) -> Result<Pass> {
@@ -91,7 +91,7 @@ async fn run_batch(app: &App) -> Result<Pass> {
     }
     let book = catalog::price_book(&mut transaction).await?;
     let organisations: Vec<_> = due.iter().map(|wallet| wallet.organisation.uuid()).collect();
-    let mut unsettled = metering::unsettled(&mut transaction, &organisations).await?;
+    let mut unsettled = metering::unsettled(&mut transaction, &book, &organisations).await?;
     fault::point("charging.claimed");
 
     let mut columns = Columns::default();
@@ -149,7 +149,7 @@ fn charge(
     let mut cut = pieces(&meters, book, from, through)?;
     let views: Vec<_> =
         meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
-    let end = billing::run_out_instant(&views, wallet.balance, from, through, zone)
+    let end = billing::run_out_instant(&views, wallet.balance + wallet.credit_limit, from, through, zone)
         .context("while looking for the run-out")?;
     if let Some(end) = end {
         through = end;
@@ -166,7 +166,7 @@ fn charge(
     Ok(Charged { wallet, through, ran_out: end.is_some(), meters, charges })
 }
 
-type Cut = (Vec<billing::Piece>, Vec<PriceId>);
+type Cut = (Vec<billing::Piece>, Vec<(PriceId, i64)>);
 
 fn pieces(meters: &[Unsettled], book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Cut>> {
     let cut: std::result::Result<Vec<_>, _> = meters.iter().map(|meter| meter.pieces(book, from, to)).collect();
@@ -194,18 +194,19 @@ impl Columns {
         let Charged { wallet, through, ran_out, meters, charges } = charged;
         let total: Money = charges.iter().map(|(_, _, charge)| charge.amount).sum();
         let balance = wallet.balance - total;
-        let outlook = Standing::after_charging(balance, book, &meters, through)?.outlook(zone);
+        let outlook = Standing::after_charging(balance + wallet.credit_limit, book, &meters, through)?.outlook(zone);
         let accrued: std::result::Result<Vec<_>, _> =
             meters.iter().map(|meter| meter.state.accrued.to_decimal()).collect();
         let accrued = accrued.context("a meter's sum does not fit its column")?;
 
         let organisation = wallet.organisation.uuid();
         let mut hours: BTreeMap<DateTime<Utc>, (Money, DateTime<Utc>)> = BTreeMap::new();
-        for (index, price, charge) in &charges {
+        for (index, (price, quantity), charge) in &charges {
             self.charges.meters.push(meters[*index].meter.uuid());
             self.charges.organisations.push(organisation);
             self.charges.from.push(charge.from);
             self.charges.to.push(charge.to);
+            self.charges.quantities.push(*quantity);
             self.charges.prices.push(price.uuid());
             self.charges.rates.push(charge.rate.to_decimal());
             self.charges.amounts.push(charge.amount.to_decimal());

@@ -46,7 +46,7 @@ async fn start_again(
     now: DateTime<Utc>,
 ) -> Result<usize> {
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
-    let book = catalog::price_book(&mut *connection).await?;
+    let book = catalog::price_book_for(&mut *connection, organisation).await?;
     let mut candidates = Vec::new();
     for vm in vms::made(&mut *connection, organisation).await? {
         if vm.stopped_for_credit {

@@ -10,7 +10,7 @@ use uuid::{Uuid, uuid};
 
 use super::{Cause, Outlook, Uncharged, Wallet, WalletTransfer, money, rate};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, OrganisationId, PostingId, TransferId, UserId, VmId};
+use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
 
 /// The platform's own accounts, as the migration inserts them.
 const REVENUE: Uuid = uuid!("00000000-0000-7000-8000-000000000001");
@@ -51,6 +51,8 @@ struct WalletRow {
     due_at: Option<DateTime<Utc>>,
     exhausted_at: Option<DateTime<Utc>>,
     held: Decimal,
+    credit_limit: Decimal,
+    price_list: PriceListId,
 }
 
 impl TryFrom<WalletRow> for Wallet {
@@ -66,6 +68,8 @@ impl TryFrom<WalletRow> for Wallet {
             due_at: row.due_at,
             exhausted_at: row.exhausted_at,
             held: money(row.held)?,
+            credit_limit: money(row.credit_limit)?,
+            price_list: row.price_list,
         })
     }
 }
@@ -101,8 +105,9 @@ pub(super) async fn select_wallets_for_update(
         WalletRow,
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.exhausted_at,
-                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!"
-           from wallets w where w.organisation_id = any($1)"#,
+                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
+           from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = any($1)"#,
         &ids,
     )
     .fetch_all(connection)
@@ -118,8 +123,9 @@ pub(super) async fn select_wallet(
         WalletRow,
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.exhausted_at,
-                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!"
-           from wallets w where w.organisation_id = $1"#,
+                  coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
+           from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = $1"#,
         organisation.uuid(),
     )
     .fetch_optional(executor)

@@ -15,7 +15,7 @@ pub use db::{BulkTransfers, BulkWallets, bulk_post};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, OrganisationId, PostingId, TransferId, UserId, VmId};
+use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
 
 /// The most transfers one page shows.
 pub const PAGE_MAX: i64 = 100;
@@ -41,6 +41,10 @@ pub struct Wallet {
     pub exhausted_at: Option<DateTime<Utc>>,
     /// Set aside for machines that are being made.
     pub held: Money,
+    /// How far below zero the balance may go; zero or more.
+    pub credit_limit: Money,
+    /// Whose prices hold for what its organisation begins to use now.
+    pub price_list: PriceListId,
 }
 
 impl Wallet {
@@ -48,6 +52,12 @@ impl Wallet {
     #[must_use]
     pub fn available(&self) -> Money {
         self.balance - self.held
+    }
+
+    /// What is left until the credit has run out.
+    #[must_use]
+    pub fn credit(&self) -> Money {
+        self.balance + self.credit_limit
     }
 }
 

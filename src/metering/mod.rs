@@ -12,16 +12,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use crate::catalog::PowerState;
-use crate::catalog::{PriceBook, PriceMissing};
-pub use db::{BulkCharges, BulkMeters, bulk_charge};
+use crate::catalog::{Item, Metering, PriceBook, PriceError, Resource};
+pub use db::charges::{BulkCharges, BulkMeters, bulk_charge};
 
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, PriceId, VmId};
 use crate::ledger::{self, Wallet};
-
-/// A machine that lives shorter is charged as if it had lived this long.
-pub const LIFE_SECONDS_MIN: i64 = 60;
+use crate::platform_settings;
 
 /// What a machine is to be metered as.
 #[derive(Debug, Clone, Copy)]
@@ -46,31 +44,52 @@ pub async fn open(
     what: Metered,
     at: DateTime<Utc>,
 ) -> Result<()> {
-    let meter = db::ensure_meter(
-        &mut *connection,
-        wallet.organisation,
-        what.vm,
-        billing::Month::of(at, app.settings.time_zone),
-    )
-    .await?;
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
-    if let Some(current) = db::select_open(&mut *connection, meter).await? {
-        if current.state == what.state.name() && current.plan == what.plan && wallet.exhausted_at.is_none() {
-            return Ok(());
+    let wanted = if wallet.exhausted_at.is_none() { wanted(&mut *connection, wallet, what).await? } else { Vec::new() };
+    let known = db::select_of_vm(&mut *connection, what.vm).await?;
+    for meter in &known {
+        if let Some(open) = meter.open.as_ref().filter(|open| !wanted.contains(&open.what)) {
+            db::end(&mut *connection, open.id, open.from, at).await?;
         }
-        db::end(&mut *connection, current.id, current.from, at).await?;
     }
-    // One that lived shorter than is charged at least, and was closed for that a little later than now.
-    let at = db::select_last_end(&mut *connection, meter).await?.map_or(at, |end| end.max(at));
-    if wallet.exhausted_at.is_some() {
-        return Ok(());
-    }
-    if wallet.due_at.is_none() {
+    if !wanted.is_empty() && wallet.due_at.is_none() {
         // Nothing ran up charges until now, so there is nothing to look at before.
         ledger::set_charged_through(&mut *connection, wallet.organisation, at).await?;
     }
-    db::insert_interval(connection, meter, what, at).await
+    for wanted in wanted {
+        let resource = wanted.item.resource();
+        let meter = known.iter().find(|meter| meter.resource == resource);
+        if meter.is_some_and(|meter| meter.open.as_ref().is_some_and(|open| open.what == wanted)) {
+            continue;
+        }
+        // One that lived shorter than is charged at least was closed for that a little later than now.
+        let at = meter.and_then(|meter| meter.last_end).map_or(at, |end| end.max(at));
+        let id = match meter {
+            Some(meter) => meter.meter,
+            None => {
+                let month = billing::Month::of(at, app.settings.time_zone);
+                db::ensure_meter(&mut *connection, wallet.organisation, what.vm, resource, month).await?
+            }
+        };
+        db::insert_interval(&mut *connection, id, wanted, at).await?;
+    }
+    Ok(())
+}
+
+/// Everything that is metered of a machine: itself, and what it has beside.
+async fn wanted(connection: &mut PgConnection, wallet: &Wallet, what: Metered) -> Result<Vec<Metering>> {
+    let beside = db::select_beside(connection, what.vm, what.plan).await?;
+    let licences = i64::from(beside.licensed.is_some());
+    let items = [
+        (Some(Item::Vm(what.plan, what.state)), 1),
+        (Some(Item::Disk), beside.disk_gib),
+        (Some(Item::Address), beside.addresses),
+        (beside.licensed.map(Item::ImageLicence), licences),
+    ];
+    let list = wallet.price_list;
+    let metering = |(item, quantity): (Option<Item>, i64)| Some(Metering { list, item: item?, quantity });
+    Ok(items.into_iter().filter_map(metering).filter(|metering| metering.quantity > 0).collect())
 }
 
 /// Ends the metering of a machine at `at`, or a little later if it lived shorter than is charged at least.
@@ -79,10 +98,17 @@ pub async fn open(
 /// When PostgreSQL fails.
 pub async fn close(connection: &mut PgConnection, wallet: &Wallet, vm: VmId, at: DateTime<Utc>) -> Result<()> {
     let at = at.max(wallet.charged_through);
-    if let Some(current) = db::select_open_of_vm(&mut *connection, vm).await? {
-        let least = current.first_from + TimeDelta::seconds(LIFE_SECONDS_MIN);
-        let at = if wallet.exhausted_at.is_none() { at.max(least) } else { at };
-        db::end(connection, current.id, current.from, at).await?;
+    let known = db::select_of_vm(&mut *connection, vm).await?;
+    let machine = known.iter().find(|meter| meter.resource == Resource::Vm);
+    let at = match machine.and_then(|machine| machine.first_from.filter(|_| machine.open.is_some())) {
+        Some(born) if wallet.exhausted_at.is_none() => {
+            let least = platform_settings::read(&mut *connection).await?.life_seconds_min;
+            at.max(born + TimeDelta::seconds(least.into()))
+        }
+        _ => at,
+    };
+    for open in known.iter().filter_map(|meter| meter.open.as_ref()) {
+        db::end(&mut *connection, open.id, open.from, at).await?;
     }
     Ok(())
 }
@@ -126,29 +152,29 @@ pub struct Unsettled {
 pub struct Span {
     /// The interval's id.
     pub id: i64,
-    /// Running or stopped.
-    pub state: PowerState,
-    /// The plan.
-    pub plan: PlanId,
+    /// What it was, and on which price list.
+    pub what: Metering,
     /// From here.
     pub from: DateTime<Utc>,
     /// Until here; none: it goes on.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What of some organisations is not wholly charged yet, by organisation.
+/// What of some organisations is not wholly charged yet, by organisation; of what goes on, only what has a price in `book`.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn unsettled(
     connection: &mut PgConnection,
+    book: &PriceBook,
     organisations: &[Uuid],
 ) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
-    db::select_unsettled(connection, organisations).await
+    let kinds: Vec<_> = book.priced_kinds().into_iter().map(str::to_owned).collect();
+    db::select_unsettled(connection, organisations, &kinds).await
 }
 
 impl Unsettled {
-    /// The pieces of `[from, to)` at their prices, and the price of each.
+    /// The pieces of `[from, to)` at their prices, with price and quantity of each.
     ///
     /// # Errors
     /// When some of the time has no price.
@@ -157,12 +183,12 @@ impl Unsettled {
         book: &PriceBook,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Result<(Vec<Piece>, Vec<PriceId>), PriceMissing> {
+    ) -> Result<(Vec<Piece>, Vec<(PriceId, i64)>), PriceError> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {
             let until = span.to.map_or(to, |end| end.min(to));
-            book.cut(span.plan, span.state, span.from.max(from), until, &mut pieces, &mut prices)?;
+            book.cut(span.what, span.from.max(from), until, &mut pieces, &mut prices)?;
         }
         Ok((pieces, prices))
     }
@@ -171,6 +197,12 @@ impl Unsettled {
     #[must_use]
     pub fn going_on(&self, at: DateTime<Utc>) -> Option<&Span> {
         self.spans.iter().find(|span| span.to.is_none_or(|to| to > at))
+    }
+
+    /// Whether it meters the machine itself, not what it has beside.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.spans.first().is_some_and(|span| span.what.item.resource() == Resource::Vm)
     }
 }
 
@@ -190,7 +222,7 @@ pub struct MonthOfVm {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn month_of_vm(app: &App, organisation: OrganisationId, vm: VmId, from: DateTime<Utc>) -> Result<MonthOfVm> {
-    db::select_month_of_vm(&app.pool, organisation, vm, from, app.clock.now()).await
+    db::read::select_month_of_vm(&app.pool, organisation, vm, from, app.clock.now()).await
 }
 
 /// A charge as its payer sees it.
@@ -204,9 +236,11 @@ pub struct VmCharge {
     pub from: DateTime<Utc>,
     /// Charged until here.
     pub to: DateTime<Utc>,
-    /// Running or stopped.
-    pub state: PowerState,
-    /// Per hour.
+    /// What for.
+    pub item: Item,
+    /// How many units of it.
+    pub quantity: i64,
+    /// Per hour, for all units.
     pub rate: billing::Rate,
     /// How much.
     pub amount: billing::Money,
@@ -222,7 +256,7 @@ pub async fn latest_charges(
     vm: Option<VmId>,
     limit: i64,
 ) -> Result<Vec<VmCharge>> {
-    db::select_latest_charges(&app.pool, organisation, vm, limit).await
+    db::read::select_latest_charges(&app.pool, organisation, vm, limit).await
 }
 
 /// What a machine was charged in a month, and for what.
@@ -254,7 +288,7 @@ pub async fn month_by_vm(
     from: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<VmMonth>> {
-    db::select_month_by_vm(&app.pool, organisation, from, app.clock.now(), limit).await
+    db::read::select_month_by_vm(&app.pool, organisation, from, app.clock.now(), limit).await
 }
 
 /// What an organisation was charged for all its machines since `from`.
@@ -266,7 +300,7 @@ pub async fn month_of_organisation(
     organisation: OrganisationId,
     from: DateTime<Utc>,
 ) -> Result<billing::Money> {
-    db::select_month_of_organisation(&app.pool, organisation, from).await
+    db::read::select_month_of_organisation(&app.pool, organisation, from).await
 }
 
 /// What all customers were charged for time since `from`.
@@ -274,7 +308,7 @@ pub async fn month_of_organisation(
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn charged_since(app: &App, from: DateTime<Utc>) -> Result<billing::Money> {
-    db::select_charged_since(&app.pool, from).await
+    db::read::select_charged_since(&app.pool, from).await
 }
 
 /// What all customers were charged for time since the platform's last midnight.

@@ -35,8 +35,8 @@ pub struct Standing {
     at: DateTime<Utc>,
     balance: Money,
     lines: Vec<BurnLine>,
-    /// Whose the lines are, in their order.
-    vms: Vec<VmId>,
+    /// Whose the lines are, in their order, and whether they are the machine itself.
+    vms: Vec<(VmId, bool)>,
     /// Something has run up that no pass has charged yet, even if nothing goes on.
     uncharged: bool,
 }
@@ -54,7 +54,7 @@ impl Standing {
         zone: Tz,
     ) -> Result<Self> {
         let at = now.max(wallet.charged_through);
-        let mut balance = wallet.balance;
+        let mut balance = wallet.credit();
         for meter in &mut meters {
             let (pieces, _) = meter.pieces(book, wallet.charged_through, at).context("while looking ahead")?;
             billing::rate_pieces(&mut meter.state, &pieces, zone, |charge| balance = balance - charge.amount)
@@ -73,9 +73,9 @@ impl Standing {
         let mut vms = Vec::with_capacity(meters.len());
         for meter in meters {
             if let Some(span) = meter.going_on(at) {
-                let price = book.at(span.plan, span.state, at.max(span.from)).context("while looking ahead")?;
-                lines.push(BurnLine { state: meter.state, rate: price.rate, cap: price.monthly_cap });
-                vms.push(meter.vm);
+                let (rate, cap) = book.burn(span.what, at.max(span.from)).context("while looking ahead")?;
+                lines.push(BurnLine { state: meter.state, rate, cap });
+                vms.push((meter.vm, meter.is_machine()));
             }
         }
         Ok(Self { at, balance, lines, vms, uncharged: false })
@@ -90,7 +90,7 @@ impl Standing {
 
     /// The same with another rate and cap for one machine. One that runs up no charges now changes nothing.
     fn changed(mut self, vm: VmId, rate: Rate, cap: Option<Money>) -> Self {
-        for (line, _) in self.lines.iter_mut().zip(&self.vms).filter(|(_, whose)| **whose == vm) {
+        for (line, _) in self.lines.iter_mut().zip(&self.vms).filter(|(_, whose)| **whose == (vm, true)) {
             (line.rate, line.cap) = (rate, cap);
         }
         self
@@ -176,6 +176,6 @@ async fn read_standing(
     let book = catalog::price_book(&mut *connection).await?;
     let organisation = wallet.organisation;
     let meters =
-        metering::unsettled(connection, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+        metering::unsettled(connection, &book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
     Standing::reach(wallet, &book, meters, now, app.settings.time_zone)
 }

@@ -246,7 +246,7 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
-    let price = catalog::price_book(&mut transaction).await?;
+    let price = catalog::price_book_for(&mut transaction, organisation).await?;
     let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
     let hour = rate.for_hours(1);
     if wallet.exhausted_at.is_some() || (found.state == State::Stopped && hour > wallet.available()) {

@@ -83,7 +83,7 @@ pub async fn create(
     order_key: Option<&str>,
     actor: &Actor,
 ) -> Result<Ordered> {
-    let (name, location, image, plan) = checked(app, new).await?;
+    let (name, location, image, plan) = checked(app, organisation, new).await?;
     let user_data = seed::checked(new.user_data.as_deref()).map_err(|problem| Error::invalid("user_data", problem))?;
     let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
     if order_key.is_some_and(|key| key.len() > ORDER_KEY_BYTES_MAX) {
@@ -175,7 +175,11 @@ pub async fn create(
 }
 
 /// Checks every field, so that all problems are told at once.
-async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId, catalog::Plan)> {
+async fn checked(
+    app: &App,
+    organisation: OrganisationId,
+    new: &NewVm,
+) -> Result<(String, LocationId, ImageId, catalog::Plan)> {
     let mut problems = Vec::new();
     let name = new.name.trim().to_ascii_lowercase();
     if let Err(problem) = check_name(&name) {
@@ -189,7 +193,7 @@ async fn checked(app: &App, new: &NewVm) -> Result<(String, LocationId, ImageId,
     if image.is_none() {
         problems.push(Problem::new("image", "Choose one of the images."));
     }
-    let plan = catalog::plans(app).await?.into_iter().find(|known| Some(known.id) == new.plan);
+    let plan = catalog::plans_for(app, organisation).await?.into_iter().find(|known| Some(known.id) == new.plan);
     if plan.is_none() {
         problems.push(Problem::new("plan", "Choose one of the plans."));
     }

@@ -40,7 +40,7 @@ pub struct Estimate {
 /// # Errors
 /// `Invalid` when there is no such plan on sale.
 pub async fn estimate(app: &App, organisation: OrganisationId, plan: PlanId) -> Result<Estimate> {
-    let plan = catalog::plans(app)
+    let plan = catalog::plans_for(app, organisation)
         .await?
         .into_iter()
         .find(|known| known.id == plan)
@@ -56,7 +56,7 @@ pub async fn estimate(app: &App, organisation: OrganisationId, plan: PlanId) -> 
 pub async fn estimate_all(app: &App, organisation: OrganisationId) -> Result<Vec<Estimate>> {
     let wallet = ledger::wallet(app, organisation).await?;
     let mut estimates = Vec::new();
-    for plan in catalog::plans(app).await? {
+    for plan in catalog::plans_for(app, organisation).await? {
         estimates.push(of_plan(app, &wallet, plan).await?);
     }
     Ok(estimates)
@@ -124,7 +124,7 @@ pub async fn estimate_resize(
 ) -> Result<ResizeEstimate> {
     let vm = find(app, organisation, vm).await?;
     vm.check_exists()?;
-    let plans = catalog::plans(app).await?;
+    let plans = catalog::plans_for(app, organisation).await?;
     let plan = resize::chosen(&vm, &plans, size)?.clone();
     let mut found = of_sizes(app, &vm, vec![plan], size.grow_disk).await?;
     found.pop().ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))
@@ -135,7 +135,7 @@ pub async fn estimate_resize(
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn estimate_resizes(app: &App, vm: &Vm, grow_disk: bool) -> Result<Vec<ResizeEstimate>> {
-    of_sizes(app, vm, catalog::plans(app).await?, grow_disk).await
+    of_sizes(app, vm, catalog::plans_for(app, vm.organisation).await?, grow_disk).await
 }
 
 async fn of_sizes(app: &App, vm: &Vm, plans: Vec<Plan>, grow_disk: bool) -> Result<Vec<ResizeEstimate>> {

@@ -80,7 +80,7 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     found.check_free()?;
     match (power, found.state) {
         (Power::Start, State::Stopped) => {
-            let price = catalog::price_book(&mut transaction).await?;
+            let price = catalog::price_book_for(&mut transaction, organisation).await?;
             let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
             let hour = rate.for_hours(1);
             if wallet.exhausted_at.is_some() || hour > wallet.available() {

@@ -85,7 +85,7 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
     if will_have && cluster.iso_storage.is_none() {
         return Err(Error::invalid("user_data", "User data is not offered where the VM is."));
     }
-    let price = catalog::price_book(&mut transaction).await?;
+    let price = catalog::price_book_for(&mut transaction, organisation).await?;
     let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
     let hour = rate.for_hours(1);
     if wallet.exhausted_at.is_some() || hour > wallet.available() {

@@ -72,7 +72,7 @@ pub(super) fn chosen<'a>(vm: &Vm, plans: &'a [Plan], size: NewSize) -> Result<&'
 /// for less than an hour of it, `Unavailable` when no host has room.
 pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: NewSize, actor: &Actor) -> Result<JobId> {
     let now = app.clock.now();
-    let plans = catalog::plans(app).await?;
+    let plans = catalog::plans_for(app, organisation).await?;
     let mut transaction = app.pool.begin().await?;
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
     let found = find_within(app, &mut transaction, organisation, vm).await?;

@@ -114,13 +114,13 @@ async fn another_size_is_charged_from_the_moment_it_is_there() {
     assert_eq!((option(&world, &web, "cores"), option(&world, &web, "memory")), ("4".into(), "8192".into()));
     let plans = world
         .text(
-            "select string_agg(p.slug || ' ' || i.state || ' ' || extract(epoch from coalesce(upper(i.during), now()) - lower(i.during)) / 60, ', ' order by lower(i.during))
+            "select string_agg(p.slug || ' ' || replace(i.kind, 'vm_', '') || ' ' || extract(epoch from coalesce(upper(i.during), now()) - lower(i.during)) / 60, ', ' order by lower(i.during))
              from meter_intervals i join plans p on p.id = i.plan_id where not isempty(i.during) and not upper_inf(i.during)",
         )
         .await;
     assert!(plans.starts_with("s running 30."), "it was an S for half an hour: {plans}");
     let open = world
-        .text("select string_agg(p.slug || ' ' || i.state || ' ' || to_char(lower(i.during) at time zone 'UTC', 'HH24:MI'), ', ') from meter_intervals i join plans p on p.id = i.plan_id where upper_inf(i.during)")
+        .text("select string_agg(p.slug || ' ' || replace(i.kind, 'vm_', '') || ' ' || to_char(lower(i.during) at time zone 'UTC', 'HH24:MI'), ', ') from meter_intervals i join plans p on p.id = i.plan_id where upper_inf(i.during)")
         .await;
     assert_eq!(open, "m running 12:30", "and is an M since");
     world.advance(TimeDelta::minutes(30));

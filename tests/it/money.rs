@@ -187,17 +187,30 @@ async fn a_life_shorter_than_a_minute_costs_a_minute() {
     world.finish().await;
 }
 
+/// A version of the price list in force from an instant on: the prices before it with this rate, where the filter holds.
+pub async fn new_version(world: &World, from: &str, rate: &str, filter: &str) {
+    let insert = format!(
+        "with latest as (select * from price_list_versions order by effective_from desc limit 1),
+              added as (insert into price_list_versions (id, price_list_id, number, effective_from, created_at)
+                        select gen_random_uuid(), price_list_id, (select max(number) + 1 from price_list_versions), '{from}', '{from}' from latest returning id)
+         insert into prices (id, price_list_version_id, kind, plan_id, image_id, hourly_rate, monthly_cap)
+         select gen_random_uuid(), added.id, kind, plan_id, image_id, {rate}, monthly_cap
+         from added, latest, prices left join plans on plans.id = plan_id where price_list_version_id = latest.id and {filter}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&world.app.pool).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_price_change_holds_from_its_instant_on() {
     let world = World::new().await;
     let ann = world.customer("ann", "5").await;
     world.running_vm(&ann, "web").await;
     // From 12:30 on plan S costs 0.03.
-    world.execute(
-        "with old as (update prices set valid = tstzrange(lower(valid), '2026-11-10T12:30:00Z') where state = 'running'
-                      and plan_id = (select id from plans where slug = 's') returning plan_id, monthly_cap)
-         insert into prices (id, plan_id, state, hourly_rate, monthly_cap, valid)
-         select gen_random_uuid(), plan_id, 'running', 0.03, monthly_cap, tstzrange('2026-11-10T12:30:00Z', null) from old",
+    new_version(
+        &world,
+        "2026-11-10T12:30:00Z",
+        "case when kind = 'vm_running' and slug = 's' then 0.03 else hourly_rate end",
+        "true",
     )
     .await;
 

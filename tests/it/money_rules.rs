@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::money::{machine, sell};
+use crate::money::{machine, new_version, sell};
 use crate::world::{Start, World, send, text};
 
 #[tokio::test]
@@ -97,11 +97,12 @@ async fn the_database_itself_refuses_to_change_what_was_written_down() {
         "update audit_events set event = 'nothing'",
         "delete from audit_events",
         "truncate audit_events",
+        "update prices set hourly_rate = 0",
     ] {
         let refused = sqlx::query(statement).execute(&world.app.pool).await;
         assert!(refused.is_err(), "{statement} must be refused");
     }
-    let overlapping = "insert into meter_intervals (meter_id, state, plan_id, during) select meter_id, 'stopped', plan_id, tstzrange(lower(during), null) from meter_intervals";
+    let overlapping = "insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during) select meter_id, 'vm_stopped', plan_id, 1, price_list_id, tstzrange(lower(during), null) from meter_intervals where plan_id is not null";
     assert!(sqlx::query(overlapping).execute(&world.app.pool).await.is_err(), "a machine cannot be two things at once");
     assert!(sqlx::query("insert into transfers select gen_random_uuid(), posting, debit_account, credit_account, amount, code, source, at, memo, created_by from transfers").execute(&world.app.pool).await.is_err(), "a cause posts once");
     world.finish().await;
@@ -114,12 +115,12 @@ async fn a_wallet_that_cannot_be_charged_does_not_keep_the_others_from_it() {
     sell(&world, "broken", "0.01", "0.01", None).await;
     machine(&world, &ann, "web", "broken").await;
     world.running_vm(&bob, "web").await;
-    world.execute("update prices set valid = tstzrange(lower(valid), '2026-11-10T12:30:00Z') where plan_id = (select id from plans where slug = 'broken')").await;
+    new_version(&world, "2026-11-10T12:30:00Z", "hourly_rate", "slug is distinct from 'broken'").await;
 
     world.hours(1);
     let pass = world.charge().await;
 
-    assert_eq!((pass.failed, pass.charges), (1, 1));
+    assert_eq!((pass.failed, pass.charges), (1, 2), "a charge for each price of the hour");
     assert_eq!((world.balance(&ann).await, world.balance(&bob).await), ("5.000000".to_owned(), "4.980000".to_owned()));
     assert!(
         world
@@ -127,7 +128,14 @@ async fn a_wallet_that_cannot_be_charged_does_not_keep_the_others_from_it() {
             .await
             .contains("has no price")
     );
-    world.execute("update prices set valid = tstzrange(lower(valid), null) where plan_id = (select id from plans where slug = 'broken')").await;
+    world
+        .execute(
+            "insert into prices (id, price_list_version_id, kind, plan_id, hourly_rate, monthly_cap)
+             select gen_random_uuid(), later.id, p.kind, p.plan_id, p.hourly_rate, p.monthly_cap
+             from price_list_versions later, prices p join price_list_versions v on v.id = p.price_list_version_id and v.number = 1
+             join plans on plans.id = p.plan_id and plans.slug = 'broken' where later.effective_from = '2026-11-10T12:30:00Z'",
+        )
+        .await;
     world.hours(1);
     world.charge().await;
 

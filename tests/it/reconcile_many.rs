@@ -59,8 +59,8 @@ async fn believe(world: &World, ann: &Customer, guests: u32) {
     .unwrap();
     for sql in [
         "insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms",
-        "insert into meters (id, organisation_id, vm_id, month) select id, organisation_id, id, date '2026-11-01' from vms",
-        "insert into meter_intervals (meter_id, state, plan_id, during) select id, 'running', plan_id, tstzrange(created_at, null) from vms",
+        "insert into meters (id, organisation_id, vm_id, kind, month) select id, organisation_id, id, 'vm', date '2026-11-01' from vms",
+        "insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during) select v.id, 'vm_running', v.plan_id, 1, l.id, tstzrange(v.created_at, null) from vms v, price_lists l",
         "create table transactions_seen (xid xid8)",
         "create function see() returns trigger language plpgsql as $$ begin insert into transactions_seen values (pg_current_xact_id()); return null; end $$",
         "create trigger seen after update on vms for each statement execute function see()",
@@ -101,7 +101,7 @@ async fn ten_thousand_guests_are_one_call_and_a_hundred_changes_one_transaction(
     assert_eq!(world.count("select count(distinct xid::text) from transactions_seen").await, 1);
     assert_eq!(world.count("select count(*) from vms where state = 'stopped'").await, 100);
     assert_eq!(
-        world.count("select count(*) from meter_intervals where state = 'stopped' and upper_inf(during)").await,
+        world.count("select count(*) from meter_intervals where kind = 'vm_stopped' and upper_inf(during)").await,
         100
     );
     // 9,900 × 0.02 + 100 × 0.005.

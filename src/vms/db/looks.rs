@@ -43,12 +43,12 @@ pub(in crate::vms) async fn select_quiet(
     let rows = sqlx::query_as!(
         SeenRow,
         r#"with going_on as (
-               select m.vm_id, i.state, i.plan_id from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during)),
+               select m.vm_id, i.kind, i.plan_id from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during) where m.kind = 'vm'),
            unsettled as (select j.vm_id from jobs j where j.finished_at > $2 group by j.vm_id)
            select v.id as "id!: VmId", v.organisation_id as "organisation!: OrganisationId", v.plan_id as "plan!: PlanId", v.name as "name!",
                   v.state as "state!", v.node as "node!", v.vmid as "vmid!", v.guest_uuid as "guest_uuid!",
                   p.vcpu as "vcpu!", p.memory_mib as "memory_mib!", v.disk_gib as "disk_gib!", v.missing_looks as "missing_looks!",
-                  (w.exhausted_at is not null or (g.state is not distinct from v.state and g.plan_id is not distinct from v.plan_id)) as "metered!",
+                  (w.exhausted_at is not null or (g.kind is not distinct from 'vm_' || v.state and g.plan_id is not distinct from v.plan_id)) as "metered!",
                   (u.vm_id is not null) as "settling!", (f.vm_id is not null) as "failed!",
                   d.listing as "verdict_listing?", d.ours as "verdict_ours?", d.tagged as "verdict_tagged?", d.uuid as "verdict_uuid?"
            from vms v join wallets w on w.organisation_id = v.organisation_id join plans p on p.id = v.plan_id

@@ -50,15 +50,21 @@ pub(in crate::vms) async fn select(
                   v.iso_image_id as "iso_image: IsoImageId", v.placement_group, octet_length(v.user_data) as user_data_bytes, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
                   v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
                   (select host(a.address) from addresses a where a.vm_id = v.id) as address,
-                  coalesce(metered.hourly_rate, 0) as "rate!", running.monthly_cap as "monthly_cap?"
+                  coalesce(metered.rate, 0) as "rate!", running.monthly_cap as "monthly_cap?"
            from vms v
            join plans p on p.id = v.plan_id join images i on i.id = v.image_id join locations l on l.id = v.location_id
            join clusters c on c.id = v.cluster_id
-           left join prices running on running.plan_id = v.plan_id and running.state = 'running' and running.valid @> $5::timestamptz
-           -- What it costs now is the price of what it is metered as now.
-           left join meters m on m.vm_id = v.id
-           left join meter_intervals mi on mi.meter_id = m.id and not mi.settled and upper_inf(mi.during)
-           left join prices metered on metered.plan_id = mi.plan_id and metered.state = mi.state and metered.valid @> $5::timestamptz
+           join organisations o on o.id = v.organisation_id
+           left join price_list_periods t on t.price_list_id = coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) and t.during @> $5::timestamptz
+           left join prices running on running.price_list_version_id = t.id and running.kind = 'vm_running' and running.plan_id = v.plan_id
+           -- What it costs now is the price of everything that is metered of it now.
+           cross join lateral (
+               select sum(mp.hourly_rate * mi.quantity) as rate
+               from meters m join meter_intervals mi on mi.meter_id = m.id and not mi.settled and upper_inf(mi.during)
+               join price_list_periods mt on mt.price_list_id = mi.price_list_id and mt.during @> $5::timestamptz
+               join prices mp on mp.price_list_version_id = mt.id and mp.kind = mi.kind
+                    and mp.plan_id is not distinct from mi.plan_id and mp.image_id is not distinct from mi.image_id
+               where m.vm_id = v.id) metered
            where v.deleted_at is null and ($1::uuid is null or v.organisation_id = $1) and ($2::uuid is null or v.id = $2)
              and ($3::uuid is null or v.id < $3) and ($6::uuid is null or v.cluster_id = $6) and ($7::text is null or v.tags @> array[$7])
            order by v.id desc limit $4"#,

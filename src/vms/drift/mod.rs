@@ -264,11 +264,19 @@ pub struct Decidable {
 pub async fn list(app: &App) -> Result<Vec<Decidable>> {
     let drifts = db::select_drifts(&app.pool, None, PAGE_MAX).await?;
     let plans = catalog::plans(app).await?;
+    let organisations: Vec<_> = drifts.iter().map(|drift| drift.organisation).collect();
     let mut connection = app.pool.acquire().await?;
-    let book = catalog::price_book(&mut connection).await?;
+    let mut book = catalog::price_book(&mut connection).await?;
+    let lists = catalog::own_lists(&mut connection, &organisations).await?;
     drop(connection);
     let now = app.clock.now();
-    drifts.into_iter().map(|drift| decide::decidable(drift, &plans, &book, now)).collect()
+    let standard = book.list();
+    let mut decidables = Vec::with_capacity(drifts.len());
+    for drift in drifts {
+        book = book.seen_from(lists.get(&drift.organisation).copied().unwrap_or(standard));
+        decidables.push(decide::decidable(drift, &plans, &book, now)?);
+    }
+    Ok(decidables)
 }
 
 /// How many differences are open.

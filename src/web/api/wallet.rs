@@ -81,7 +81,8 @@ pub struct ChargeView {
     vm_name: String,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    state: &'static str,
+    kind: &'static str,
+    quantity: i64,
     price_per_hour: Rate,
     amount: Money,
 }
@@ -93,7 +94,8 @@ impl From<VmCharge> for ChargeView {
             vm_name: charge.vm_name,
             from: charge.from,
             to: charge.to,
-            state: charge.state.name(),
+            kind: charge.item.kind(),
+            quantity: charge.quantity,
             price_per_hour: charge.rate,
             amount: charge.amount,
         }

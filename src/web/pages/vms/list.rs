@@ -47,7 +47,7 @@ pub async fn list(
     let has_older = found.len() > shown;
     found.truncate(shown);
     let oldest = found.last().filter(|_| has_older).map(|vm| vm.id);
-    let prices = price_book(&app).await?;
+    let prices = price_book(&app, &customer).await?;
     let newest = match &tag {
         Some(tag) => format!("/vms?tag={}", utf8_percent_encode(tag, NON_ALPHANUMERIC)),
         None => "/vms".to_owned(),
@@ -73,7 +73,7 @@ pub async fn summary(State(app): State<Arc<App>>, customer: Customer) -> Result<
 /// `GET /vms/{id}/row`
 pub async fn row(State(app): State<Arc<App>>, customer: Customer, Path(id): Path<VmId>) -> Result<Response, PageError> {
     let vm = vms::find(&app, customer.organisation(), id).await?;
-    let prices = price_book(&app).await?;
+    let prices = price_book(&app, &customer).await?;
     Ok(render(&vm_row(&app, &customer, &prices, &vm)))
 }
 
@@ -104,9 +104,9 @@ fn vm_row(app: &App, customer: &Customer, prices: &PriceBook, vm: &Vm) -> VmRow 
     }
 }
 
-pub(super) async fn price_book(app: &App) -> Result<PriceBook> {
+pub(super) async fn price_book(app: &App, customer: &Customer) -> Result<PriceBook> {
     let mut connection = app.pool.acquire().await?;
-    catalog::price_book(&mut connection).await
+    catalog::price_book_for(&mut connection, customer.organisation()).await
 }
 
 /// What a machine costs now in a state; nothing where no price is known.

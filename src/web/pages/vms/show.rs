@@ -70,7 +70,7 @@ pub(super) async fn head(app: &App, customer: &Customer, vm: &Vm, tab: Tab) -> R
         tags: vm.tags.clone(),
         starts_from: if vm.boot_from_iso { cd(app, vm).await? } else { None },
         status: vm_status(vm),
-        actions: actions(app, customer, &price_book(app).await?, vm, ActionsPlace::Header),
+        actions: actions(app, customer, &price_book(app, customer).await?, vm, ActionsPlace::Header),
         is_made: is_made(vm),
         tab,
     })
@@ -99,7 +99,7 @@ pub async fn user_data(
 }
 
 async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
-    let prices = price_book(app).await?;
+    let prices = price_book(app, customer).await?;
     let keys = ssh_keys::list(app, customer.organisation()).await?;
     let jobs = jobs::list(app, &Filter { vm: Some(vm.id), ..Filter::default() }, jobs::PAGE_MAX).await?;
     Ok(VmPanel {

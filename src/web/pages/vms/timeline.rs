@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::list::memory;
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
+use crate::catalog::Item;
 use crate::error::Result;
 use crate::jobs::{self, Job, Kind, LogLine, Status};
 use crate::metering::{self, VmCharge};
@@ -44,9 +45,24 @@ pub(super) async fn timeline(app: &App, vm: &Vm, jobs: &[Job]) -> Result<VmTimel
 }
 
 fn charge(charge: &VmCharge) -> TimelineEvent {
-    let state = charge.state.name();
-    let text = format!("Charged {}–{}, {state}", charge.from.format("%H:%M"), charge.to.format("%H:%M"));
+    let (from, to) = (charge.from.format("%H:%M"), charge.to.format("%H:%M"));
+    let text = format!("Charged {from}–{to}, {}", item(charge));
     TimelineEvent { at: charge.to, kind: TimelineKind::Charge, text, who: None, amount: Some(decimal(charge.amount)) }
+}
+
+/// What a charge is for, in words.
+fn item(charge: &VmCharge) -> String {
+    let quantity = charge.quantity;
+    match charge.item {
+        Item::Vm(_, state) => state.name().to_owned(),
+        Item::Disk => format!("{quantity} GiB of disk beyond the plan"),
+        Item::Address if quantity == 1 => "its address".to_owned(),
+        Item::Address => format!("{quantity} addresses"),
+        Item::Snapshot => format!("{quantity} GiB of snapshots"),
+        Item::Backup => format!("{quantity} GiB of backups"),
+        Item::ImageLicence(_) => "the licence of its system".to_owned(),
+        Item::Traffic => format!("{quantity} MiB of traffic"),
+    }
 }
 
 fn told_event(event: AuditEvent, currency: &str) -> TimelineEvent {

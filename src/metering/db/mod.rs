@@ -1,0 +1,257 @@
+//! The SQL of meters and their intervals.
+
+pub(super) mod charges;
+pub(super) mod read;
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use billing::{Accrued, MeterState, Month};
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Span, Unsettled};
+use crate::catalog::{Item, Metering, Resource};
+use crate::error::Result;
+use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PlanId, PriceListId, VmId};
+use crate::ledger::money;
+
+pub(super) async fn ensure_meter(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+    resource: Resource,
+    month: Month,
+) -> Result<MeterId> {
+    let id = sqlx::query_scalar!(
+        r#"insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap) values ($1, $2, $3, $4, $5, 0, 0)
+           on conflict (vm_id, kind) do update set vm_id = excluded.vm_id returning id as "id: MeterId""#,
+        MeterId::new().uuid(),
+        organisation.uuid(),
+        vm.uuid(),
+        resource.name(),
+        month.first_day(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(id)
+}
+
+/// What a machine has beside itself that can cost something.
+pub(super) struct Beside {
+    /// GiB of disk beyond its plan.
+    pub disk_gib: i64,
+    pub addresses: i64,
+    /// The image whose licence it needs.
+    pub licensed: Option<ImageId>,
+}
+
+pub(super) async fn select_beside(connection: &mut PgConnection, vm: VmId, plan: PlanId) -> Result<Beside> {
+    let beside = sqlx::query_as!(
+        Beside,
+        r#"select greatest(v.disk_gib - p.disk_gib, 0)::bigint as "disk_gib!", (select count(*) from addresses a where a.vm_id = v.id) as "addresses!",
+                  case when i.licence is not null then i.id end as "licensed: ImageId"
+           from vms v join images i on i.id = v.image_id join plans p on p.id = $2 where v.id = $1"#,
+        vm.uuid(),
+        plan.uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(beside)
+}
+
+/// A meter of a machine, with the interval that goes on.
+pub(super) struct OfVm {
+    pub meter: MeterId,
+    pub resource: Resource,
+    /// When its first interval began.
+    pub first_from: Option<DateTime<Utc>>,
+    /// When the last interval that has ended did so; perhaps in the future.
+    pub last_end: Option<DateTime<Utc>>,
+    pub open: Option<OpenInterval>,
+}
+
+pub(super) struct OpenInterval {
+    pub id: i64,
+    pub what: Metering,
+    pub from: DateTime<Utc>,
+}
+
+pub(super) async fn select_of_vm(connection: &mut PgConnection, vm: VmId) -> Result<Vec<OfVm>> {
+    let rows = sqlx::query!(
+        r#"select m.id as "meter: MeterId", m.kind as resource, ends.first_from, ends.last_end, i.id as "id?", i.kind as "kind?",
+                  i.plan_id as "plan?: PlanId", i.image_id as "image?: ImageId", i.quantity as "quantity?", i.price_list_id as "list?: PriceListId", lower(i.during) as "from"
+           from meters m
+           cross join lateral (select min(lower(f.during)) as first_from, max(upper(f.during)) as last_end from meter_intervals f where f.meter_id = m.id) ends
+           left join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during)
+           where m.vm_id = $1"#,
+        vm.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let open = match (row.id, row.kind, row.quantity, row.list, row.from) {
+                (Some(id), Some(kind), Some(quantity), Some(list), Some(from)) => {
+                    let item = item(&kind, row.plan, row.image)?;
+                    Some(OpenInterval { id, what: Metering { list, item, quantity }, from })
+                }
+                _ => None,
+            };
+            let resource = Resource::parse(&row.resource).context("a meter is of an unknown kind")?;
+            Ok(OfVm { meter: row.meter, resource, first_from: row.first_from, last_end: row.last_end, open })
+        })
+        .collect()
+}
+
+fn item(kind: &str, plan: Option<PlanId>, image: Option<ImageId>) -> Result<Item> {
+    Ok(Item::parse(kind, plan, image).context("a meter interval is of an unknown kind")?)
+}
+
+/// Ends an interval; one that would be empty never was.
+pub(super) async fn end(connection: &mut PgConnection, id: i64, from: DateTime<Utc>, at: DateTime<Utc>) -> Result<()> {
+    if at <= from {
+        sqlx::query!("delete from meter_intervals where id = $1", id).execute(connection).await?;
+    } else {
+        sqlx::query!("update meter_intervals set during = tstzrange(lower(during), $2) where id = $1", id, at)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn insert_interval(
+    connection: &mut PgConnection,
+    meter: MeterId,
+    what: Metering,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into meter_intervals (meter_id, kind, plan_id, image_id, quantity, price_list_id, during) values ($1, $2, $3, $4, $5, $6, tstzrange($7, null))",
+        meter.uuid(),
+        what.item.kind(),
+        what.item.plan().map(PlanId::uuid),
+        what.item.image().map(ImageId::uuid),
+        what.quantity,
+        what.list.uuid(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn end_all(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "delete from meter_intervals i using meters m
+         where m.id = i.meter_id and m.organisation_id = $1 and not i.settled and lower(i.during) >= $2",
+        organisation.uuid(),
+        at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update meter_intervals i set during = tstzrange(lower(i.during), least(upper(i.during), $2)), settled = true from meters m
+         where m.id = i.meter_id and m.organisation_id = $1 and not i.settled",
+        organisation.uuid(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn end_cluster(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    seen: DateTime<Utc>,
+) -> Result<Vec<OrganisationId>> {
+    // What is charged stays charged: an interval never ends before its wallet's cursor.
+    sqlx::query!(
+        "delete from meter_intervals i using meters m, vms v, wallets w
+         where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1
+           and not i.settled and upper_inf(i.during) and lower(i.during) >= greatest($2, w.charged_through)",
+        cluster.uuid(),
+        seen,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let organisations = sqlx::query_scalar!(
+        r#"with ended as (
+               update meter_intervals i set during = tstzrange(lower(i.during), greatest($2, w.charged_through)) from meters m, vms v, wallets w
+               where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1
+                 and not i.settled and upper_inf(i.during)
+               returning m.organisation_id)
+           select distinct organisation_id as "id!: OrganisationId" from ended"#,
+        cluster.uuid(),
+        seen,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(organisations)
+}
+
+/// What is not wholly charged. What goes on and costs nothing on any list is left out: there is nothing to charge.
+pub(super) async fn select_unsettled(
+    connection: &mut PgConnection,
+    organisations: &[Uuid],
+    priced_kinds: &[String],
+) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+    let rows = sqlx::query!(
+        r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId", m.month, m.accrued, m.cap,
+                  i.id, i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", i.quantity, i.price_list_id as "list: PriceListId",
+                  lower(i.during) as "from!", upper(i.during) as "to"
+           from meters m join meter_intervals i on i.meter_id = m.id and not i.settled
+           where m.organisation_id = any($1) and (i.kind = any($2) or not upper_inf(i.during))
+           order by m.id, lower(i.during)"#,
+        organisations,
+        priced_kinds,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<OrganisationId, Vec<Unsettled>> = HashMap::with_capacity(organisations.len());
+    for row in rows {
+        let what = Metering { list: row.list, item: item(&row.kind, row.plan, row.image)?, quantity: row.quantity };
+        let span = Span { id: row.id, what, from: row.from, to: row.to };
+        let meters = found.entry(row.organisation).or_default();
+        match meters.last_mut() {
+            Some(last) if last.meter == row.meter => last.spans.push(span),
+            _ => meters.push(Unsettled {
+                meter: row.meter,
+                vm: row.vm,
+                state: meter_state(row.month, row.accrued, row.cap)?,
+                spans: vec![span],
+            }),
+        }
+    }
+    Ok(found)
+}
+
+fn meter_state(month: NaiveDate, accrued: Decimal, cap: Option<Decimal>) -> Result<MeterState> {
+    Ok(MeterState {
+        month: Month::from(month),
+        accrued: Accrued::try_from_decimal(accrued).context("a meter's sum is out of range")?,
+        cap: cap.map(money).transpose()?,
+    })
+}
+
+pub(super) async fn select_metered_on(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+) -> Result<Vec<OrganisationId>> {
+    let organisations = sqlx::query_scalar!(
+        r#"select distinct m.organisation_id as "id: OrganisationId" from meters m
+           join vms v on v.id = m.vm_id join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during)
+           where v.cluster_id = $1 order by 1"#,
+        cluster.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(organisations)
+}
