@@ -9,6 +9,7 @@
 //! | to which instant did a balance pay | `run_out` |
 //! | how long will a balance last | `runway` |
 //! | what must be in the wallet to create or resume | `hold` |
+//! | what is a customer told before and after his credit ends, and when may we delete | `dunning` |
 //! | what is posted to the ledger | `posting` |
 //!
 //! # The hour, worked through
@@ -45,6 +46,7 @@
 //! ```
 
 mod accrued;
+mod dunning;
 mod fixed;
 mod hold;
 mod money;
@@ -56,6 +58,10 @@ mod run_out;
 mod runway;
 
 pub use accrued::{Accrued, round6};
+pub use dunning::{
+    DELETION_NOTICES_MAX, Deletion, Exhaustion, Given, LAST_NOTICE_HOURS, Notice, NoticesDue, Rescue, UnknownNotice,
+    ZeroRules, notices_due,
+};
 pub use fixed::{DecimalError, OutOfRange};
 pub use hold::{HOLD_HOURS, hold_for, resumable};
 pub use money::Money;

@@ -3,6 +3,7 @@
 
 mod amounts;
 mod draw;
+mod dunning;
 mod periods;
 mod quantities;
 mod rating;
