@@ -9,6 +9,7 @@
 //! | to which instant did a balance pay | `run_out` |
 //! | how long will a balance last | `runway` |
 //! | what must be in the wallet to create or resume | `hold` |
+//! | which machines stop when the credit ends | `stopping` |
 //! | what is a customer told before and after his credit ends, and when may we delete | `dunning` |
 //! | what is posted to the ledger | `posting` |
 //!
@@ -56,6 +57,7 @@ mod rate;
 mod rating;
 mod run_out;
 mod runway;
+mod stopping;
 
 pub use accrued::{Accrued, round6};
 pub use dunning::{
@@ -71,3 +73,4 @@ pub use rate::Rate;
 pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
 pub use run_out::{WalletMeter, run_out_instant, total_through};
 pub use runway::{BurnLine, HORIZON_MONTHS, RunsOut, burn, runs_out_at};
+pub use stopping::{Stoppable, to_stop};

@@ -8,3 +8,4 @@ mod periods;
 mod quantities;
 mod rating;
 mod running_out;
+mod stopping;
