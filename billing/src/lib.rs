@@ -12,6 +12,7 @@
 //! | which machines stop when the credit ends | `stopping` |
 //! | what is a customer told before and after his credit ends, and when may we delete | `dunning` |
 //! | what is posted to the ledger | `posting` |
+//! | what does an invoice say, and what does a refund | `tax`, `invoice`, `allocation` |
 //!
 //! # The hour, worked through
 //!
@@ -47,9 +48,11 @@
 //! ```
 
 mod accrued;
+mod allocation;
 mod dunning;
 mod fixed;
 mod hold;
+mod invoice;
 mod money;
 mod period;
 mod posting;
@@ -58,14 +61,17 @@ mod rating;
 mod run_out;
 mod runway;
 mod stopping;
+mod tax;
 
 pub use accrued::{Accrued, round6};
+pub use allocation::{AllocationError, allocate};
 pub use dunning::{
     DELETION_NOTICES_MAX, Deletion, Exhaustion, Given, LAST_NOTICE_HOURS, Notice, NoticesDue, Rescue, UnknownNotice,
     ZeroRules, notices_due,
 };
 pub use fixed::{DecimalError, OutOfRange};
 pub use hold::{HOLD_HOURS, hold_for, resumable};
+pub use invoice::{INVOICE_LINES_MAX, Invoice, InvoiceError, InvoiceLine, Prices, TaxGroup, credit_note, invoice};
 pub use money::Money;
 pub use period::{Hours, Month, NotAMonth, hour_ceil, hour_floor, hours};
 pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, UnknownCode};
@@ -74,3 +80,4 @@ pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_
 pub use run_out::{WalletMeter, run_out_instant, total_through};
 pub use runway::{BurnLine, HORIZON_MONTHS, RunsOut, burn, runs_out_at};
 pub use stopping::{Stoppable, to_stop};
+pub use tax::{CurrencyPlaces, TaxRate};

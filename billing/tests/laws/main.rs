@@ -4,6 +4,7 @@
 mod amounts;
 mod draw;
 mod dunning;
+mod invoices;
 mod periods;
 mod quantities;
 mod rating;
