@@ -4,6 +4,8 @@
 mod amounts;
 mod draw;
 mod dunning;
+mod estimates;
+mod holding;
 mod invoices;
 mod periods;
 mod quantities;
