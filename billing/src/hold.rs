@@ -1,6 +1,7 @@
 //! The 24 hours of burn a wallet must carry: to create a machine, and to start again what was stopped for lack of credit.
 //! Holds are decided here and kept elsewhere; this writes nothing.
 
+use crate::accrued::Accrued;
 use crate::money::Money;
 use crate::rate::Rate;
 
@@ -13,19 +14,26 @@ pub fn hold_for(rate: Rate) -> Money {
     rate.for_hours(HOLD_HOURS)
 }
 
+/// Whether an amount carries a burn for [`HOLD_HOURS`], compared exactly. An amount below zero carries nothing, not even what
+/// is free.
+pub(crate) fn carries(available: Money, burn: Rate) -> bool {
+    burn.over_hours(HOLD_HOURS) <= Accrued::worth(available)
+}
+
 /// Which of the machines stopped for lack of credit start again.
 ///
-/// In the given order, each that the available amount carries for [`HOLD_HOURS`] together with those in front of it. The first
-/// that it does not carry ends the list, even if a cheaper one behind it would fit: the order is the customer's, and what
-/// stands first must not wait longer because of what stands last. `available` is the balance less all holds, and less what the
-/// machines still running need.
-pub fn resumable<Id: Clone>(available: Money, candidates: &[(Id, Rate)]) -> Vec<Id> {
-    let mut needed = Money::ZERO;
+/// In the given order, the customer's, each that the available amount carries for [`HOLD_HOURS`] together with those in front
+/// of it and with `burning`, what runs up charges already, per hour. The first that it does not carry ends the list, even if
+/// a cheaper one behind it would fit: what stands first must not wait longer because of what stands last. The rate of a
+/// candidate is what it costs per hour on top of what it costs stopped, as that is part of `burning`. `available` is the
+/// balance and how far below zero it may go, less all holds.
+pub fn resumable<Id: Clone>(available: Money, burning: Rate, candidates: &[(Id, Rate)]) -> Vec<Id> {
+    let mut burn = burning;
     candidates
         .iter()
         .take_while(|(_, rate)| {
-            needed += hold_for(*rate);
-            needed <= available
+            burn = burn + *rate;
+            carries(available, burn)
         })
         .map(|(id, _)| id.clone())
         .collect()
@@ -53,24 +61,33 @@ mod tests {
     fn machines_resume_in_order_as_far_as_the_credit_carries() {
         let candidates = [("mail", rate("1")), ("web", rate("2")), ("test", rate("1"))];
 
-        assert_eq!(resumable(money("96"), &candidates), ["mail", "web", "test"]);
-        assert_eq!(resumable(money("95.999999"), &candidates), ["mail", "web"]);
-        assert_eq!(resumable(money("72"), &candidates), ["mail", "web"]);
-        assert!(resumable(money("23.999999"), &candidates).is_empty());
+        assert_eq!(resumable(money("96"), Rate::ZERO, &candidates), ["mail", "web", "test"]);
+        assert_eq!(resumable(money("95.999999"), Rate::ZERO, &candidates), ["mail", "web"]);
+        assert_eq!(resumable(money("72"), Rate::ZERO, &candidates), ["mail", "web"]);
+        assert!(resumable(money("23.999999"), Rate::ZERO, &candidates).is_empty());
+    }
+
+    #[test]
+    fn what_runs_on_is_carried_first() {
+        let candidates = [("mail", rate("1")), ("web", rate("2"))];
+
+        assert_eq!(resumable(money("96"), rate("1"), &candidates), ["mail", "web"]);
+        assert_eq!(resumable(money("95.999999"), rate("1"), &candidates), ["mail"]);
+        assert!(resumable(money("96"), rate("3.0000000001"), &candidates).is_empty());
     }
 
     #[test]
     fn a_cheaper_machine_does_not_overtake() {
         let candidates = [("mail", rate("1")), ("web", rate("5")), ("test", rate("1"))];
 
-        assert_eq!(resumable(money("100"), &candidates), ["mail"]);
+        assert_eq!(resumable(money("100"), Rate::ZERO, &candidates), ["mail"]);
     }
 
     #[test]
     fn a_debt_resumes_nothing_not_even_what_is_free() {
         let candidates = [("free", Rate::ZERO)];
 
-        assert_eq!(resumable(Money::ZERO, &candidates), ["free"]);
-        assert!(resumable(money("-0.000001"), &candidates).is_empty());
+        assert_eq!(resumable(Money::ZERO, Rate::ZERO, &candidates), ["free"]);
+        assert!(resumable(money("-0.000001"), Rate::ZERO, &candidates).is_empty());
     }
 }

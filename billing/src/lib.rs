@@ -8,8 +8,13 @@
 //! | what does a meter cost | `rating` |
 //! | to which instant did a balance pay | `run_out` |
 //! | how long will a balance last | `runway` |
+//! | what would something cost, also under other prices | `estimate` |
 //! | what must be in the wallet to create or resume | `hold` |
+//! | which machines stop when the credit ends | `stopping` |
+//! | what is a customer told before and after his credit ends, and when may we delete | `dunning` |
+//! | does a person look first at missed hours, or at an unusual pass | `catch_up`, `breaker` |
 //! | what is posted to the ledger | `posting` |
+//! | what does an invoice say, and what does a refund | `tax`, `invoice`, `allocation` |
 //!
 //! # The hour, worked through
 //!
@@ -45,8 +50,14 @@
 //! ```
 
 mod accrued;
+mod allocation;
+mod breaker;
+mod catch_up;
+mod dunning;
+mod estimate;
 mod fixed;
 mod hold;
+mod invoice;
 mod money;
 mod period;
 mod posting;
@@ -54,10 +65,21 @@ mod rate;
 mod rating;
 mod run_out;
 mod runway;
+mod stopping;
+mod tax;
 
 pub use accrued::{Accrued, round6};
+pub use allocation::{AllocationError, allocate};
+pub use breaker::{Breaker, BreakerRules, HoldReason, ProjectedPass, USUAL_PASSES_MIN, usual_amount};
+pub use catch_up::{CatchUp, catch_up};
+pub use dunning::{
+    DELETION_NOTICES_MAX, Deletion, Exhaustion, Given, LAST_NOTICE_HOURS, Notice, NoticesDue, Rescue, UnknownNotice,
+    ZeroRules, notices_due,
+};
+pub use estimate::{ESTIMATE_MONTH_HOURS, Estimate, WhatIf, what_if};
 pub use fixed::{DecimalError, OutOfRange};
 pub use hold::{HOLD_HOURS, hold_for, resumable};
+pub use invoice::{INVOICE_LINES_MAX, Invoice, InvoiceError, InvoiceLine, Prices, TaxGroup, credit_note, invoice};
 pub use money::Money;
 pub use period::{Hours, Month, NotAMonth, hour_ceil, hour_floor, hours};
 pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, UnknownCode};
@@ -65,3 +87,5 @@ pub use rate::Rate;
 pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
 pub use run_out::{WalletMeter, run_out_instant, total_through};
 pub use runway::{BurnLine, HORIZON_MONTHS, RunsOut, burn, runs_out_at};
+pub use stopping::{Stoppable, to_stop};
+pub use tax::{CurrencyPlaces, TaxRate};

@@ -71,6 +71,11 @@ impl Rate {
         }
     }
 
+    /// How much more per hour this is than another rate; `None` if it is less.
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        if self.0 >= other.0 { Some(Self(self.0 - other.0)) } else { None }
+    }
+
     /// What this rate accrues in a duration, exactly. Parts below a microsecond do not count.
     ///
     /// # Panics
@@ -78,6 +83,14 @@ impl Rate {
     pub fn over(self, duration: TimeDelta) -> Accrued {
         let micros = duration.num_microseconds();
         self.over_micros(micros.expect("a duration is less than 50,000 years"))
+    }
+
+    /// What this rate accrues in whole hours, exactly.
+    ///
+    /// # Panics
+    /// As [`Rate::over`].
+    pub fn over_hours(self, hours: i64) -> Accrued {
+        self.over(TimeDelta::try_hours(hours).expect("a duration is less than 50,000 years"))
     }
 
     /// As [`Rate::over`], for a number of microseconds.
@@ -100,8 +113,7 @@ impl Rate {
     /// # Panics
     /// As [`Rate::over`].
     pub fn for_hours(self, hours: i64) -> Money {
-        let duration = TimeDelta::try_hours(hours).expect("a duration is less than 50,000 years");
-        self.for_duration(duration)
+        round6(self.over_hours(hours))
     }
 }
 

@@ -54,7 +54,7 @@ async fn start_again(
             candidates.push((vm.id, price.rate));
         }
     }
-    let resumed = billing::resumable(wallet.available(), &candidates);
+    let resumed = billing::resumable(wallet.available(), wallet.burn_per_hour, &candidates);
     if wallet.exhausted_at.is_some() || resumed.is_empty() {
         return Ok(0);
     }

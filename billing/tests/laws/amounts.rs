@@ -1,10 +1,8 @@
 //! Laws of numbers: nothing is lost between text, decimal and unit; a half goes to the even neighbour, once; postings balance.
 
-use billing::{Account, Accrued, Code, Leg, Money, Posting, Rate, hold_for, resumable, round6};
+use billing::{Account, Accrued, Code, Leg, Money, Posting, Rate, round6};
 use proptest::prelude::*;
 use rust_decimal::{Decimal, RoundingStrategy};
-
-use crate::draw;
 
 const MONEY_LIMIT: i128 = 100_000_000_000_000_000_000;
 
@@ -109,21 +107,5 @@ proptest! {
         .sum::<Money>();
 
         prop_assert_eq!(net, Money::ZERO);
-    }
-
-    #[test]
-    fn what_resumes_is_carried_and_is_the_front_of_the_list(
-        rates in prop::collection::vec(draw::rate(), 0..8),
-        micros in -1_000_000_i128..50_000_000,
-    ) {
-        let available = Money::from_micros(micros);
-        let candidates: Vec<_> = rates.into_iter().enumerate().collect();
-        let need = |count: usize| candidates[..count].iter().map(|(_, rate)| hold_for(*rate)).sum::<Money>();
-
-        let resumed = resumable(available, &candidates);
-
-        prop_assert_eq!(&resumed, &(0..resumed.len()).collect::<Vec<_>>());
-        prop_assert!(resumed.is_empty() || need(resumed.len()) <= available);
-        prop_assert!(resumed.len() == candidates.len() || need(resumed.len() + 1) > available);
     }
 }

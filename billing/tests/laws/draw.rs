@@ -5,11 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-/// Zones with and without daylight saving time, with offsets of quarters and halves of an hour, and with clocks that are
-/// changed at midnight.
-pub const ZONES: [Tz; 8] = [
+/// Zones with and without daylight saving time, with offsets of quarters and halves of an hour, with clocks that are changed at
+/// midnight, and one that left out a day.
+pub const ZONES: [Tz; 10] = [
     Tz::UTC,
     Tz::Europe__Paris,
+    Tz::America__New_York,
+    Tz::Africa__Cairo,
     Tz::America__Sao_Paulo,
     Tz::Asia__Kathmandu,
     Tz::Australia__Lord_Howe,

@@ -3,7 +3,12 @@
 
 mod amounts;
 mod draw;
+mod dunning;
+mod estimates;
+mod holding;
+mod invoices;
 mod periods;
 mod quantities;
 mod rating;
 mod running_out;
+mod stopping;

@@ -1,7 +1,8 @@
 //! Laws of time: months of every zone follow each other without gap or overlap, and cuts are hours or month starts.
 
-use billing::{Month, hour_ceil, hour_floor, hours};
-use chrono::{TimeDelta, Timelike};
+use billing::{Accrued, MeterState, Money, Month, Piece, hour_ceil, hour_floor, hours, rate_pieces};
+use chrono::{Offset, TimeDelta, TimeZone, Timelike};
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use crate::draw::{self, ZONES};
@@ -27,7 +28,68 @@ fn months_of_all_zones_tile_time() {
     }
 }
 
+/// How long the hours and parts of hours are into which charging cuts a month, by length, and their sum.
+fn cut_month(month: Month, zone: Tz) -> (Vec<TimeDelta>, TimeDelta) {
+    let (start, end) = (month.start(zone), month.end(zone));
+    let mut cuts: Vec<_> = hours(start, end, zone).collect();
+    cuts.insert(0, start);
+    cuts.push(end);
+    let parts: Vec<_> = cuts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let sum = parts.iter().sum();
+    (parts, sum)
+}
+
+#[test]
+fn the_hours_of_months_with_28_to_31_days_and_clock_changes_add_up_to_their_real_length() {
+    for (month, zone, real_hours) in [
+        ("2026-02", Tz::Europe__Paris, 28 * 24),
+        ("2028-02", Tz::Europe__Paris, 29 * 24),
+        ("2026-04", Tz::Europe__Paris, 30 * 24),
+        ("2026-03", Tz::Europe__Paris, 31 * 24 - 1),
+        ("2026-10", Tz::Europe__Paris, 31 * 24 + 1),
+        ("2026-12", Tz::Europe__Paris, 31 * 24),
+        ("2026-03", Tz::America__New_York, 31 * 24 - 1),
+        ("2026-11", Tz::America__New_York, 30 * 24 + 1),
+        ("2028-02", Tz::America__New_York, 29 * 24),
+        // Clocks go forward at midnight, and back at the midnight that ends the last Thursday of October.
+        ("2026-04", Tz::Africa__Cairo, 30 * 24 - 1),
+        ("2026-10", Tz::Africa__Cairo, 31 * 24 + 1),
+        // Summer time in the south; and the day left out when Samoa changed sides of the date line.
+        ("2012-04", Tz::Pacific__Apia, 30 * 24 + 1),
+        ("2012-09", Tz::Pacific__Apia, 30 * 24 - 1),
+        ("2011-12", Tz::Pacific__Apia, 30 * 24),
+    ] {
+        let (_, sum) = cut_month(month.parse().expect("a written month"), zone);
+        assert_eq!(sum, TimeDelta::hours(real_hours), "{month} {zone}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_month_costs_its_days_of_24_hours_and_what_its_clocks_were_changed_by(at in draw::instant(), zone in draw::zone()) {
+        let month = Month::of(at, zone);
+        let (start, end) = (month.start(zone), month.end(zone));
+
+        let (parts, sum) = cut_month(month, zone);
+
+        prop_assert!(parts.iter().all(|part| TimeDelta::zero() < *part && *part <= TimeDelta::hours(1)));
+        prop_assert_eq!(sum, end - start);
+        // The calendar's side: what clocks on the wall show at both ends, and how far they were put forward in between.
+        let offset = |at: &chrono::DateTime<chrono::Utc>| {
+            TimeDelta::seconds(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc().into())
+        };
+        let shown = |at: &chrono::DateTime<chrono::Utc>| at.naive_utc() + offset(at);
+        prop_assert_eq!(sum, shown(&end) - shown(&start) - (offset(&end) - offset(&start)));
+
+        let one_an_hour = Piece { from: start, to: end, rate: "1".parse().expect("a written rate"), cap: None };
+        let mut state = MeterState::new(month);
+        let mut total = Money::ZERO;
+        rate_pieces(&mut state, &[one_an_hour], zone, |charge| total += charge.amount).expect("one piece");
+        let micros = i128::from(sum.num_microseconds().expect("a month"));
+        prop_assert_eq!(state.accrued, Accrued::from_units(micros * 10_000_000_000));
+        prop_assert_eq!(total, billing::round6(state.accrued));
+    }
+
     #[test]
     fn every_instant_is_in_one_month(at in draw::instant(), zone in draw::zone()) {
         let month = Month::of(at, zone);

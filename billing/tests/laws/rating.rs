@@ -288,4 +288,54 @@ proptest! {
         }
         prop_assert_eq!(together, Ok(each));
     }
+
+    #[test]
+    fn meters_in_any_groups_and_any_order_cost_the_same(
+        (lives, shuffled) in prop::collection::vec(life(), 1..6)
+            .prop_flat_map(|lives| (Just(lives.clone()), Just(lives).prop_shuffle())),
+        groups in prop::collection::vec(0_usize..3, 6),
+        zone in draw::zone(),
+    ) {
+        let from = lives.iter().map(|pieces| pieces[0].from).min().expect("a life");
+        let to = lives.iter().map(|pieces| span(pieces).1).max().expect("a life");
+        let state = MeterState::new(Month::of(from, zone));
+        let cost = |lives: &[&Vec<Piece>]| {
+            let meters: Vec<_> = lives.iter().map(|pieces| WalletMeter { state, pieces: pieces.as_slice() }).collect();
+            total_through(&meters, from, to, zone).expect("ordered pieces")
+        };
+
+        let together = cost(&lives.iter().collect::<Vec<_>>());
+
+        let in_groups: Money = (0..3)
+            .map(|group| {
+                let members: Vec<_> =
+                    shuffled.iter().zip(&groups).filter(|(_, of)| **of == group).map(|(pieces, _)| pieces).collect();
+                cost(&members)
+            })
+            .sum();
+        prop_assert_eq!(in_groups, together);
+    }
+
+    #[test]
+    fn intervals_fed_in_any_groups_cost_the_same(
+        pieces in life(),
+        ends in prop::collection::vec(any::<bool>(), 6),
+        zone in draw::zone(),
+    ) {
+        let mut at_once = fresh(&pieces, zone);
+        let whole = total(&rate_all(&mut at_once, &pieces, zone));
+
+        let mut in_groups = fresh(&pieces, zone);
+        let (mut sum, mut group) = (Money::ZERO, Vec::new());
+        for (piece, ends) in pieces.iter().zip(ends) {
+            group.push(*piece);
+            if ends {
+                sum += total(&rate_all(&mut in_groups, &std::mem::take(&mut group), zone));
+            }
+        }
+        sum += total(&rate_all(&mut in_groups, &group, zone));
+
+        prop_assert_eq!(sum, whole);
+        prop_assert_eq!(in_groups, at_once);
+    }
 }
