@@ -4,6 +4,7 @@
 mod amounts;
 mod draw;
 mod periods;
+mod postings;
 mod quantities;
 mod rating;
 mod running_out;
