@@ -82,7 +82,7 @@ pub use hold::{HOLD_HOURS, hold_for, resumable};
 pub use invoice::{INVOICE_LINES_MAX, Invoice, InvoiceError, InvoiceLine, Prices, TaxGroup, credit_note, invoice};
 pub use money::Money;
 pub use period::{Hours, Month, NotAMonth, hour_ceil, hour_floor, hours};
-pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, UnknownCode};
+pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, Provider, UnknownCode, UnknownProvider};
 pub use rate::Rate;
 pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
 pub use run_out::{WalletMeter, run_out_instant, total_through};

@@ -9,6 +9,47 @@ use crate::money::Money;
 /// The most legs a posting may have. Ours have one; tax and fees add a few.
 pub const LEGS_MAX: usize = 16;
 
+/// By which way customers pay. Its text is what the ledger stores and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// Transfers to the platform's bank account.
+    Bank,
+    /// Stripe.
+    Stripe,
+}
+
+impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 2] = [Self::Bank, Self::Stripe];
+
+    /// The text the ledger stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bank => "bank",
+            Self::Stripe => "stripe",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// The text is none of the ledger's providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a provider of payments")]
+pub struct UnknownProvider;
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == text).ok_or(UnknownProvider)
+    }
+}
+
 /// An account of the ledger. `Wallet` is the type of a wallet's id.
 ///
 /// A wallet holds what the platform owes the customer, so a credit raises it and a debit lowers it.
@@ -22,6 +63,14 @@ pub enum Account<Wallet> {
     ManualCredits,
     /// What has been given away, such as the credit at sign-up.
     Promotions,
+    /// What a provider has of ours: customers have paid it there, and it comes to the bank later.
+    PaymentClearing(Provider),
+    /// What was given back of charges, as after an outage of ours. Revenue stays what was charged.
+    Refunds,
+    /// Tax that customers have paid, which is the state's.
+    Tax,
+    /// What customers owed and will never pay.
+    WriteOff,
 }
 
 /// What a leg is for. Its text is what the ledger stores.
@@ -35,11 +84,31 @@ pub enum Code {
     ManualDebit,
     /// Credit given at sign-up.
     SignUpCredit,
+    /// What a customer paid for his wallet.
+    Payment,
+    /// The tax he paid with it.
+    PaymentTax,
+    /// What is given back: of a payment, or of charges.
+    Refund,
+    /// What the provider took back from us because the customer said so to his bank.
+    Chargeback,
+    /// A debt that is given up.
+    WriteOff,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 4] = [Self::Charge, Self::ManualCredit, Self::ManualDebit, Self::SignUpCredit];
+    pub const ALL: [Self; 9] = [
+        Self::Charge,
+        Self::ManualCredit,
+        Self::ManualDebit,
+        Self::SignUpCredit,
+        Self::Payment,
+        Self::PaymentTax,
+        Self::Refund,
+        Self::Chargeback,
+        Self::WriteOff,
+    ];
 
     /// The text the ledger stores.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +117,11 @@ impl Code {
             Self::ManualCredit => "manual_credit",
             Self::ManualDebit => "manual_debit",
             Self::SignUpCredit => "sign_up_credit",
+            Self::Payment => "payment",
+            Self::PaymentTax => "payment_tax",
+            Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
+            Self::WriteOff => "write_off",
         }
     }
 }
@@ -171,6 +245,34 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         Self::single(Account::Promotions, wallet, amount, Code::SignUpCredit)
     }
 
+    /// What a customer paid by a provider: the wallet gets the net amount, and each tax that was paid on top has its leg.
+    ///
+    /// # Errors
+    /// If an amount is not more than zero or out of range, or there are more taxes than legs.
+    pub fn payment(wallet: Wallet, provider: Provider, net: Money, taxes: &[Money]) -> Result<Self, PostingError> {
+        let clearing = || Account::PaymentClearing(provider);
+        let payment = Leg { debit: clearing(), credit: Account::Wallet(wallet), amount: net, code: Code::Payment };
+        let tax =
+            |amount: &Money| Leg { debit: clearing(), credit: Account::Tax, amount: *amount, code: Code::PaymentTax };
+        Self::new(std::iter::once(payment).chain(taxes.iter().map(tax)).collect())
+    }
+
+    /// Charges given back to a wallet, as after an outage of ours.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn refund_of_charges(wallet: Wallet, amount: Money) -> Result<Self, PostingError> {
+        Self::single(Account::Refunds, Account::Wallet(wallet), amount, Code::Refund)
+    }
+
+    /// The debt of a wallet below zero that will never be paid. That the debt is as large is for the caller to see to.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn write_off(wallet: Wallet, amount: Money) -> Result<Self, PostingError> {
+        Self::single(Account::WriteOff, Account::Wallet(wallet), amount, Code::WriteOff)
+    }
+
     fn single(
         debit: Account<Wallet>,
         credit: Account<Wallet>,
@@ -178,6 +280,34 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         code: Code,
     ) -> Result<Self, PostingError> {
         Self::new(vec![Leg { debit, credit, amount, code }])
+    }
+
+    /// A payment given back: each leg the other way round, so that both together have moved nothing. Whether the wallet still
+    /// has it is for the caller to decide.
+    #[must_use]
+    pub fn refunded(&self) -> Self
+    where
+        Wallet: Clone,
+    {
+        self.reversed(Code::Refund)
+    }
+
+    /// A payment that the provider took back: as [`Posting::refunded`], under its own code. The wallet may fall below zero.
+    #[must_use]
+    pub fn charged_back(&self) -> Self
+    where
+        Wallet: Clone,
+    {
+        self.reversed(Code::Chargeback)
+    }
+
+    fn reversed(&self, code: Code) -> Self
+    where
+        Wallet: Clone,
+    {
+        let reverse =
+            |leg: &Leg<Wallet>| Leg { debit: leg.credit.clone(), credit: leg.debit.clone(), amount: leg.amount, code };
+        Self { legs: self.legs.iter().map(reverse).collect() }
     }
 
     /// The legs, in order.
@@ -216,6 +346,9 @@ mod tests {
             (Posting::manual_credit(7, ONE), ONE, Account::ManualCredits),
             (Posting::manual_debit(7, ONE), -ONE, Account::ManualCredits),
             (Posting::sign_up_credit(7, ONE), ONE, Account::Promotions),
+            (Posting::payment(7, Provider::Stripe, ONE, &[]), ONE, Account::PaymentClearing(Provider::Stripe)),
+            (Posting::refund_of_charges(7, ONE), ONE, Account::Refunds),
+            (Posting::write_off(7, ONE), ONE, Account::WriteOff),
         ] {
             let posting = posting.expect("a valid posting");
             assert_eq!(posting.net(&wallet), wallet_net);
@@ -223,6 +356,22 @@ mod tests {
             assert_eq!(posting.net(&Account::Wallet(8)), Money::ZERO);
             assert_eq!(posting.legs().len(), 1);
         }
+    }
+
+    #[test]
+    fn a_payment_with_tax_takes_both_from_the_provider() {
+        let tax = Money::from_micros(190_000);
+        let payment = Posting::payment(7, Provider::Bank, ONE, &[tax]).expect("a valid payment");
+
+        assert_eq!(payment.net(&Account::Wallet(7)), ONE);
+        assert_eq!(payment.net(&Account::Tax), tax);
+        assert_eq!(payment.net(&Account::PaymentClearing(Provider::Bank)), -(ONE + tax));
+        assert_eq!(payment.net(&Account::PaymentClearing(Provider::Stripe)), Money::ZERO);
+        let codes = |posting: &Posting<_>| posting.legs().iter().map(|leg| leg.code).collect::<Vec<_>>();
+        assert_eq!(codes(&payment), [Code::Payment, Code::PaymentTax]);
+        assert_eq!(codes(&payment.refunded()), [Code::Refund, Code::Refund]);
+        assert_eq!(codes(&payment.charged_back()), [Code::Chargeback, Code::Chargeback]);
+        assert_eq!(Posting::payment(7, Provider::Bank, ONE, &[Money::ZERO]), Err(PostingError::NotPositive));
     }
 
     #[test]
@@ -243,5 +392,9 @@ mod tests {
             assert_eq!(code.to_string().parse(), Ok(code));
         }
         assert_eq!("Charge".parse::<Code>(), Err(UnknownCode));
+        for provider in Provider::ALL {
+            assert_eq!(provider.to_string().parse(), Ok(provider));
+        }
+        assert_eq!("Stripe".parse::<Provider>(), Err(UnknownProvider));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use billing::{Account, Leg, Money, Rate};
+use billing::{Account, Leg, Money, Provider, Rate};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
@@ -16,6 +16,11 @@ use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, 
 const REVENUE: Uuid = uuid!("00000000-0000-7000-8000-000000000001");
 const MANUAL_CREDITS: Uuid = uuid!("00000000-0000-7000-8000-000000000002");
 const PROMOTIONS: Uuid = uuid!("00000000-0000-7000-8000-000000000003");
+const CLEARING_BANK: Uuid = uuid!("00000000-0000-7000-8000-000000000004");
+const CLEARING_STRIPE: Uuid = uuid!("00000000-0000-7000-8000-000000000005");
+const REFUNDS: Uuid = uuid!("00000000-0000-7000-8000-000000000006");
+const TAX: Uuid = uuid!("00000000-0000-7000-8000-000000000007");
+const WRITE_OFF: Uuid = uuid!("00000000-0000-7000-8000-000000000008");
 
 pub(super) async fn insert_wallet(
     connection: &mut PgConnection,
@@ -183,6 +188,11 @@ pub(super) async fn account(connection: &mut PgConnection, account: &Account<Org
         Account::Revenue => return Ok(REVENUE.into()),
         Account::ManualCredits => return Ok(MANUAL_CREDITS.into()),
         Account::Promotions => return Ok(PROMOTIONS.into()),
+        Account::PaymentClearing(Provider::Bank) => return Ok(CLEARING_BANK.into()),
+        Account::PaymentClearing(Provider::Stripe) => return Ok(CLEARING_STRIPE.into()),
+        Account::Refunds => return Ok(REFUNDS.into()),
+        Account::Tax => return Ok(TAX.into()),
+        Account::WriteOff => return Ok(WRITE_OFF.into()),
         Account::Wallet(organisation) => organisation,
     };
     sqlx::query_scalar!(r#"select id as "id: AccountId" from accounts where organisation_id = $1"#, organisation.uuid())
@@ -279,11 +289,11 @@ pub(super) async fn select_transfers(
                 later as (
                     select coalesce(sum(case when t.credit_account = wallet.account_id then t.amount else -t.amount end), 0) as total
                     from wallet, transfers t
-                    where $2::uuid is not null and t.id >= $2 and (t.debit_account = wallet.account_id or t.credit_account = wallet.account_id)),
+                    where $2::uuid is not null and t.id >= $2 and (t.debit_account = wallet.account_id or (t.credit_account = wallet.account_id and t.code <> 'charge'))),
                 page as (
                     (select t.*, -t.amount as change from wallet, transfers t where t.debit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3)
                     union all
-                    (select t.*, t.amount as change from wallet, transfers t where t.credit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3))
+                    (select t.*, t.amount as change from wallet, transfers t where t.credit_account = wallet.account_id and t.code <> 'charge' and ($2::uuid is null or t.id < $2) order by t.id desc limit $3))
            select page.id as "id!: TransferId", page.at as "at!", page.code as "code!", page.memo as "memo!", page.change as "change!",
                   (wallet.balance - later.total - coalesce(sum(page.change) over (order by page.id desc rows between unbounded preceding and 1 preceding), 0)) as "balance_after!"
            from page, wallet, later order by page.id desc limit $3"#,

@@ -200,6 +200,10 @@ pub async fn post(connection: &mut PgConnection, posting: &Posting<OrganisationI
         let credit = db::account(&mut *connection, &leg.credit).await?;
         let source = if index == 0 { cause.source.to_owned() } else { format!("{}/{index}", cause.source) };
         if !db::insert_transfer(&mut *connection, id, debit, credit, leg, &source, cause).await? {
+            // Its first leg says whether a posting was made before: the others cannot be there without it.
+            if index > 0 {
+                return Err(anyhow::anyhow!("leg {index} of {} was posted without the first", cause.source).into());
+            }
             return Ok(false);
         }
         for (account, change) in [(&leg.debit, -leg.amount), (&leg.credit, leg.amount)] {

@@ -8,6 +8,7 @@ mod estimates;
 mod holding;
 mod invoices;
 mod periods;
+mod postings;
 mod quantities;
 mod rating;
 mod running_out;
