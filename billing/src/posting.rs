@@ -35,11 +35,14 @@ pub enum Code {
     ManualDebit,
     /// Credit given at sign-up.
     SignUpCredit,
+    /// Credit of a redeemed voucher.
+    Voucher,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 4] = [Self::Charge, Self::ManualCredit, Self::ManualDebit, Self::SignUpCredit];
+    pub const ALL: [Self; 5] =
+        [Self::Charge, Self::ManualCredit, Self::ManualDebit, Self::SignUpCredit, Self::Voucher];
 
     /// The text the ledger stores.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Code {
             Self::ManualCredit => "manual_credit",
             Self::ManualDebit => "manual_debit",
             Self::SignUpCredit => "sign_up_credit",
+            Self::Voucher => "voucher",
         }
     }
 }
@@ -171,6 +175,15 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         Self::single(Account::Promotions, wallet, amount, Code::SignUpCredit)
     }
 
+    /// Credit a wallet gets for a voucher.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn voucher(wallet: Wallet, amount: Money) -> Result<Self, PostingError> {
+        let wallet = Account::Wallet(wallet);
+        Self::single(Account::Promotions, wallet, amount, Code::Voucher)
+    }
+
     fn single(
         debit: Account<Wallet>,
         credit: Account<Wallet>,
@@ -216,6 +229,7 @@ mod tests {
             (Posting::manual_credit(7, ONE), ONE, Account::ManualCredits),
             (Posting::manual_debit(7, ONE), -ONE, Account::ManualCredits),
             (Posting::sign_up_credit(7, ONE), ONE, Account::Promotions),
+            (Posting::voucher(7, ONE), ONE, Account::Promotions),
         ] {
             let posting = posting.expect("a valid posting");
             assert_eq!(posting.net(&wallet), wallet_net);
