@@ -41,8 +41,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 5] =
-        [Self::Charge, Self::ManualCredit, Self::ManualDebit, Self::SignUpCredit, Self::Voucher];
+    pub const ALL: [Self; 5] = [Self::Charge, Self::ManualCredit, Self::ManualDebit, Self::SignUpCredit, Self::Voucher];
 
     /// The text the ledger stores.
     pub const fn as_str(self) -> &'static str {
