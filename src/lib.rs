@@ -50,6 +50,8 @@ pub mod ssh_keys;
 pub mod users;
 /// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.
 pub mod vms;
+/// Codes that are worth credit: making them, redeeming them.
+pub mod vouchers;
 
 /// The door for requests.
 pub mod web;

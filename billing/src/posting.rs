@@ -84,6 +84,8 @@ pub enum Code {
     ManualDebit,
     /// Credit given at sign-up.
     SignUpCredit,
+    /// Credit of a redeemed voucher.
+    Voucher,
     /// What a customer paid for his wallet.
     Payment,
     /// The tax he paid with it.
@@ -98,11 +100,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Charge,
         Self::ManualCredit,
         Self::ManualDebit,
         Self::SignUpCredit,
+        Self::Voucher,
         Self::Payment,
         Self::PaymentTax,
         Self::Refund,
@@ -117,6 +120,7 @@ impl Code {
             Self::ManualCredit => "manual_credit",
             Self::ManualDebit => "manual_debit",
             Self::SignUpCredit => "sign_up_credit",
+            Self::Voucher => "voucher",
             Self::Payment => "payment",
             Self::PaymentTax => "payment_tax",
             Self::Refund => "refund",
@@ -273,6 +277,15 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         Self::single(Account::WriteOff, Account::Wallet(wallet), amount, Code::WriteOff)
     }
 
+    /// Credit a wallet gets for a voucher.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn voucher(wallet: Wallet, amount: Money) -> Result<Self, PostingError> {
+        let wallet = Account::Wallet(wallet);
+        Self::single(Account::Promotions, wallet, amount, Code::Voucher)
+    }
+
     fn single(
         debit: Account<Wallet>,
         credit: Account<Wallet>,
@@ -346,6 +359,7 @@ mod tests {
             (Posting::manual_credit(7, ONE), ONE, Account::ManualCredits),
             (Posting::manual_debit(7, ONE), -ONE, Account::ManualCredits),
             (Posting::sign_up_credit(7, ONE), ONE, Account::Promotions),
+            (Posting::voucher(7, ONE), ONE, Account::Promotions),
             (Posting::payment(7, Provider::Stripe, ONE, &[]), ONE, Account::PaymentClearing(Provider::Stripe)),
             (Posting::refund_of_charges(7, ONE), ONE, Account::Refunds),
             (Posting::write_off(7, ONE), ONE, Account::WriteOff),
