@@ -1,5 +1,6 @@
-//! The money core of Uni-Manager: amounts, billing periods, rating, run-out and postings. Pure: no I/O, no clock, no async,
-//! no float; what a function needs is a parameter, and one function rounds.
+//! The money core of Uni-Manager: amounts, billing periods, rating, run-out and what follows from it, invoices and postings.
+//! Pure: no I/O, no clock, no async, no float; what a function needs is a parameter. One function rounds what is charged; the
+//! figures of an invoice are rounded by its currency, and both half to even.
 //!
 //! | question | file |
 //! |---|---|

@@ -67,7 +67,9 @@ proptest! {
         let now = cursor + TimeDelta::hours(hours);
         let later = now + TimeDelta::hours(more_hours);
 
-        if let CatchUp::Hold { .. } = catch_up(cursor, None, now, limit_hours) {
+        let held = matches!(catch_up(cursor, None, now, limit_hours), CatchUp::Hold { .. });
+        prop_assert_eq!(held, hour_floor(now) - cursor > TimeDelta::hours(i64::from(limit_hours)));
+        if held {
             let still_held = matches!(catch_up(cursor, None, later, limit_hours), CatchUp::Hold { .. });
             prop_assert!(still_held);
             prop_assert_eq!(catch_up(cursor, Some(cursor), now, limit_hours), catch_up(cursor, None, now, limit_hours));
@@ -77,11 +79,13 @@ proptest! {
     #[test]
     fn a_pass_is_held_exactly_when_it_is_beyond_a_limit(
         rules in rules(),
-        amount in 0_i128..20_000_000,
+        beside in prop_oneof![2 => -1_i128..=1, 1 => -20_000_000_i128..20_000_000],
         hours in 0_u32..50,
         (running, stopping) in (0_u64..500).prop_flat_map(|running| (Just(running), 0..=running)),
         last in amounts(0..60),
     ) {
+        let limit = usual_amount(&last).unwrap_or(Money::ZERO).micros() * i128::from(rules.factor_hundredths) / 100;
+        let amount = limit * i128::from(hours.max(1)) + beside;
         let pass = ProjectedPass { amount: Money::from_micros(amount), hours, stopping, running };
 
         let reasons = match rules.judge(&pass, &last) {
