@@ -155,6 +155,7 @@ async fn by_engine_until(pool: &PgPool, to: DateTime<Utc>) -> anyhow::Result<()>
         credit_contact: String::new(),
         vault: Vault::from_keys(&Vault::generate_key())?,
         token_key: token_key("a key for measurements and nothing else".into())?,
+        mailer: uni_manager::mail::Mailer::Kept,
         demo: false,
     };
     let app = App::new(pool.clone(), Clock::set_to(to), settings);

@@ -8,6 +8,8 @@ use chrono_tz::Tz;
 use fernet::{Fernet, MultiFernet};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::mail::Mailer;
+
 /// The shortest token key that is accepted, in bytes: HMAC-SHA-256 is as strong as its key up to 32.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub vault: Vault,
     /// Signs access tokens.
     pub token_key: SecretString,
+    /// Where mails go.
+    pub mailer: Mailer,
     /// Says that the books run on a demo clock, so that pages can show it.
     pub demo: bool,
 }

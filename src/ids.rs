@@ -95,4 +95,8 @@ ids! {
     AuditEventId
     /// A pool of addresses.
     AddressPoolId
+    /// A mail.
+    MailId
+    /// A notice in the portal.
+    NotificationId
 }

@@ -32,8 +32,12 @@ pub mod jobs;
 pub mod ledger;
 /// What changed, told to open pages.
 pub mod live;
+/// Mails that are owed to somebody, and the way to the mail server.
+pub mod mail;
 /// What ran from when to when, and the charge for it.
 pub mod metering;
+/// What an organisation should know: in its portal, and by mail.
+pub mod notifications;
 /// What customers own everything through, and who belongs to it.
 pub mod organisations;
 /// What operators set for the whole platform while it runs.

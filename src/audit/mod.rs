@@ -124,6 +124,12 @@ pub enum Event {
     JobRetried,
     /// A job was told to undo what it has done.
     JobCancelled,
+    /// A mail that could not be sent was told to be sent again.
+    MailRetried,
+    /// Somebody marked a notice as read.
+    NoticeRead,
+    /// Somebody marked all notices as read.
+    NoticesRead,
 }
 
 impl Event {
@@ -184,6 +190,9 @@ impl Event {
         Self::ClusterRemoved,
         Self::JobRetried,
         Self::JobCancelled,
+        Self::MailRetried,
+        Self::NoticeRead,
+        Self::NoticesRead,
     ];
 
     /// The stored name.
@@ -245,6 +254,9 @@ impl Event {
             Self::ClusterRemoved => "cluster.removed",
             Self::JobRetried => "job.retried",
             Self::JobCancelled => "job.cancelled",
+            Self::MailRetried => "mail.retried",
+            Self::NoticeRead => "notice.read",
+            Self::NoticesRead => "notice.all_read",
         }
     }
 
@@ -307,6 +319,9 @@ impl Event {
             "cluster.removed" => "removed the cluster",
             "job.retried" => "told a job to try again",
             "job.cancelled" => "told a job to undo its work",
+            "mail.retried" => "had a mail sent again",
+            "notice.read" => "marked a notice as read",
+            "notice.all_read" => "marked all notices as read",
             other => other,
         }
     }

@@ -3,9 +3,10 @@
 use anyhow::{Context, bail};
 use billing::Money;
 use clap::Args;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, Settings, Vault};
+use crate::mail::{Mailer, Server};
 
 /// Settings that every process of one platform shares.
 #[derive(Debug, Args)]
@@ -34,6 +35,51 @@ pub struct PlatformArguments {
     /// A sentence that tells customers how to get credit
     #[arg(long, env = "UNI_MANAGER_CREDIT_CONTACT", default_value = "Ask the operator of this platform for credit.")]
     credit_contact: String,
+    #[command(flatten)]
+    mail: MailArguments,
+}
+
+/// Where mails go.
+#[derive(Debug, Args)]
+struct MailArguments {
+    /// The mail server: smtps://host, starttls://host or smtp://host (only to one on this machine or a network you trust), each
+    /// with :port if it is not the usual one. Without it no mail is sent, and operators are told
+    #[arg(long, env = "UNI_MANAGER_SMTP_URL")]
+    smtp_url: Option<String>,
+    /// The login of the mail server, if it wants one
+    #[arg(long, env = "UNI_MANAGER_SMTP_USER")]
+    smtp_user: Option<String>,
+    /// Its password
+    #[arg(long, env = "UNI_MANAGER_SMTP_PASSWORD", hide_env_values = true)]
+    smtp_password: Option<SecretString>,
+    /// The sender of every mail, such as panel@example.org
+    #[arg(long, env = "UNI_MANAGER_MAIL_FROM")]
+    mail_from: Option<String>,
+    /// How the sender is called
+    #[arg(long, env = "UNI_MANAGER_MAIL_FROM_NAME", default_value = "Uni-Manager")]
+    mail_from_name: String,
+}
+
+impl MailArguments {
+    fn checked(self) -> anyhow::Result<Mailer> {
+        let set = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+        if !set(&self.smtp_url) {
+            return Ok(Mailer::None);
+        }
+        let Some(from) = self.mail_from.filter(|from| !from.is_empty()) else {
+            bail!(
+                "UNI_MANAGER_MAIL_FROM must be set together with UNI_MANAGER_SMTP_URL: the address that mails come from"
+            );
+        };
+        let login = match (self.smtp_user.filter(|user| !user.is_empty()), self.smtp_password) {
+            (Some(user), Some(password)) => Some((user, password)),
+            (None, None) => None,
+            (None, Some(password)) if password.expose_secret().is_empty() => None,
+            _ => bail!("UNI_MANAGER_SMTP_USER and UNI_MANAGER_SMTP_PASSWORD belong together: set both or neither"),
+        };
+        let url = self.smtp_url.unwrap_or_default();
+        Ok(Mailer::Server(Server::new(&url, login, &from, &self.mail_from_name)?))
+    }
 }
 
 impl PlatformArguments {
@@ -72,6 +118,7 @@ impl PlatformArguments {
             credit_contact: self.credit_contact,
             vault: Vault::from_keys(&self.secret_keys).context("UNI_MANAGER_SECRET_KEYS")?,
             token_key: config::token_key(self.token_key).context("UNI_MANAGER_TOKEN_KEY")?,
+            mailer: self.mail.checked()?,
             demo: false,
         })
     }

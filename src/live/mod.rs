@@ -30,7 +30,7 @@ pub struct Change {
     /// Whose; none: everybody's.
     #[serde(rename = "o", skip_serializing_if = "Option::is_none", default)]
     pub organisation: Option<OrganisationId>,
-    /// What: `vm:<id>`, `vms`, `wallet`, `job:<id>`, `jobs`, `clusters`.
+    /// What: `vm:<id>`, `vms`, `wallet`, `job:<id>`, `jobs`, `clusters`, `notifications`, `mails`.
     #[serde(rename = "t")]
     pub topic: String,
 }
@@ -43,6 +43,8 @@ pub struct Hub {
     pub jobs: Arc<Notify>,
     /// Rings when a wallet may have become due earlier.
     pub billing: Arc<Notify>,
+    /// Rings when there may be a mail to send.
+    pub mails: Arc<Notify>,
     streams: Arc<Mutex<HashMap<UserId, usize>>>,
     untold: Arc<Mutex<HashSet<Change>>>,
     gathered: Arc<Notify>,
@@ -73,6 +75,7 @@ impl Default for Hub {
             changes: broadcast::channel(BACKLOG_MAX).0,
             jobs: Arc::default(),
             billing: Arc::default(),
+            mails: Arc::default(),
             streams: Arc::default(),
             untold: Arc::default(),
             gathered: Arc::default(),
@@ -143,10 +146,12 @@ impl Hub {
             // Whatever was said before we listened, or while we did not, is looked for now.
             self.jobs.notify_one();
             self.billing.notify_one();
+            self.mails.notify_one();
             while let Some(notification) = listener.try_recv().await? {
                 match notification.payload() {
                     JOBS => self.jobs.notify_one(),
                     BILLING => self.billing.notify_one(),
+                    MAILS => self.mails.notify_one(),
                     payload => {
                         if let Ok(change) = serde_json::from_str(payload) {
                             // No receiver is fine: no page is open.
@@ -161,6 +166,7 @@ impl Hub {
 
 const JOBS: &str = "jobs";
 const BILLING: &str = "billing";
+const MAILS: &str = "mails";
 
 /// Announces a change of an organisation's things at commit.
 ///
@@ -199,6 +205,14 @@ pub async fn announce_all(
 /// When PostgreSQL fails.
 pub async fn wake_billing(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     notify(connection, BILLING).await
+}
+
+/// Wakes whoever carries mails at commit: one may be due.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn wake_mails(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    notify(connection, MAILS).await
 }
 
 /// Tells of many changes in one transaction, whose commit waits for no disk: nothing is kept by it.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::{CustomerLine, Organisation, Short};
+use super::{CustomerLine, Member, Organisation, Short};
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
 use crate::ledger::{money, rate};
@@ -67,6 +67,28 @@ pub(super) async fn select(pool: &PgPool, id: OrganisationId) -> Result<Option<O
     .fetch_optional(pool)
     .await?;
     Ok(found)
+}
+
+pub(super) async fn select_members(
+    connection: &mut PgConnection,
+    id: OrganisationId,
+    limit: i64,
+) -> Result<Vec<Member>> {
+    let members = sqlx::query_as!(
+        Member,
+        r#"select u.id as "user: UserId", u.name, u.email from members m join users u on u.id = m.user_id
+           where m.organisation_id = $1 order by u.number limit $2"#,
+        id.uuid(),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(members)
+}
+
+pub(super) async fn select_name(connection: &mut PgConnection, id: OrganisationId) -> Result<Option<String>> {
+    let name = sqlx::query_scalar!("select name from organisations where id = $1", id.uuid());
+    Ok(name.fetch_optional(connection).await?)
 }
 
 /// Which customers to list.

@@ -84,6 +84,36 @@ pub async fn of_member(
     db::select_of_member(connection, user, wanted).await?.ok_or(Error::NotFound("organisation"))
 }
 
+/// The most members of one organisation that are told something.
+const MEMBERS_MAX: i64 = 1_000;
+
+/// A person of an organisation.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The person.
+    pub user: UserId,
+    /// How to call him.
+    pub name: String,
+    /// Where to write to.
+    pub email: String,
+}
+
+/// Who belongs to an organisation, the oldest account first.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn members(connection: &mut PgConnection, id: OrganisationId) -> Result<Vec<Member>> {
+    db::select_members(connection, id, MEMBERS_MAX).await
+}
+
+/// The name of an organisation.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn name_of(connection: &mut PgConnection, id: OrganisationId) -> Result<String> {
+    db::select_name(connection, id).await?.ok_or(Error::NotFound("organisation"))
+}
+
 /// An organisation by id, for staff.
 ///
 /// # Errors

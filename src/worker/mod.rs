@@ -1,13 +1,15 @@
-//! The door for time: runs the jobs that are due, wakes the billing clock, looks at the clusters, clears what has expired.
+//! The door for time: runs the jobs that are due, wakes the billing clock, sends mails, looks at the clusters, clears what has expired.
 
 mod billing_clock;
 mod jobs;
+mod mails;
 mod schedule;
 
 use std::sync::Arc;
 
 pub use billing_clock::run_billing_clock;
 pub use jobs::{run_due_jobs, run_jobs};
+pub use mails::run_mails;
 pub use schedule::{look_at_clusters, run_schedule};
 
 use crate::app::App;
@@ -27,6 +29,10 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
         },
         async {
             run_billing_clock(&app).await;
+            Ok(())
+        },
+        async {
+            run_mails(&app).await;
             Ok(())
         },
         run_schedule(Arc::clone(&app)),

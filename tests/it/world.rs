@@ -22,6 +22,7 @@ use uni_manager::clusters::{self, NewCluster};
 use uni_manager::commands::sell_examples;
 use uni_manager::config::{self, Settings, Vault};
 use uni_manager::ids::{ClusterId, ImageId, LocationId};
+use uni_manager::mail::Mailer;
 use uni_manager::{vms, web, worker};
 
 pub use database::Database;
@@ -47,6 +48,8 @@ pub struct Start {
     pub registration_open: bool,
     /// What is on the cluster already.
     pub state: Option<Value>,
+    /// Where mails go.
+    pub mailer: Mailer,
 }
 
 impl Default for Start {
@@ -57,6 +60,7 @@ impl Default for Start {
             sign_up_credit: "0",
             registration_open: true,
             state: None,
+            mailer: Mailer::Kept,
         }
     }
 }
@@ -108,6 +112,7 @@ impl World {
             credit_contact: "Write to the operator.".into(),
             vault: Vault::from_keys(&secret_key).unwrap(),
             token_key: config::token_key(TOKEN_KEY.to_owned()).unwrap(),
+            mailer: start.mailer,
             demo: false,
         };
         let app = App::new(pool, Clock::set_to(start.now), settings);

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::{ADMIN_EMAIL, CUSTOMER_CREDIT, CUSTOMER_EMAIL};
 use crate::commands::create_admin::generate_password;
 use crate::config::{self, Settings, Vault};
+use crate::mail::Mailer;
 
 /// The folder, locked for this process.
 #[derive(Debug, Clone)]
@@ -205,6 +206,7 @@ impl Secrets {
                 .into(),
             vault: Vault::from_keys(&self.secret_key)?,
             token_key: self.token_key.clone(),
+            mailer: Mailer::Kept,
             demo: true,
         })
     }
