@@ -8,6 +8,7 @@ use crate::clusters::{self, Cluster};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
 use crate::ledger::{self, Outlook, Uncharged};
+use crate::mail;
 use crate::vms::{self, LookFailure};
 
 /// How long a failed job is told of, in days. A parked one is told of until somebody decides.
@@ -30,19 +31,22 @@ pub struct Exceptions {
     pub drifts: i64,
     /// Machines of which the change that a look found could not be written.
     pub unwritten: Vec<LookFailure>,
+    /// Mails that could not be sent.
+    pub mails: mail::Trouble,
     /// All wallets together; those that end or have ended.
     pub wallets: Outlook,
 }
 
 impl Exceptions {
     /// How many things there are to look at. The wallets that end are one, and so are those that have ended, and so are all
-    /// guests that are not what is sold.
+    /// guests that are not what is sold, and all mails.
     #[must_use]
     pub fn count(&self) -> usize {
         let wallets = usize::from(self.wallets.ending > 0) + usize::from(self.wallets.empty > 0);
         let drifts = usize::from(self.drifts > 0);
+        let mails = usize::from(self.mails.is_any());
         let jobs = self.parked.len() + self.failed.len();
-        jobs + self.silent.len() + self.uncharged.len() + self.unwritten.len() + drifts + wallets
+        jobs + self.silent.len() + self.uncharged.len() + self.unwritten.len() + drifts + mails + wallets
     }
 }
 
@@ -69,6 +73,7 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         uncharged: ledger::uncharged(app).await?,
         drifts: vms::drift::count(app).await?,
         unwritten: vms::look_failures(app).await?,
+        mails: mail::trouble(app).await?,
         wallets: ledger::outlook(app, ending_before(app)).await?,
     })
 }

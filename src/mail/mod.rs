@@ -253,6 +253,14 @@ pub struct Trouble {
     pub words: Option<String>,
 }
 
+impl Trouble {
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.failed > 0 || self.unsent > 0 || self.waiting > 0
+    }
+}
+
 /// The mails that need a person, or will if it goes on like this.
 ///
 /// # Errors

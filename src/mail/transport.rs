@@ -39,6 +39,7 @@ pub struct Server {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
     name: String,
+    patience: Duration,
 }
 
 impl fmt::Debug for Server {
@@ -109,17 +110,27 @@ impl Server {
             bail!("UNI_MANAGER_MAIL_FROM_NAME must be one line");
         }
         let from_name = Some(from_name.trim().to_owned()).filter(|name| !name.is_empty());
-        Ok(Self { transport: builder.build(), from: Mailbox::new(from_name, address), name: place.to_owned() })
+        Ok(Self {
+            transport: builder.build(),
+            from: Mailbox::new(from_name, address),
+            name: place.to_owned(),
+            patience: Duration::from_secs(TALK_SECONDS_MAX),
+        })
+    }
+
+    /// The same server, with which the whole talk about one mail may take as long as this.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Hands a mail to the server. When this is well the server has said that it takes care of it.
     pub(super) async fn send(&self, letter: &Letter, at: SystemTime) -> Result<(), Refusal> {
         let message = self.message(letter, at).map_err(|error| Refusal::Never(format!("{error:#}")))?;
-        let limit = Duration::from_secs(TALK_SECONDS_MAX);
-        match tokio::time::timeout(limit, self.transport.send(message)).await {
+        match tokio::time::timeout(self.patience, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(judge(&error)),
-            Err(_) => Err(Refusal::Away(format!("{} did not answer within {TALK_SECONDS_MAX} s", self.name))),
+            Err(_) => Err(Refusal::Away(format!("{} did not answer within {} s", self.name, self.patience.as_secs()))),
         }
     }
 

@@ -101,6 +101,11 @@ fn portal() -> Router<Arc<App>> {
         .route("/wallet/header", get(pages::wallet::header))
         .route("/vouchers/redeem", post(pages::vouchers::redeem))
         .route("/audit", get(pages::audit::list))
+        .route("/notifications", get(pages::notifications::list))
+        .route("/notifications/bell", get(pages::notifications::bell))
+        .route("/notifications/urgent", get(pages::notifications::urgent))
+        .route("/notifications/read", post(pages::notifications::read_all))
+        .route("/notifications/{id}/read", post(pages::notifications::read))
 }
 
 fn admin() -> Router<Arc<App>> {
@@ -146,6 +151,10 @@ fn admin() -> Router<Arc<App>> {
         .route("/admin/jobs/{id}", get(pages::jobs::show))
         .route("/admin/jobs/{id}/retry", post(pages::jobs::retry))
         .route("/admin/jobs/{id}/undo", post(pages::jobs::undo))
+        .route("/admin/mails", get(pages::mails::list))
+        .route("/admin/mails/rows", get(pages::mails::rows))
+        .route("/admin/mails/{id}", get(pages::mails::show))
+        .route("/admin/mails/{id}/retry", post(pages::mails::retry))
         .route("/admin/audit", get(pages::audit::list_all))
 }
 
@@ -185,6 +194,9 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/transfers", get(api::wallet::transfers))
         .route("/charges", get(api::wallet::charges))
         .route("/vouchers/redeem", post(api::vouchers::redeem))
+        .route("/notifications", get(api::notifications::list))
+        .route("/notifications/read", post(api::notifications::read_all))
+        .route("/notifications/{id}/read", post(api::notifications::read))
         .route("/admin/organisations", get(api::admin::list))
         .route("/admin/organisations/{id}/credits", post(api::admin::add_credit))
         .route("/admin/organisations/{id}/debits", post(api::admin::take_credit))
@@ -210,6 +222,9 @@ fn api_v1() -> Router<Arc<App>> {
         .route("/admin/vms/{id}/migrate", post(api::admin::migrate))
         .route("/admin/jobs", get(api::admin::list_jobs))
         .route("/admin/jobs/{id}/retry", post(api::admin::retry_job))
+        .route("/admin/mails", get(api::mails::list))
+        .route("/admin/mails/{id}", get(api::mails::show))
+        .route("/admin/mails/{id}/retry", post(api::mails::retry))
         .route("/admin/audit-events", get(api::admin::audit_events))
         .fallback(api::not_found)
 }

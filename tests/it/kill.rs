@@ -76,9 +76,15 @@ pub async fn real_world() -> World {
 
 /// Runs a real worker until it kills itself at a point.
 pub async fn die_at(world: &World, point: &str) {
+    die_with(world, point, &[]).await;
+}
+
+/// The same with further settings.
+pub async fn die_with(world: &World, point: &str, settings: &[(&str, &str)]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_uni-manager"))
         .args(["serve", "--web=false", "--database-connections=6"])
         .envs(world.environment())
+        .envs(settings.iter().copied())
         .env(fault::VARIABLE, point)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -4,6 +4,7 @@
 mod check;
 mod database;
 mod door;
+mod mail;
 mod people;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use uni_manager::{vms, web, worker};
 
 pub use database::Database;
 pub use door::{Answer, send};
+pub use mail::{MailServer, Mood};
 pub use people::{Customer, PASSWORD};
 
 /// How many rounds of waiting a job may need in a test: each moves the clock further than any pause between attempts.

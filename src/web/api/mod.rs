@@ -7,6 +7,8 @@ pub mod clusters;
 pub mod consoles;
 pub mod drift;
 pub mod jobs;
+pub mod mails;
+pub mod notifications;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;

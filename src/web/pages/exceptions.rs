@@ -57,6 +57,7 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     let mut items: Vec<Exception> = current.silent.iter().map(cluster_exception).collect();
     items.extend(current.uncharged.iter().map(uncharged_exception));
     items.extend(current.unwritten.iter().map(unwritten_exception));
+    items.extend(mails_exception(&current));
     items.extend(drift_exception(&current));
     items.extend(parked);
     items.extend(failed);
@@ -182,6 +183,32 @@ fn drift_exception(current: &Exceptions) -> Option<Exception> {
         words: None,
         since: None,
         buttons: vec![open("/admin/drift".to_owned())],
+    })
+}
+
+fn mails_exception(current: &Exceptions) -> Option<Exception> {
+    let mails = &current.mails;
+    let one = |count: i64, text: &str, filter: &'static str| {
+        (count > 0).then(|| (format!("{} {text}", format::count(&format::unsigned(count), "mail", "mails")), filter))
+    };
+    let parts: Vec<_> = [
+        one(mails.failed, "refused", "failed"),
+        one(mails.unsent, "without a mail server", "unsent"),
+        one(mails.waiting, "waiting for the mail server", "pending"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let filter = if let [(_, only)] = parts[..] { only } else { "all" };
+    let words: Vec<String> = parts.into_iter().map(|(text, _)| text).collect();
+    mails.is_any().then(|| Exception {
+        kind: ExceptionKind::Mails,
+        title: format!("Not delivered: {}", words.join(", ")),
+        text: "Customers were not told by mail. What only waits is tried again by itself; the rest is sent again from its page."
+            .to_owned(),
+        words: mails.words.clone(),
+        since: mails.since,
+        buttons: vec![open(format!("/admin/mails?status={filter}"))],
     })
 }
 

@@ -16,14 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::ids::OrganisationId;
 use crate::ledger::{self, Wallet};
+use crate::notifications;
 use crate::web::assets;
 use crate::web::format::{self, Lasts};
 use crate::web::session::{Customer, Staff, cookie, cookie_name};
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{
-    AdminFrame, AdminSection, AssetVersion, BareFrame, ClockView, Flash, FlashKind, PortalFrame, Section, WalletLevel,
-    WalletView,
+    AdminFrame, AdminSection, AssetVersion, BareFrame, BellView, ClockView, Flash, FlashKind, PortalFrame, Section,
+    WalletLevel, WalletView,
 };
 
 /// From how much before the end the wallet is shown in orange.
@@ -125,11 +127,20 @@ pub async fn portal(
         is_staff: user.platform_role.is_some(),
         csrf: customer.session.csrf_token.clone(),
         wallet: wallet_view(app, &wallet),
+        bell: bell(app, customer.organisation()).await?,
         flash: notice.0.clone(),
         assets: AssetVersion(assets::version()),
         currency: app.settings.currency.clone(),
         demo_clock: demo_clock(app),
     })
+}
+
+/// The bell of an organisation.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn bell(app: &App, organisation: OrganisationId) -> Result<BellView> {
+    Ok(BellView { unread: format::unsigned(notifications::count_unread(app, organisation).await?) })
 }
 
 /// What waits for a person, as the rail of the admin panel counts it.

@@ -11,6 +11,8 @@ pub mod exceptions;
 pub mod foreign_guests;
 mod frames;
 pub mod jobs;
+pub mod mails;
+pub mod notifications;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;

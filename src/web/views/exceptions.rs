@@ -22,6 +22,8 @@ pub enum ExceptionKind {
     Uncharged,
     /// What a look saw of a machine could not be written.
     Unwritten,
+    /// Mails that were not delivered.
+    Mails,
     /// Guests that are not what is sold.
     Drift,
     /// Wallets near their end.
@@ -36,7 +38,7 @@ impl ExceptionKind {
             Self::JobFailed => "mark-bad",
             Self::JobParked => "mark-warning",
             Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
-            Self::Drift => "mark-warning",
+            Self::Mails | Self::Drift => "mark-warning",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
         }
@@ -49,6 +51,7 @@ impl ExceptionKind {
             Self::ClusterAway => markup::icon("server-off"),
             Self::Uncharged => markup::icon("coin"),
             Self::Unwritten => markup::icon("alert-triangle"),
+            Self::Mails => markup::icon("mail"),
             Self::Drift => markup::icon("arrows-diff"),
             Self::WalletsRunningOut => markup::icon("hourglass"),
             Self::WalletsEmpty => markup::icon("wallet"),

@@ -19,6 +19,8 @@ pub enum Section {
     Wallet,
     /// What happened in the organisation.
     Audit,
+    /// What it should know.
+    Notifications,
 }
 
 /// The page of the admin panel that is open.
@@ -38,6 +40,8 @@ pub enum AdminSection {
     ForeignGuests,
     /// Durable work.
     Jobs,
+    /// What is written to customers.
+    Mails,
     /// What happened anywhere.
     Audit,
 }
@@ -80,6 +84,14 @@ pub struct WalletView {
     pub level: WalletLevel,
     /// ISO 4217 code.
     pub currency: String,
+}
+
+/// The bell in the header; also the answer to `GET /notifications/bell`.
+#[derive(Clone, Debug, Template)]
+#[template(path = "layout/bell.html")]
+pub struct BellView {
+    /// How many notices nobody has read.
+    pub unread: u64,
 }
 
 /// How a notice is coloured.
@@ -157,6 +169,8 @@ pub struct PortalFrame {
     pub csrf: String,
     /// Money in the header.
     pub wallet: WalletView,
+    /// The bell in the header.
+    pub bell: BellView,
     /// A notice from the last action.
     pub flash: Option<Flash>,
     /// Version of the assets.

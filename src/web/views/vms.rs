@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 
 use super::frame::PortalFrame;
 use super::markup;
+use super::notifications::UrgentNotices;
 use crate::web::format;
 
 /// What a machine is.
@@ -329,6 +330,8 @@ pub struct VmSummary {
 pub struct VmListPage {
     /// Around the page.
     pub frame: PortalFrame,
+    /// What cannot wait.
+    pub urgent: UrgentNotices,
     /// The line above the list.
     pub summary: VmSummary,
     /// Only those with this tag are listed.

@@ -17,6 +17,7 @@ use crate::vms::{self, Vm};
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::pages::frames::{Notice, portal, render, render_with};
+use crate::web::pages::notifications::urgent_of;
 use crate::web::read::{Path, Query};
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
@@ -55,6 +56,7 @@ pub async fn list(
     let from = |id: VmId| format!("{newest}{}after={id}", if tag.is_some() { '&' } else { '?' });
     let page = VmListPage {
         frame: portal(&app, &customer, "VMs", Section::Vms, &notice).await?,
+        urgent: urgent_of(&app, &customer).await?,
         summary: summary_of(&app, &customer).await?,
         rows: found.iter().map(|vm| vm_row(&app, &customer, &prices, vm)).collect(),
         older_url: oldest.map(from),
