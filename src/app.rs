@@ -9,6 +9,7 @@ use crate::clusters::Connections;
 use crate::config::Settings;
 use crate::consoles::Desk;
 use crate::live::Hub;
+use crate::vouchers::JustMade;
 
 /// The application. Operations take `&App`, open their own transaction and commit it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct App {
     pub hub: Hub,
     /// Consoles that are open in this process, and one-time addresses of further ones.
     pub consoles: Desk,
+    /// The codes of vouchers that were made in this process a moment ago.
+    pub vouchers_just_made: JustMade,
 }
 
 impl App {
@@ -38,6 +41,7 @@ impl App {
             connections: Connections::default(),
             hub: Hub::default(),
             consoles: Desk::default(),
+            vouchers_just_made: JustMade::default(),
         })
     }
 }

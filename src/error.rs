@@ -32,6 +32,14 @@ pub enum Error {
         /// How much is missing.
         short_by: Money,
     },
+    /// Somebody has tried too often; he may try again later.
+    #[error("{sentence}")]
+    TooManyTries {
+        /// What is said to him.
+        sentence: &'static str,
+        /// After how many seconds he may try again.
+        retry_after_seconds: i64,
+    },
     /// Something outside is away just now.
     #[error("{0}")]
     Unavailable(String),

@@ -87,6 +87,8 @@ ids! {
     TransferId
     /// The legs of one posting.
     PostingId
+    /// A voucher.
+    VoucherId
     /// A meter.
     MeterId
     /// An audit event.

@@ -94,11 +94,13 @@ pub enum Code {
     Chargeback,
     /// A debt that is given up.
     WriteOff,
+    /// Credit of a redeemed voucher.
+    Voucher,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Charge,
         Self::ManualCredit,
         Self::ManualDebit,
@@ -108,6 +110,7 @@ impl Code {
         Self::Refund,
         Self::Chargeback,
         Self::WriteOff,
+        Self::Voucher,
     ];
 
     /// The text the ledger stores.
@@ -122,6 +125,7 @@ impl Code {
             Self::Refund => "refund",
             Self::Chargeback => "chargeback",
             Self::WriteOff => "write_off",
+            Self::Voucher => "voucher",
         }
     }
 }
@@ -273,6 +277,15 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         Self::single(Account::WriteOff, Account::Wallet(wallet), amount, Code::WriteOff)
     }
 
+    /// Credit a wallet gets for a voucher.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn voucher(wallet: Wallet, amount: Money) -> Result<Self, PostingError> {
+        let wallet = Account::Wallet(wallet);
+        Self::single(Account::Promotions, wallet, amount, Code::Voucher)
+    }
+
     fn single(
         debit: Account<Wallet>,
         credit: Account<Wallet>,
@@ -349,6 +362,7 @@ mod tests {
             (Posting::payment(7, Provider::Stripe, ONE, &[]), ONE, Account::PaymentClearing(Provider::Stripe)),
             (Posting::refund_of_charges(7, ONE), ONE, Account::Refunds),
             (Posting::write_off(7, ONE), ONE, Account::WriteOff),
+            (Posting::voucher(7, ONE), ONE, Account::Promotions),
         ] {
             let posting = posting.expect("a valid posting");
             assert_eq!(posting.net(&wallet), wallet_net);

@@ -94,6 +94,14 @@ pub enum Event {
     CreditResumed,
     /// An admin added credit.
     CreditAdded,
+    /// An admin took credit.
+    CreditTaken,
+    /// Vouchers were made.
+    VouchersCreated,
+    /// A voucher can be redeemed no more.
+    VoucherRevoked,
+    /// A voucher was redeemed.
+    VoucherRedeemed,
     /// A cluster was added.
     ClusterAdded,
     /// Which template an image is cloned from was changed.
@@ -161,6 +169,10 @@ impl Event {
         Self::CreditRanOut,
         Self::CreditResumed,
         Self::CreditAdded,
+        Self::CreditTaken,
+        Self::VouchersCreated,
+        Self::VoucherRevoked,
+        Self::VoucherRedeemed,
         Self::ClusterAdded,
         Self::ClusterTemplatesChanged,
         Self::ClusterChanged,
@@ -218,6 +230,10 @@ impl Event {
             Self::CreditRanOut => "wallet.ran_out",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
+            Self::CreditTaken => "wallet.debited",
+            Self::VouchersCreated => "voucher.created",
+            Self::VoucherRevoked => "voucher.revoked",
+            Self::VoucherRedeemed => "voucher.redeemed",
             Self::ClusterAdded => "cluster.added",
             Self::ClusterTemplatesChanged => "cluster.templates_changed",
             Self::ClusterChanged => "cluster.changed",
@@ -276,6 +292,10 @@ impl Event {
             "wallet.ran_out" => "shut machines down: the credit ran out",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",
+            "wallet.debited" => "took credit",
+            "voucher.created" => "made the voucher",
+            "voucher.revoked" => "revoked the voucher",
+            "voucher.redeemed" => "redeemed the voucher",
             "cluster.added" => "added the cluster",
             "cluster.templates_changed" => "changed the templates of the cluster",
             "cluster.changed" => "changed the cluster",

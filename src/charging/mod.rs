@@ -1,11 +1,16 @@
 //! The charge of every hour, and what happens at zero and when credit comes back. One transaction holds a batch of wallets
 //! with everything that follows for them, so that late, twice, in parallel or killed half-way leave the same ledger.
 
+mod by_hand;
 mod credit;
 mod db;
+mod debit;
 mod pass;
 mod resume;
 mod zero;
 
+pub use by_hand::typed_amount;
 pub use credit::{Credited, NewCredit, add_credit};
+pub use debit::{Debited, NewDebit, take_credit};
 pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};
+pub use resume::receive;

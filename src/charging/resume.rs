@@ -11,11 +11,26 @@ use crate::catalog::{self, PowerState};
 use crate::error::Result;
 use crate::ids::OrganisationId;
 use crate::metering::Metered;
-use crate::{ledger, metering, runway, vms};
+use crate::{ledger, live, metering, runway, vms};
 
-/// Recomputes a wallet after a credit, and resumes what it carries; answers how many machines that are. The wallet is locked
-/// in this transaction.
-pub(super) async fn credited(
+/// What follows from any credit that has been posted, whatever its source: metering begins again, what the credit carries
+/// is started, the outlook is computed and open pages are told. Answers how many machines are being started. The wallet is
+/// locked in this transaction, and whose credit it was is in the audit log already.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn receive(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    now: DateTime<Utc>,
+) -> Result<usize> {
+    let started = resume(app, &mut *connection, organisation, now).await?;
+    live::announce(connection, Some(organisation), "wallet").await?;
+    Ok(started)
+}
+
+async fn resume(
     app: &App,
     connection: &mut PgConnection,
     organisation: OrganisationId,

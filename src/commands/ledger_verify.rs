@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{database, ledger};
+use crate::{database, ledger, vouchers};
 
 /// Arguments of `ledger-verify`.
 #[derive(Debug, Args)]
@@ -23,6 +23,9 @@ impl LedgerVerify {
     pub async fn run(self) -> anyhow::Result<()> {
         let pool = database::connect(self.database_url.expose_secret(), 2).await?;
         if let Some(difference) = ledger::first_difference(&pool).await? {
+            bail!("{difference}");
+        }
+        if let Some(difference) = vouchers::first_difference(&pool).await? {
             bail!("{difference}");
         }
         println!("The ledger adds up.");

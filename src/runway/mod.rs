@@ -113,6 +113,14 @@ impl Standing {
     }
 }
 
+/// What of a balance is left when everything that has run up until now is taken off. The wallet is locked in this transaction.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn left(app: &App, connection: &mut PgConnection, wallet: &Wallet, now: DateTime<Utc>) -> Result<Money> {
+    Ok(read_standing(app, connection, wallet, now).await?.balance)
+}
+
 /// Computes a wallet's outlook anew and writes it down. The wallet must be locked in this transaction.
 ///
 /// # Errors

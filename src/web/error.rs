@@ -20,6 +20,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Forbidden(_) => StatusCode::FORBIDDEN,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::NotEnoughCredit { .. } => StatusCode::PAYMENT_REQUIRED,
+        Error::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal(cause) => match cause.downcast_ref::<sqlx::Error>() {
             // More is asked of the database than it can give just now: not a bug.
@@ -66,11 +67,20 @@ impl IntoResponse for ApiError {
             | Error::Unauthenticated(_)
             | Error::Forbidden(_)
             | Error::Conflict(_)
+            | Error::TooManyTries { .. }
             | Error::Unavailable(_)
             | Error::Internal(_) => {}
         }
-        problem(status, body)
+        with_patience(&self.0, problem(status, body))
     }
+}
+
+/// Says when to come back, where somebody has to wait.
+pub(super) fn with_patience(error: &Error, mut response: Response) -> Response {
+    if let Error::TooManyTries { retry_after_seconds, .. } = error {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+    }
+    response
 }
 
 pub(super) fn problem(status: StatusCode, mut body: serde_json::Value) -> Response {
@@ -124,7 +134,7 @@ impl IntoResponse for PageError {
                     Error::NotFound(what) => format!("There is no such {what}, or it is not yours."),
                     other => other.to_string(),
                 };
-                pages::errors::page(status(&error), Some(sentence))
+                with_patience(&error, pages::errors::page(status(&error), Some(sentence)))
             }
             Self::Request(status, sentence) => pages::errors::page(status, Some(sentence)),
             Self::LoginFirst(next) => {

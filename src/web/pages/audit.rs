@@ -52,7 +52,7 @@ fn row(event: AuditEvent, reader: Reader, alive: &HashSet<VmId>, currency: &str)
     let actor = actor_kind(&event);
     let subject = link(&event, reader, alive);
     let mut text = words(&event, currency);
-    if subject.is_none() && matches!(event.subject_kind.as_str(), "vm" | "ssh_key" | "cluster" | "job") {
+    if subject.is_none() && matches!(event.subject_kind.as_str(), "vm" | "ssh_key" | "cluster" | "job" | "voucher") {
         text = format!("{text} {}", event.subject_name);
     }
     // From where the operator's people work is not the customers' business.
@@ -82,6 +82,7 @@ pub(super) fn actor_kind(event: &AuditEvent) -> ActorKind {
 /// What happened, as the middle of a sentence: actor *did this* to the subject.
 pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
     let detail = |name: &str| event.detail.get(name);
+    let amount = || detail("amount").and_then(Value::as_str).and_then(|amount| amount.parse().ok());
     let known = match event.event.as_str() {
         "vm.observed" => Some(match detail("to").and_then(Value::as_str) {
             Some("running") => "saw that somebody started the VM".to_owned(),
@@ -105,13 +106,19 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
         "wallet.resumed" => detail("vms")
             .and_then(Value::as_u64)
             .map(|vms| format!("started {} again: credit arrived", format::count(&vms, "VM", "VMs"))),
-        "wallet.credited" => {
-            let amount = detail("amount").and_then(Value::as_str).and_then(|amount| amount.parse().ok());
-            amount.map(|amount| {
-                let reason =
-                    detail("reason").and_then(Value::as_str).map(|reason| format!(": {reason}")).unwrap_or_default();
-                format!("added {} of credit{reason}", format::money(&amount, currency))
-            })
+        "wallet.credited" | "wallet.debited" => amount().map(|amount| {
+            let done = if event.event == "wallet.credited" { "added" } else { "took" };
+            let below = if detail("below_zero").is_some_and(|below| below == true) { " below zero" } else { "" };
+            let reason =
+                detail("reason").and_then(Value::as_str).map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{done} {} of credit{below}{reason}", format::money(&amount, currency))
+        }),
+        "voucher.created" => amount().zip(detail("count").and_then(Value::as_u64)).map(|(amount, count)| {
+            let amount = format::money(&amount, currency);
+            if count == 1 { format!("made a voucher of {amount}:") } else { format!("made {count} vouchers of {amount}, the first") }
+        }),
+        "voucher.redeemed" => {
+            amount().map(|amount| format!("got {} for the voucher", format::money(&amount, currency)))
         }
         _ => None,
     };
@@ -124,6 +131,7 @@ fn link(event: &AuditEvent, reader: Reader, alive: &HashSet<VmId>) -> Option<Lin
         (Reader::Customer, "vm") if id.parse().is_ok_and(|id| alive.contains(&id)) => format!("/vms/{id}"),
         (Reader::Staff, "cluster") => format!("/admin/clusters/{id}"),
         (Reader::Staff, "job") => format!("/admin/jobs/{id}"),
+        (Reader::Staff, "voucher") => format!("/admin/vouchers/{id}"),
         _ => return None,
     };
     Some(Link { text: name.clone(), url })

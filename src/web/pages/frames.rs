@@ -225,7 +225,7 @@ pub fn form_errors(error: Error) -> Result<FormErrors> {
             }
         }
         Error::Conflict(sentence) | Error::Unavailable(sentence) => errors.add("", sentence),
-        Error::Unauthenticated(sentence) => errors.add("", sentence),
+        Error::Unauthenticated(sentence) | Error::TooManyTries { sentence, .. } => errors.add("", sentence),
         other => return Err(other),
     }
     Ok(errors)
