@@ -48,10 +48,10 @@ pub mod sessions;
 pub mod ssh_keys;
 /// People: registering, and proving who they are.
 pub mod users;
-/// Codes that are worth credit: making them, redeeming them.
-pub mod vouchers;
 /// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.
 pub mod vms;
+/// Codes that are worth credit: making them, redeeming them.
+pub mod vouchers;
 
 /// The door for requests.
 pub mod web;

@@ -74,7 +74,10 @@ pub async fn take_credit(app: &App, organisation: OrganisationId, new: &NewDebit
 
 fn too_much(left: Money) -> String {
     if left.is_positive() {
-        format!("At most {} is left, with what has been used up since the last charge taken off.", left.to_decimal().normalize())
+        format!(
+            "At most {} is left, with what has been used up since the last charge taken off.",
+            left.to_decimal().normalize()
+        )
     } else {
         "Nothing is left to take.".into()
     }

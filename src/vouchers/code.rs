@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_code_is_refused() {
-        for typed in ["", "01ABC", "01ABC-DEFGH-01234-5678U", "01ABC-DEFGH-01234-567890", "é1ABC-DEFGH-01234-5678", "\0"] {
+        for typed in
+            ["", "01ABC", "01ABC-DEFGH-01234-5678U", "01ABC-DEFGH-01234-567890", "é1ABC-DEFGH-01234-5678", "\0"]
+        {
             assert!(Code::parse(typed).is_err(), "{typed:?}");
         }
         assert!(Code::parse(&"0".repeat(100_000)).is_err());

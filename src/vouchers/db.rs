@@ -96,12 +96,7 @@ pub(super) async fn select_of_order(connection: &mut PgConnection, order: &str) 
 }
 
 /// The states of vouchers stand here as they do in `Voucher::state`.
-pub(super) async fn select(
-    pool: &PgPool,
-    filter: &Filter,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Voucher>> {
+pub(super) async fn select(pool: &PgPool, filter: &Filter, now: DateTime<Utc>, limit: i64) -> Result<Vec<Voucher>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select v.id as "id: VoucherId", v.prefix, v.amount, v.uses, v.uses_max, v.expires_at, v.revoked_at, v.note, u.email as "created_by?", v.created_at

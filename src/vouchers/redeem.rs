@@ -11,10 +11,10 @@ use super::code::Code;
 use super::{State, db};
 use crate::app::App;
 use crate::audit::{self, Actor, Event};
+use crate::charging;
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, VoucherId};
 use crate::ledger::{self, Cause};
-use crate::{charging, fault};
 
 /// How many wrong codes a person may give within [`WRONG_TRIES_MINUTES`].
 pub const WRONG_TRIES_MAX: i32 = 10;
@@ -91,7 +91,6 @@ pub async fn redeem(app: &App, organisation: OrganisationId, typed: &str, actor:
     if !ledger::post(&mut transaction, &posting, &cause).await? {
         return Err(anyhow::anyhow!("{source} is in the ledger without its redemption").into());
     }
-    fault::point("vouchers.posted");
     let detail = json!({ "amount": voucher.amount });
     let event = Event::VoucherRedeemed;
     audit::record(&mut transaction, now, actor, Some(organisation), event, voucher.subject(), detail).await?;

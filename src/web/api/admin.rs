@@ -13,7 +13,7 @@ use super::wallet::WalletView;
 use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
 use crate::audit::{self, AuditEvent};
-use crate::charging::{self, NewCredit};
+use crate::charging::{self, NewCredit, NewDebit};
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs;
 use crate::organisations::{self, CustomerLine};
@@ -55,6 +55,22 @@ pub async fn add_credit(
         new.order = Some(key.to_owned());
     }
     charging::add_credit(&app, id, &new, &staff.actor).await?;
+    let wallet = crate::ledger::wallet(&app, id).await?;
+    Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
+}
+
+/// `POST /admin/organisations/{id}/debits`
+pub async fn take_credit(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    headers: HeaderMap,
+    ApiJson(mut new): ApiJson<NewDebit>,
+) -> Result<(StatusCode, Json<WalletView>), ApiError> {
+    if let Some(key) = idempotency_key(&headers)? {
+        new.order = Some(key.to_owned());
+    }
+    charging::take_credit(&app, id, &new, &staff.actor).await?;
     let wallet = crate::ledger::wallet(&app, id).await?;
     Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
 }

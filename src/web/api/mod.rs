@@ -9,6 +9,7 @@ pub mod drift;
 pub mod jobs;
 pub mod ssh_keys;
 pub mod vms;
+pub mod vouchers;
 pub mod wallet;
 
 mod body;

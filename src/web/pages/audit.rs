@@ -115,7 +115,11 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
         }),
         "voucher.created" => amount().zip(detail("count").and_then(Value::as_u64)).map(|(amount, count)| {
             let amount = format::money(&amount, currency);
-            if count == 1 { format!("made a voucher of {amount}:") } else { format!("made {count} vouchers of {amount}, the first") }
+            if count == 1 {
+                format!("made a voucher of {amount}:")
+            } else {
+                format!("made {count} vouchers of {amount}, the first")
+            }
         }),
         "voucher.redeemed" => {
             amount().map(|amount| format!("got {} for the voucher", format::money(&amount, currency)))

@@ -1,36 +1,38 @@
-//! Organisations for operators: a list to look in, and one with its wallet, machines, ledger and log. Credit is given here.
+//! Organisations for operators: a list to look in, and one with its wallet, machines, ledger and log. Credit is given and
+//! taken here.
 
+mod hand;
 mod migrate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use hand::{add_credit, take_credit};
 pub use migrate::{choose_node, migrate};
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use self::hand::Forms;
 use super::audit::{Reader, audit_rows};
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, form_errors, lasts, level, redirect_with, render_with};
+use super::frames::{self, Notice, decimal, lasts, level, render_with};
 use super::vms::vm_status;
 use super::wallet::transfer_table;
 use crate::app::App;
-use crate::charging::{self, Credited, NewCredit};
 use crate::error::Result;
 use crate::ids::{AuditEventId, ClusterId, OrganisationId, TransferId, VmId};
 use crate::organisations::{self, CustomerLine, PAGE_MAX, Short};
 use crate::vms::{self, Vm};
-use crate::web::error::{PageError, status};
+use crate::web::error::PageError;
 use crate::web::format;
-use crate::web::forms::CsrfForm;
 use crate::web::read::{Path, Query};
 use crate::web::session::Staff;
 use crate::web::views::audit::AuditTable;
-use crate::web::views::customers::{CreditForm, CustomerFacts, CustomerPage, CustomerRow, CustomerVm, CustomersPage};
-use crate::web::views::frame::{AdminSection, FlashKind};
+use crate::web::views::customers::{CustomerFacts, CustomerPage, CustomerRow, CustomerVm, CustomersPage};
+use crate::web::views::frame::AdminSection;
 use crate::{audit, clusters, exceptions, ledger};
 
 /// How many machines, lines of the ledger and events the page of one customer shows at once.
@@ -95,47 +97,8 @@ pub async fn show(
     Path(id): Path<OrganisationId>,
     Query(place): Query<Place>,
 ) -> Result<Response, PageError> {
-    let credit = CreditForm { order: uuid::Uuid::now_v7().to_string(), ..CreditForm::default() };
-    let page = customer_page(&app, &staff, &notice, id, &place, credit).await?;
+    let page = customer_page(&app, &staff, &notice, id, &place, Forms::empty()).await?;
     Ok(render_with(&app, &notice, &page))
-}
-
-/// `POST /admin/customers/{id}/credits`
-pub async fn add_credit(
-    State(app): State<Arc<App>>,
-    staff: Staff,
-    Path(id): Path<OrganisationId>,
-    CsrfForm(typed): CsrfForm<NewCredit>,
-) -> Result<Response, PageError> {
-    match charging::add_credit(&app, id, &typed, &staff.actor).await {
-        Ok(credited) => Ok(redirect_with(
-            &app,
-            &format!("/admin/customers/{id}"),
-            FlashKind::Success,
-            credited_words(&app, credited),
-        )),
-        Err(error) => {
-            let status = status(&error);
-            let errors = form_errors(error)?;
-            let credit = CreditForm {
-                amount: typed.amount,
-                reason: typed.reason,
-                order: typed.order.unwrap_or_default(),
-                errors,
-            };
-            let page = customer_page(&app, &staff, &Notice::default(), id, &Place::default(), credit).await?;
-            Ok((status, frames::render(&page)).into_response())
-        }
-    }
-}
-
-fn credited_words(app: &App, credited: Credited) -> String {
-    let amount = format::money(&decimal(credited.amount), &app.settings.currency);
-    match (credited.repeated, u64::try_from(credited.started).unwrap_or(u64::MAX)) {
-        (true, _) => format!("{amount} had been added already: the form was sent twice."),
-        (false, 0) => format!("{amount} added."),
-        (false, started) => format!("{amount} added; {} being started.", format::count(&started, "VM is", "VMs are")),
-    }
 }
 
 async fn customer_page(
@@ -144,7 +107,7 @@ async fn customer_page(
     notice: &Notice,
     id: OrganisationId,
     place: &Place,
-    credit: CreditForm,
+    forms: Forms,
 ) -> Result<CustomerPage> {
     let line = organisations::line(app, id).await?;
     let url = format!("/admin/customers/{id}");
@@ -162,7 +125,8 @@ async fn customer_page(
         transfers: transfer_table(app, transfers, TRANSFERS_SHOWN, &url, place.after.is_none()),
         audit: audit_table(app, id, place, &url).await?,
         customer: customer_facts(app, line).await?,
-        credit,
+        credit: forms.credit,
+        debit: forms.debit,
     })
 }
 

@@ -13,4 +13,5 @@ mod frames;
 pub mod jobs;
 pub mod ssh_keys;
 pub mod vms;
+pub mod vouchers;
 pub mod wallet;

@@ -1,4 +1,4 @@
-//! The wallet: what there is, how long it lasts, what it goes to and where it went. Credit is added by the staff, elsewhere.
+//! The wallet: what there is, how long it lasts, what it goes to and where it went. Credit is added elsewhere.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::web::read::Query;
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::wallet::{
-    BurnRow, ChargeRow, RanOut, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
+    BurnRow, ChargeRow, RanOut, RedeemForm, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
 };
 
 /// How many lines of the ledger one page shows.
@@ -58,7 +58,7 @@ fn transfer_row(transfer: WalletTransfer) -> TransferRow {
     let kind = match transfer.code.as_str() {
         "charge" => TransferKind::Charge,
         "manual_credit" => TransferKind::Credit,
-        "sign_up_credit" => TransferKind::Promotion,
+        "sign_up_credit" | "voucher" => TransferKind::Promotion,
         _ => TransferKind::Other,
     };
     TransferRow {
@@ -75,28 +75,40 @@ pub async fn show(
     State(app): State<Arc<App>>,
     customer: Customer,
     notice: Notice,
-    Query(page): Query<From>,
+    Query(from): Query<From>,
 ) -> Result<Response, PageError> {
+    let page = wallet_page(&app, &customer, &notice, from.after, RedeemForm::default()).await?;
+    Ok(render_with(&app, &notice, &page))
+}
+
+/// The page with its ledger from before a transfer on, and with the form for a voucher as it was typed.
+pub(super) async fn wallet_page(
+    app: &App,
+    customer: &Customer,
+    notice: &Notice,
+    after: Option<TransferId>,
+    redeem: RedeemForm,
+) -> Result<WalletPage> {
     let organisation = customer.organisation();
     let now = app.clock.now();
     let month = Month::of(now, app.settings.time_zone);
     let month_start = month.start(app.settings.time_zone);
 
-    let wallet = ledger::wallet(&app, organisation).await?;
-    let months = metering::month_by_vm(&app, organisation, month_start, vms::PAGE_MAX).await?;
-    let machines = vms::list(&app, organisation, None, vms::PAGE_MAX).await?;
-    let counts = vms::count(&app, organisation).await?;
-    let transfers = ledger::transfers(&app, organisation, page.after, TRANSFERS_SHOWN + 1).await?;
-    let page = WalletPage {
-        frame: portal(&app, &customer, "Wallet", Section::Wallet, &notice).await?,
-        wallet: detail(&app, &wallet, counts),
+    let wallet = ledger::wallet(app, organisation).await?;
+    let months = metering::month_by_vm(app, organisation, month_start, vms::PAGE_MAX).await?;
+    let machines = vms::list(app, organisation, None, vms::PAGE_MAX).await?;
+    let counts = vms::count(app, organisation).await?;
+    let transfers = ledger::transfers(app, organisation, after, TRANSFERS_SHOWN + 1).await?;
+    Ok(WalletPage {
+        frame: portal(app, customer, "Wallet", Section::Wallet, notice).await?,
+        wallet: detail(app, &wallet, counts),
         burns: burns(&machines, &months),
         month: month.first_day().format("%B %Y").to_string(),
-        charged_this_month: decimal(metering::month_of_organisation(&app, organisation, month_start).await?),
+        charged_this_month: decimal(metering::month_of_organisation(app, organisation, month_start).await?),
         charges: months.into_iter().map(charge_row).collect(),
-        transfers: transfer_table(&app, transfers, TRANSFERS_SHOWN, "/wallet", page.after.is_none()),
-    };
-    Ok(render_with(&app, &notice, &page))
+        transfers: transfer_table(app, transfers, TRANSFERS_SHOWN, "/wallet", after.is_none()),
+        redeem,
+    })
 }
 
 /// `GET /wallet/header`

@@ -1,5 +1,5 @@
 //! Organisations as the staff sees them: a list, and one with its wallet, machines and log.
-//! Credit is given here with a reason; it is never taken here.
+//! Credit is given and taken here, with a reason.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -89,6 +89,21 @@ pub struct CreditForm {
     pub errors: FormErrors,
 }
 
+/// What was typed to take credit. Fields: `amount`, `reason`, `below_zero`; problems stand at `debit_amount` and `debit_reason`.
+#[derive(Clone, Debug, Default)]
+pub struct DebitForm {
+    /// The amount.
+    pub amount: String,
+    /// Why.
+    pub reason: String,
+    /// Whether more may be taken than there is.
+    pub below_zero: bool,
+    /// Makes a second press of the button harmless.
+    pub order: String,
+    /// What is wrong with it.
+    pub errors: FormErrors,
+}
+
 /// Facts of an organisation.
 #[derive(Clone, Debug)]
 pub struct CustomerFacts {
@@ -120,7 +135,7 @@ pub struct CustomerFacts {
     pub level: WalletLevel,
 }
 
-/// `GET /admin/customers/{id}`, and `POST …/credits` when it was refused.
+/// `GET /admin/customers/{id}`, and `POST …/credits` and `…/debits` when they were refused.
 #[derive(Debug, Template)]
 #[template(path = "customers/show.html")]
 pub struct CustomerPage {
@@ -130,6 +145,8 @@ pub struct CustomerPage {
     pub customer: CustomerFacts,
     /// The form that gives credit.
     pub credit: CreditForm,
+    /// The form that takes credit.
+    pub debit: DebitForm,
     /// All its machines.
     pub machines: u64,
     /// Its machines, newest first.

@@ -28,6 +28,8 @@ pub enum AdminSection {
     Exceptions,
     /// Organisations and their wallets.
     Customers,
+    /// Codes that are worth credit.
+    Vouchers,
     /// Proxmox clusters.
     Clusters,
     /// Guests that are not what is sold.

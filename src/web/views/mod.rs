@@ -16,4 +16,5 @@ pub mod jobs;
 pub mod markup;
 pub mod ssh_keys;
 pub mod vms;
+pub mod vouchers;
 pub mod wallet;

@@ -5,6 +5,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
+use super::form::FormErrors;
 use super::frame::{PortalFrame, WalletLevel};
 use super::markup;
 use super::vms::VmState;
@@ -28,6 +29,17 @@ pub struct WalletPage {
     pub charged_this_month: Decimal,
     /// The ledger.
     pub transfers: TransferTable,
+    /// The form for a voucher's code.
+    pub redeem: RedeemForm,
+}
+
+/// What was typed to redeem a voucher. Field: `code`.
+#[derive(Clone, Debug, Default)]
+pub struct RedeemForm {
+    /// The code.
+    pub code: String,
+    /// What is wrong with it.
+    pub errors: FormErrors,
 }
 
 /// The figures at the top of the wallet's page.
@@ -105,7 +117,7 @@ pub enum TransferKind {
     Charge,
     /// Credit by an operator.
     Credit,
-    /// Credit at sign-up.
+    /// Credit at sign-up or for a voucher.
     Promotion,
     /// Anything else.
     Other,
