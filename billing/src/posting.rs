@@ -96,6 +96,8 @@ pub enum Code {
     Chargeback,
     /// A debt that is given up.
     WriteOff,
+    /// Credit of a redeemed voucher.
+    Voucher,
 }
 
 impl Code {
@@ -111,6 +113,7 @@ impl Code {
         Self::Refund,
         Self::Chargeback,
         Self::WriteOff,
+        Self::Voucher,
     ];
 
     /// The text the ledger stores.
@@ -126,6 +129,7 @@ impl Code {
             Self::Refund => "refund",
             Self::Chargeback => "chargeback",
             Self::WriteOff => "write_off",
+            Self::Voucher => "voucher",
         }
     }
 }
@@ -363,6 +367,7 @@ mod tests {
             (Posting::payment(7, Provider::Stripe, ONE, &[]), ONE, Account::PaymentClearing(Provider::Stripe)),
             (Posting::refund_of_charges(7, ONE), ONE, Account::Refunds),
             (Posting::write_off(7, ONE), ONE, Account::WriteOff),
+            (Posting::voucher(7, ONE), ONE, Account::Promotions),
         ] {
             let posting = posting.expect("a valid posting");
             assert_eq!(posting.net(&wallet), wallet_net);

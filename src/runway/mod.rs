@@ -37,8 +37,8 @@ pub struct Standing {
     lines: Vec<BurnLine>,
     /// Whose the lines are, in their order, and whether they are the machine itself.
     vms: Vec<(VmId, bool)>,
-    /// Something has run up that no pass has charged yet, even if nothing goes on.
-    uncharged: bool,
+    /// Since when something has run up that no pass has charged yet, even if nothing goes on.
+    uncharged_since: Option<DateTime<Utc>>,
 }
 
 impl Standing {
@@ -61,7 +61,8 @@ impl Standing {
                 .context("while looking ahead")?;
         }
         let uncharged = meters.iter().any(|meter| meter.going_on(wallet.charged_through).is_some());
-        Ok(Self { uncharged, ..Self::after_charging(balance, book, &meters, at)? })
+        let uncharged_since = uncharged.then_some(wallet.charged_through);
+        Ok(Self { uncharged_since, ..Self::after_charging(balance, book, &meters, at)? })
     }
 
     /// A wallet whose meters' sums stand at `at`.
@@ -78,7 +79,7 @@ impl Standing {
                 vms.push((meter.vm, meter.is_machine()));
             }
         }
-        Ok(Self { at, balance, lines, vms, uncharged: false })
+        Ok(Self { at, balance, lines, vms, uncharged_since: None })
     }
 
     /// The same with one more machine of this rate and cap.
@@ -103,8 +104,9 @@ impl Standing {
             RunsOut::At(instant) => Some(instant.max(self.at + TimeDelta::seconds(RECHECK_SECONDS_MIN))),
             RunsOut::Never | RunsOut::Beyond(_) => None,
         };
-        let next_hour = billing::hour_floor(self.at) + TimeDelta::hours(1);
-        let due_at = if self.lines.is_empty() && !self.uncharged {
+        // An hour that is over and not charged is due, however often the wallet changes before a pass comes to it.
+        let next_hour = billing::hour_floor(self.uncharged_since.unwrap_or(self.at)) + TimeDelta::hours(1);
+        let due_at = if self.lines.is_empty() && self.uncharged_since.is_none() {
             None
         } else {
             Some(runs_out_at.map_or(next_hour, |instant| instant.min(next_hour)))
@@ -113,12 +115,13 @@ impl Standing {
     }
 }
 
-/// What of a balance is left when everything that has run up until now is taken off. The wallet is locked in this transaction.
+/// What of a balance is left, without any credit limit, when everything that has run up until now is taken off. The wallet is
+/// locked in this transaction.
 ///
 /// # Errors
 /// When PostgreSQL fails or a price is missing.
 pub async fn left(app: &App, connection: &mut PgConnection, wallet: &Wallet, now: DateTime<Utc>) -> Result<Money> {
-    Ok(read_standing(app, connection, wallet, now).await?.balance)
+    Ok(read_standing(app, connection, wallet, now).await?.balance - wallet.credit_limit)
 }
 
 /// Computes a wallet's outlook anew and writes it down. The wallet must be locked in this transaction.
