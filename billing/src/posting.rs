@@ -84,8 +84,6 @@ pub enum Code {
     ManualDebit,
     /// Credit given at sign-up.
     SignUpCredit,
-    /// Credit of a redeemed voucher.
-    Voucher,
     /// What a customer paid for his wallet.
     Payment,
     /// The tax he paid with it.
@@ -107,7 +105,6 @@ impl Code {
         Self::ManualCredit,
         Self::ManualDebit,
         Self::SignUpCredit,
-        Self::Voucher,
         Self::Payment,
         Self::PaymentTax,
         Self::Refund,
@@ -123,7 +120,6 @@ impl Code {
             Self::ManualCredit => "manual_credit",
             Self::ManualDebit => "manual_debit",
             Self::SignUpCredit => "sign_up_credit",
-            Self::Voucher => "voucher",
             Self::Payment => "payment",
             Self::PaymentTax => "payment_tax",
             Self::Refund => "refund",
@@ -363,7 +359,6 @@ mod tests {
             (Posting::manual_credit(7, ONE), ONE, Account::ManualCredits),
             (Posting::manual_debit(7, ONE), -ONE, Account::ManualCredits),
             (Posting::sign_up_credit(7, ONE), ONE, Account::Promotions),
-            (Posting::voucher(7, ONE), ONE, Account::Promotions),
             (Posting::payment(7, Provider::Stripe, ONE, &[]), ONE, Account::PaymentClearing(Provider::Stripe)),
             (Posting::refund_of_charges(7, ONE), ONE, Account::Refunds),
             (Posting::write_off(7, ONE), ONE, Account::WriteOff),
