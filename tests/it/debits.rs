@@ -1,7 +1,6 @@
 //! Credit taken by hand, and a wallet that everybody works on at once.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use billing::Money;
 use chrono::TimeDelta;
@@ -144,7 +143,6 @@ async fn a_thousand_credits_debits_vouchers_and_charges_at_once_add_up() {
     let codes = codes(&world, "0.03", i64::try_from(VOUCHERS).unwrap(), 1).await;
     let (organisation, actor) = (ann.organisation, Actor { user: Some(ann.user.id), ..Actor::system() });
 
-    let began = Instant::now();
     let mut tasks = Vec::new();
     for number in 0..CREDITS + SENT_TWICE + VOUCHERS + DEBITS + PASSES {
         // Each kind among all others: the step has no divisor in common with the thousand.
@@ -174,7 +172,6 @@ async fn a_thousand_credits_debits_vouchers_and_charges_at_once_add_up() {
     for task in join_all(tasks).await {
         task.unwrap();
     }
-    let took = began.elapsed();
     assert_eq!(world.now(), at("2026-11-10T22:00:00Z"));
     world.charge().await;
 
@@ -185,7 +182,5 @@ async fn a_thousand_credits_debits_vouchers_and_charges_at_once_add_up() {
     assert_eq!(world.count("select count(*) from transfers where code = 'voucher'").await, 200);
     assert_eq!(world.count("select count(*) from transfers where code = 'manual_debit'").await, 100);
     assert_eq!(world.text("select sum(amount)::text from charges").await, "0.200000");
-    assert!(took < Duration::from_secs(60), "{took:?}");
-    println!("1,000 at once on one wallet took {took:?}");
     world.finish().await;
 }

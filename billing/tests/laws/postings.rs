@@ -40,7 +40,7 @@ fn taxes() -> impl Strategy<Value = Vec<Money>> {
 fn posting() -> impl Strategy<Value = Posting<u8>> {
     let wallet = 0..WALLETS;
     prop_oneof![
-        (wallet.clone(), amount(), 0..6_usize).prop_map(|(wallet, amount, which)| {
+        (wallet.clone(), amount(), 0..7_usize).prop_map(|(wallet, amount, which)| {
             let make = [
                 Posting::charge,
                 Posting::manual_credit,
@@ -48,6 +48,7 @@ fn posting() -> impl Strategy<Value = Posting<u8>> {
                 Posting::sign_up_credit,
                 Posting::refund_of_charges,
                 Posting::write_off,
+                Posting::voucher,
             ];
             make[which](wallet, amount).expect("a valid posting")
         }),
