@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use billing::Money;
 
+use crate::permissions::Permission;
+
 /// The outcome of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -23,6 +25,9 @@ pub enum Error {
     /// The caller is known and may not do this.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The caller is known, and none of his roles allows this.
+    #[error("your role does not allow this: it needs “{0}”")]
+    NotPermitted(Permission),
     /// The thing is in a state in which this cannot be done, or the name is taken.
     #[error("{0}")]
     Conflict(String),

@@ -61,6 +61,8 @@ ids! {
     LocationId
     /// A Proxmox cluster.
     ClusterId
+    /// A role that an organisation made.
+    RoleId
     /// A plan.
     PlanId
     /// A price.

@@ -40,6 +40,8 @@ pub mod metering;
 pub mod notifications;
 /// What customers own everything through, and who belongs to it.
 pub mod organisations;
+/// What somebody may do: every permission with its purpose, and the roles made of them.
+pub mod permissions;
 /// What operators set for the whole platform while it runs.
 pub mod platform_settings;
 /// When a wallet runs out, and what happens then.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
-use super::{CustomerLine, Member, Organisation, Short};
+use super::{CustomerLine, Member, Membership, Organisation, Short};
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
 use crate::ledger::{money, rate};
@@ -43,11 +43,10 @@ pub(super) async fn select_of_member(
     connection: &mut PgConnection,
     user: UserId,
     wanted: Option<OrganisationId>,
-) -> Result<Option<Organisation>> {
-    let found = sqlx::query_as!(
-        Organisation,
-        r#"select o.id as "id: OrganisationId", o.number, o.name, o.created_at
-           from organisations o join members m on m.organisation_id = o.id
+) -> Result<Option<Membership>> {
+    let found = sqlx::query!(
+        r#"select o.id as "id: OrganisationId", o.number, o.name, o.created_at, m.role, r.permissions as "patterns?"
+           from organisations o join members m on m.organisation_id = o.id left join roles r on r.id = m.role_id
            where m.user_id = $1 and ($2::uuid is null or o.id = $2)
            order by o.number limit 1"#,
         user.uuid(),
@@ -55,7 +54,10 @@ pub(super) async fn select_of_member(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(found)
+    Ok(found.map(|row| {
+        let organisation = Organisation { id: row.id, number: row.number, name: row.name, created_at: row.created_at };
+        Membership::new(organisation, row.role.as_deref(), row.patterns.as_deref())
+    }))
 }
 
 pub(super) async fn select(pool: &PgPool, id: OrganisationId) -> Result<Option<Organisation>> {

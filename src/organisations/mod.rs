@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
+use crate::permissions::{Permissions, Role};
 
 /// The most organisations one page shows.
 pub const PAGE_MAX: i64 = 50;
@@ -24,6 +25,33 @@ pub struct Organisation {
     pub name: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// A person's place in an organisation.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Which.
+    pub organisation: Organisation,
+    /// What he may do there.
+    pub permissions: Permissions,
+}
+
+impl Membership {
+    /// From the two ways a member's role is stored: the name of one that every organisation has, or the patterns of one of
+    /// its own. What is not known allows nothing.
+    pub(crate) fn new(organisation: Organisation, role: Option<&str>, patterns: Option<&[String]>) -> Self {
+        let permissions = match (role.and_then(Role::parse), patterns) {
+            (Some(role), _) => role.permissions(),
+            (None, Some(patterns)) => own_role(patterns),
+            (None, None) => Permissions::NONE,
+        };
+        Self { organisation, permissions }
+    }
+}
+
+/// What a role of an organisation's own may do: never what is for the platform's staff, whatever was stored.
+fn own_role(patterns: &[String]) -> Permissions {
+    Permissions::of_patterns(patterns.iter().map(String::as_str)).only(Role::Owner.permissions())
 }
 
 /// An organisation as an admin sees it in a list.
@@ -67,12 +95,12 @@ pub async fn create(
 ) -> Result<OrganisationId> {
     let id = OrganisationId::new();
     db::insert(&mut *connection, id, name, now).await?;
-    db::insert_member(&mut *connection, id, owner, "owner", now).await?;
+    db::insert_member(&mut *connection, id, owner, Role::Owner.name(), now).await?;
     crate::ledger::open_wallet(connection, id, now).await?;
     Ok(id)
 }
 
-/// The organisation that a person belongs to; the first one unless `wanted` names another of his.
+/// A person's place in an organisation; in the first one unless `wanted` names another of his.
 ///
 /// # Errors
 /// `NotFound` when he belongs to none, or not to the wanted one.
@@ -80,7 +108,7 @@ pub async fn of_member(
     connection: &mut PgConnection,
     user: UserId,
     wanted: Option<OrganisationId>,
-) -> Result<Organisation> {
+) -> Result<Membership> {
     db::select_of_member(connection, user, wanted).await?.ok_or(Error::NotFound("organisation"))
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::Session;
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId, UserId};
-use crate::organisations::Organisation;
-use crate::users::{PlatformRole, User};
+use crate::organisations::{Membership, Organisation};
+use crate::users::{PlatformRole, User, UserState};
 
 pub(super) struct NewSession {
     pub id: SessionId,
@@ -41,37 +41,42 @@ pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSessio
     Ok(())
 }
 
-/// One query for who is asking: session, person, and that he still belongs to the organisation.
+/// One query for who is asking: session, person, and his place in the organisation that the session is for, or in his first
+/// one when he belongs to that no more.
 pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<Session>> {
     let row = sqlx::query!(
-        r#"select s.id as "id: SessionId", s.csrf_token, u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role,
-                  o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at
+        r#"select s.id as "id: SessionId", s.csrf_token, u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+                  m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at
            from sessions s
            join users u on u.id = s.user_id
-           join members m on m.user_id = s.user_id and m.organisation_id = s.organisation_id
-           join organisations o on o.id = s.organisation_id
-           where s.token_hash = $1 and s.expires_at > $2"#,
+           join lateral (select * from members where user_id = s.user_id
+                         order by organisation_id = s.organisation_id desc, created_at, organisation_id limit 1) m on true
+           join organisations o on o.id = m.organisation_id
+           left join roles r on r.id = m.role_id
+           where s.token_hash = $1 and s.expires_at > $2 and u.state <> 'banned'"#,
         token_hash,
         now,
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| Session {
-        id: row.id,
-        csrf_token: row.csrf_token,
-        user: User {
-            id: row.user_id,
-            number: row.user_number,
-            email: row.email,
-            name: row.user_name,
-            platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
-        },
-        organisation: Organisation {
-            id: row.organisation_id,
-            number: row.number,
-            name: row.name,
-            created_at: row.created_at,
-        },
+    Ok(row.map(|row| {
+        let organisation =
+            Organisation { id: row.organisation_id, number: row.number, name: row.name, created_at: row.created_at };
+        let place = Membership::new(organisation, row.role.as_deref(), row.patterns.as_deref());
+        Session {
+            id: row.id,
+            csrf_token: row.csrf_token,
+            user: User {
+                id: row.user_id,
+                number: row.user_number,
+                email: row.email,
+                name: row.user_name,
+                platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+                state: UserState::parse(&row.state),
+            },
+            organisation: place.organisation,
+            permissions: place.permissions,
+        }
     }))
 }
 
@@ -138,22 +143,50 @@ pub(super) async fn insert_refresh_token(
     Ok(())
 }
 
-/// The person of an access token, unless the token's family was ended.
-pub(super) async fn select_user_of_family(pool: &PgPool, user: UserId, family: Uuid) -> Result<Option<User>> {
+/// One query for who is asking: the person of an access token unless the token's family was ended, and his place in the
+/// organisation he names, or in his first one; no place when that is not his.
+pub(super) async fn select_caller(
+    pool: &PgPool,
+    user: UserId,
+    family: Uuid,
+    wanted: Option<OrganisationId>,
+) -> Result<Option<(User, Option<Membership>)>> {
     let row = sqlx::query!(
-        "select number, email, name, platform_role from users
-         where id = $1 and exists (select 1 from refresh_tokens where family = $2 and user_id = $1 and revoked_at is null)",
+        r#"select u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+                  p.role as "role?", p.patterns as "patterns?", p.id as "organisation_id?: OrganisationId", p.number as "number?",
+                  p.name as "name?", p.created_at as "created_at?"
+           from users u
+           left join lateral (
+               select m.role, r.permissions as patterns, o.id, o.number, o.name, o.created_at
+               from members m join organisations o on o.id = m.organisation_id left join roles r on r.id = m.role_id
+               where m.user_id = u.id and ($3::uuid is null or o.id = $3)
+               order by o.number limit 1) p on true
+           where u.id = $1 and u.state <> 'banned'
+             and exists (select 1 from refresh_tokens where family = $2 and user_id = $1 and revoked_at is null)"#,
         user.uuid(),
         family,
+        wanted.map(OrganisationId::uuid),
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| User {
-        id: user,
-        number: row.number,
-        email: row.email,
-        name: row.name,
-        platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+    Ok(row.map(|row| {
+        let organisation = match (row.organisation_id, row.number, row.name, row.created_at) {
+            (Some(id), Some(number), Some(name), Some(created_at)) => {
+                Some(Organisation { id, number, name, created_at })
+            }
+            _ => None,
+        };
+        let place = organisation
+            .map(|organisation| Membership::new(organisation, row.role.as_deref(), row.patterns.as_deref()));
+        let user = User {
+            id: user,
+            number: row.user_number,
+            email: row.email,
+            name: row.user_name,
+            platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+            state: UserState::parse(&row.state),
+        };
+        (user, place)
     }))
 }
 

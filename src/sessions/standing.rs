@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{db, hash, tokens};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
-use crate::organisations;
-use crate::users::PlatformRole;
+use crate::permissions::{Permission, Permissions};
+use crate::users::{User, UserState};
 
 /// What somebody proved to be with when a long connection began. It holds no token.
 #[derive(Clone)]
@@ -46,29 +46,30 @@ impl Standing {
         Ok(Self(Proof::Tokens { user: claims.sub, family: claims.fam }))
     }
 
-    /// Whether it is still good for the things of an organisation. An operator of the platform may see those of any.
+    /// Whether it is still good for a console of an organisation: one of its own to who has the permission there, one of any
+    /// to staff who have that.
     ///
     /// # Errors
     /// When PostgreSQL fails.
-    pub async fn is_good_for(&self, app: &App, organisation: OrganisationId) -> Result<bool> {
+    pub async fn is_good_for_console(&self, app: &App, organisation: OrganisationId) -> Result<bool> {
         match &self.0 {
             Proof::Session(token_hash) => {
                 let session = db::select_session(&app.pool, token_hash, app.clock.machine_now()).await?;
                 Ok(session.is_some_and(|session| {
-                    session.organisation.id == organisation || session.user.platform_role == Some(PlatformRole::Admin)
+                    let own = (session.organisation.id == organisation).then_some(session.permissions);
+                    may_open(&session.user, own)
                 }))
             }
             Proof::Tokens { user, family } => {
-                if db::select_user_of_family(&app.pool, *user, *family).await?.is_none() {
-                    return Ok(false);
-                }
-                let mut connection = app.pool.acquire().await?;
-                match organisations::of_member(&mut connection, *user, Some(organisation)).await {
-                    Ok(_) => Ok(true),
-                    Err(Error::Internal(error)) => Err(Error::Internal(error)),
-                    Err(_) => Ok(false),
-                }
+                let caller = db::select_caller(&app.pool, *user, *family, Some(organisation)).await?;
+                Ok(caller.is_some_and(|(user, place)| may_open(&user, place.map(|place| place.permissions))))
             }
         }
     }
+}
+
+/// Whether somebody may have a console open, with what he may do in the organisation whose machine it is.
+fn may_open(user: &User, own: Option<Permissions>) -> bool {
+    let of_own = own.is_some_and(|permissions| permissions.has(Permission::VmConsole));
+    user.state == UserState::Active && (of_own || user.platform_permissions().has(Permission::PlatformVmConsole))
 }

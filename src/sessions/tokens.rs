@@ -13,7 +13,8 @@ use super::{db, hash, random_token};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
-use crate::ids::UserId;
+use crate::ids::{OrganisationId, UserId};
+use crate::organisations::Membership;
 use crate::users::{self, User};
 
 /// How long an access token is good.
@@ -99,13 +100,18 @@ pub async fn revoke(app: &App, refresh_token: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who an access token belongs to, if it is good and its family was not ended.
+/// Who an access token belongs to, if it is good and its family was not ended; and his place in the organisation that is
+/// `wanted`, or in his first one: none when that is not his.
 ///
 /// # Errors
 /// `Unauthenticated` otherwise.
-pub async fn verify(app: &App, access_token: &str) -> Result<User> {
+pub async fn verify(
+    app: &App,
+    access_token: &str,
+    wanted: Option<OrganisationId>,
+) -> Result<(User, Option<Membership>)> {
     let claims = claims(app, access_token)?;
-    db::select_user_of_family(&app.pool, claims.sub, claims.fam).await?.ok_or(Error::Unauthenticated(EXPIRED))
+    db::select_caller(&app.pool, claims.sub, claims.fam, wanted).await?.ok_or(Error::Unauthenticated(EXPIRED))
 }
 
 /// What an access token says, if it is ours and has not expired.

@@ -9,6 +9,7 @@ use crate::audit::{self, Actor, Event, Subject};
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId};
 use crate::organisations::Organisation;
+use crate::permissions::Permissions;
 use crate::users::User;
 
 /// How long a browser stays logged in.
@@ -25,6 +26,8 @@ pub struct Session {
     pub user: User,
     /// For which organisation.
     pub organisation: Organisation,
+    /// What he may do there.
+    pub permissions: Permissions,
 }
 
 /// Starts a session and answers with the token for the cookie. `user_agent` is kept shortened, for the person's own list.
@@ -36,7 +39,7 @@ pub async fn start(app: &App, user: &User, mut actor: Actor, user_agent: Option<
     let token = random_token();
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
-    let organisation = crate::organisations::of_member(&mut transaction, user.id, None).await?;
+    let organisation = crate::organisations::of_member(&mut transaction, user.id, None).await?.organisation;
     let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARACTERS_MAX).collect::<String>());
     let id = SessionId::new();
     db::insert_session(

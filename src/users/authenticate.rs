@@ -2,13 +2,16 @@
 
 use secrecy::SecretString;
 
-use super::{User, db, password};
+use super::{User, UserState, db, password};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 
 /// The one answer to every failed login.
 const REFUSED: &str = "The e-mail address or the password is wrong.";
+
+/// Said to who has the right password and may not come in.
+const BANNED: &str = "This account has been closed by the operator.";
 
 /// The person with this address and password.
 ///
@@ -21,7 +24,9 @@ pub async fn authenticate(app: &App, email: &str, password: SecretString, mut ac
     drop(connection);
     let stored = known.as_ref().map(|known| known.password_hash.clone());
     if password::verify(password, stored).await? {
-        return known.map(|known| known.user).ok_or(Error::Unauthenticated(REFUSED));
+        let user = known.map(|known| known.user).ok_or(Error::Unauthenticated(REFUSED))?;
+        // Only who knows the password learns this.
+        return if user.state == UserState::Banned { Err(Error::Unauthenticated(BANNED)) } else { Ok(user) };
     }
     if let Some(known) = known {
         actor.name.clone_from(&known.user.email);

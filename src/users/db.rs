@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{PlatformRole, User};
+use super::{PlatformRole, User, UserState};
 use crate::error::{Error, OnConstraint, Result};
 use crate::ids::UserId;
 
@@ -36,7 +36,7 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn select(connection: &mut PgConnection, id: UserId) -> Result<Option<User>> {
-    let row = sqlx::query!("select number, email, name, platform_role from users where id = $1", id.uuid())
+    let row = sqlx::query!("select number, email, name, platform_role, state from users where id = $1", id.uuid())
         .fetch_optional(connection)
         .await?;
     Ok(row.map(|row| User {
@@ -45,12 +45,13 @@ pub(super) async fn select(connection: &mut PgConnection, id: UserId) -> Result<
         email: row.email,
         name: row.name,
         platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+        state: UserState::parse(&row.state),
     }))
 }
 
 pub(super) async fn select_by_email(connection: &mut PgConnection, email: &str) -> Result<Option<Known>> {
     let row = sqlx::query!(
-        r#"select id as "id: UserId", number, email, name, platform_role, password_hash from users where lower(email) = lower($1)"#,
+        r#"select id as "id: UserId", number, email, name, platform_role, state, password_hash from users where lower(email) = lower($1)"#,
         email
     )
     .fetch_optional(connection)
@@ -62,6 +63,7 @@ pub(super) async fn select_by_email(connection: &mut PgConnection, email: &str) 
             email: row.email,
             name: row.name,
             platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+            state: UserState::parse(&row.state),
         },
         password_hash: row.password_hash,
     }))

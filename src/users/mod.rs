@@ -5,53 +5,52 @@ mod db;
 mod password;
 mod register;
 
-use std::fmt;
-
 use sqlx::PgConnection;
 
 pub use authenticate::authenticate;
 pub use register::{NewUser, create_admin, register};
 
+pub use crate::permissions::PlatformRole;
+
 use crate::error::Result;
 use crate::ids::UserId;
+use crate::permissions::Permissions;
 
 /// The shortest password that is accepted, in characters.
 pub const PASSWORD_CHARACTERS_MIN: usize = 10;
 /// The longest, so that hashing has a bounded cost.
 pub const PASSWORD_CHARACTERS_MAX: usize = 256;
 
-/// What staff may do on the whole platform.
+/// What a person may still do here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PlatformRole {
-    /// Everything.
-    Admin,
-    /// Runs clusters and machines.
-    Operator,
-    /// Looks and explains.
-    Support,
+pub enum UserState {
+    /// Everything that the roles allow.
+    Active,
+    /// Looks and changes nothing.
+    Suspended,
+    /// Does not come in.
+    Banned,
 }
 
-impl PlatformRole {
-    /// Reads the stored name.
+impl UserState {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[Self::Active, Self::Suspended, Self::Banned];
+
+    /// The stored name.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "admin" => Some(Self::Admin),
-            "operator" => Some(Self::Operator),
-            "support" => Some(Self::Support),
-            _ => None,
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Banned => "banned",
         }
     }
-}
 
-impl fmt::Display for PlatformRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-            Self::Support => "support",
-        })
+    /// Reads the stored name. What is not known is banned.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self::ALL.iter().copied().find(|state| state.name() == text).unwrap_or(Self::Banned)
     }
 }
 
@@ -68,6 +67,16 @@ pub struct User {
     pub name: String,
     /// Set for staff.
     pub platform_role: Option<PlatformRole>,
+    /// Whether he may change things, or come in at all.
+    pub state: UserState,
+}
+
+impl User {
+    /// What he may do on the whole platform.
+    #[must_use]
+    pub fn platform_permissions(&self) -> Permissions {
+        self.platform_role.map_or(Permissions::NONE, PlatformRole::permissions)
+    }
 }
 
 /// A person by id.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use validator::Validate;
 
-use super::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, PlatformRole, User, db, password};
+use super::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, PlatformRole, User, UserState, db, password};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
@@ -100,7 +100,14 @@ async fn insert(
     let new = new.checked()?;
     let hash = password::hash(new.password).await?;
     let now = app.clock.now();
-    let user = User { id: UserId::new(), number: 0, email: new.email, name: new.name, platform_role };
+    let user = User {
+        id: UserId::new(),
+        number: 0,
+        email: new.email,
+        name: new.name,
+        platform_role,
+        state: UserState::Active,
+    };
     let mut transaction = app.pool.begin().await?;
     db::insert(&mut transaction, &user, &hash, now).await?;
     let organisation = organisations::create(&mut transaction, &new.organisation, user.id, now).await?;

@@ -200,7 +200,7 @@ pub async fn socket(
         Some(_) => vms::find_for_staff(&app, leave.vm).await?,
         None => vms::find(&app, leave.organisation, leave.vm).await?,
     };
-    if !leave.standing.is_good_for(&app, vm.organisation).await? {
+    if !leave.standing.is_good_for_console(&app, vm.organisation).await? {
         return Err(Error::Unauthenticated("You have been logged out.").into());
     }
     vms::check_console(&vm)?;

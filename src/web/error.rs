@@ -17,7 +17,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::Forbidden(_) | Error::NotPermitted(_) => StatusCode::FORBIDDEN,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::NotEnoughCredit { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -63,6 +63,7 @@ impl IntoResponse for ApiError {
         match &self.0 {
             Error::Invalid(problems) => body["errors"] = json!(problems),
             Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
+            Error::NotPermitted(permission) => body["permission"] = json!(permission.name()),
             Error::NotFound(_)
             | Error::Unauthenticated(_)
             | Error::Forbidden(_)
@@ -132,6 +133,10 @@ impl IntoResponse for PageError {
                         problems.iter().map(|Problem { problem, .. }| problem.as_str()).collect::<Vec<_>>().join(" ")
                     }
                     Error::NotFound(what) => format!("There is no such {what}, or it is not yours."),
+                    Error::NotPermitted(permission) => format!(
+                        "Your role does not allow this. It needs the permission {permission}: {} Ask who looks after the organisation.",
+                        permission.purpose()
+                    ),
                     other => other.to_string(),
                 };
                 with_patience(&error, pages::errors::page(status(&error), Some(sentence)))

@@ -3,6 +3,7 @@
 pub mod api;
 mod assets;
 mod console;
+pub mod doors;
 mod error;
 pub mod format;
 mod forms;
@@ -16,4 +17,4 @@ mod session;
 pub mod views;
 
 pub use listen::serve;
-pub use router::router;
+pub use router::{router, routes};

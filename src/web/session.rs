@@ -8,15 +8,17 @@ use axum::http::request::Parts;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 
+use super::doors;
 use super::error::{ApiError, PageError};
 use super::request::Origin;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::Error;
 use crate::ids::OrganisationId;
-use crate::organisations::{self, Organisation};
+use crate::organisations::{Membership, Organisation};
+use crate::permissions::Permissions;
 use crate::sessions::{self, SESSION_DAYS, Session};
-use crate::users::{PlatformRole, User};
+use crate::users::User;
 
 /// Over HTTPS the prefix makes the browser insist on it; over plain HTTP (a demo on loopback) it would refuse the cookie.
 pub(super) fn cookie_name(app: &App, name: &str) -> String {
@@ -74,6 +76,7 @@ impl FromRequestParts<Arc<App>> for Customer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Some(session) = session_of(parts, app).await? else { return Err(not_logged_in(parts)) };
         parts.extensions.insert(ExpectedCsrf(session.csrf_token.clone()));
+        doors::admit(parts, &session.user, session.permissions)?;
         let actor = Origin::of(parts).actor(&session.user);
         Ok(Self { session, actor })
     }
@@ -89,7 +92,7 @@ fn not_logged_in(parts: &Parts) -> PageError {
     PageError::LoginFirst(if is_get { path } else { "/" }.to_owned())
 }
 
-/// A logged-in browser of an admin.
+/// A logged-in browser of somebody who works for the platform.
 #[derive(Debug, Clone)]
 pub struct Staff {
     /// Its session.
@@ -103,9 +106,7 @@ impl FromRequestParts<Arc<App>> for Staff {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Customer { session, actor } = Customer::from_request_parts(parts, app).await?;
-        if session.user.platform_role != Some(PlatformRole::Admin) {
-            return Err(Error::Forbidden("This page is for the operators of the platform.").into());
-        }
+        doors::admit_staff(parts, &session.user)?;
         Ok(Self { session, actor })
     }
 }
@@ -117,15 +118,21 @@ pub struct ApiCaller {
     pub user: User,
     /// For which organisation.
     pub organisation: Organisation,
+    /// What it may do there.
+    pub permissions: Permissions,
     /// The person as the audit log has him.
     pub actor: Actor,
 }
 
-async fn user_of_token(parts: &Parts, app: &App) -> Result<User, Error> {
+async fn owner_of_token(
+    parts: &Parts,
+    app: &App,
+    wanted: Option<OrganisationId>,
+) -> Result<(User, Option<Membership>), Error> {
     let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
     match token {
-        Some(token) => sessions::verify(app, token).await,
+        Some(token) => sessions::verify(app, token, wanted).await,
         None => Err(Error::Unauthenticated("Send an access token: Authorization: Bearer …")),
     }
 }
@@ -134,20 +141,20 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let user = user_of_token(parts, app).await?;
         let wanted = match parts.headers.get("x-organisation").map(|value| value.to_str().unwrap_or_default().parse()) {
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => return Err(Error::invalid("X-Organisation", "The id of an organisation.").into()),
             None => None,
         };
-        let mut connection = app.pool.acquire().await.map_err(Error::from)?;
-        let organisation = organisations::of_member(&mut connection, user.id, wanted).await?;
+        let (user, place) = owner_of_token(parts, app, wanted).await?;
+        let Membership { organisation, permissions } = place.ok_or(Error::NotFound("organisation"))?;
+        doors::admit(parts, &user, permissions)?;
         let actor = Origin::of(parts).actor(&user);
-        Ok(Self { user, organisation, actor })
+        Ok(Self { user, organisation, permissions, actor })
     }
 }
 
-/// A program with an access token of an admin.
+/// A program with an access token of somebody who works for the platform.
 #[derive(Debug, Clone)]
 pub struct ApiStaff {
     /// The person as the audit log has him.
@@ -158,10 +165,8 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let user = user_of_token(parts, app).await?;
-        if user.platform_role != Some(PlatformRole::Admin) {
-            return Err(Error::Forbidden("This is for the operators of the platform.").into());
-        }
+        let (user, _) = owner_of_token(parts, app, None).await?;
+        doors::admit_staff(parts, &user)?;
         Ok(Self { actor: Origin::of(parts).actor(&user) })
     }
 }

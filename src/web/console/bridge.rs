@@ -191,7 +191,7 @@ async fn check(app: &App, leave: &Leave) -> Result<(), End> {
         tracing::error!(?error, vm = %leave.vm, "a console could not be checked");
         End::Unchecked
     };
-    if !leave.standing.is_good_for(app, leave.organisation).await.map_err(unchecked)? {
+    if !leave.standing.is_good_for_console(app, leave.organisation).await.map_err(unchecked)? {
         return Err(End::LoggedOut);
     }
     match vms::find(app, leave.organisation, leave.vm).await {

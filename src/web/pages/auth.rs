@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
 use crate::app::App;
-use crate::sessions;
+use crate::permissions::Permission;
+use crate::sessions::{self, Session};
 use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, User};
 use crate::web::error::PageError;
 use crate::web::forms::{ANONYMOUS_CSRF, CsrfForm, Nothing};
@@ -45,8 +46,19 @@ pub struct Next {
 
 /// `GET /`
 pub async fn home(State(app): State<Arc<App>>, parts: Parts) -> Result<Response, PageError> {
-    let known = session_of(&parts, &app).await?.is_some();
-    Ok(Redirect::to(if known { "/vms" } else { "/login" }).into_response())
+    let to = session_of(&parts, &app).await?.map_or("/login", |session| first_page(&session));
+    Ok(Redirect::to(to).into_response())
+}
+
+/// Where somebody begins: the first page that his role opens.
+fn first_page(session: &Session) -> &'static str {
+    let pages = [
+        (Permission::VmView, "/vms"),
+        (Permission::BillingView, "/wallet"),
+        (Permission::SshKeyView, "/ssh-keys"),
+        (Permission::AuditView, "/audit"),
+    ];
+    pages.iter().find(|(permission, _)| session.permissions.has(*permission)).map_or("/notifications", |(_, page)| page)
 }
 
 /// `GET /login`
@@ -97,7 +109,7 @@ pub async fn login(
 /// `GET /register`
 pub async fn show_register(State(app): State<Arc<App>>, notice: Notice, parts: Parts) -> Result<Response, PageError> {
     if session_of(&parts, &app).await?.is_some() {
-        return Ok(Redirect::to("/vms").into_response());
+        return Ok(Redirect::to("/").into_response());
     }
     if !app.settings.registration_open {
         return Err(PageError::Request(
@@ -141,7 +153,7 @@ pub async fn register(
 ) -> Result<Response, PageError> {
     let typed = (form.name.clone(), form.email.clone(), form.organisation.clone());
     match users::register(&app, form, origin.stranger()).await {
-        Ok((user, _)) => enter(&app, &user, &origin, "/vms").await,
+        Ok((user, _)) => enter(&app, &user, &origin, "/").await,
         Err(error) => {
             let status = crate::web::error::status(&error);
             let errors = form_errors(error)?;
@@ -176,7 +188,7 @@ fn own_path(next: &str) -> &str {
     // Nothing but what a header may hold: paths of ours are plain letters.
     let plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let own = plain && next.starts_with('/') && !next.starts_with("//");
-    if own && next != "/" { next } else { "/vms" }
+    if own { next } else { "/" }
 }
 
 /// The token that stands in for a session's before there is one, and whether it is new.
@@ -216,7 +228,7 @@ mod tests {
             "/\u{1}",
             "/é",
         ] {
-            assert_eq!(own_path(elsewhere), "/vms", "{elsewhere}");
+            assert_eq!(own_path(elsewhere), "/", "{elsewhere}");
         }
     }
 }

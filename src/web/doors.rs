@@ -1,0 +1,176 @@
+//! Who may enter where. Every route is declared with its door, the extractors in a handler's signature check it, and a route
+//! without one lets nobody in.
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::routing::{MethodFilter, on};
+use axum::{Extension, Router};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::permissions::{Permission, Permissions};
+use crate::users::{User, UserState};
+
+/// Who may enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Anybody, logged in or not.
+    Anybody,
+    /// A person, about his own account. A suspended one may still look after its safety.
+    Account,
+    /// Any member of the organisation.
+    Member,
+    /// Who has this permission: in the organisation, or as staff of the platform.
+    May(Permission),
+}
+
+impl From<Permission> for Door {
+    fn from(permission: Permission) -> Self {
+        Self::May(permission)
+    }
+}
+
+/// A method of a path, and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}` for its parts.
+    pub path: String,
+    /// Who may enter.
+    pub door: Door,
+}
+
+/// Routes with their doors.
+pub(super) struct Doors {
+    router: Router<Arc<App>>,
+    routes: Vec<Route>,
+}
+
+impl Doors {
+    pub fn new() -> Self {
+        Self { router: Router::new(), routes: Vec::new() }
+    }
+
+    pub fn get<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+        self.on(Method::GET, MethodFilter::GET, path, door.into(), handler)
+    }
+
+    pub fn post<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+        self.on(Method::POST, MethodFilter::POST, path, door.into(), handler)
+    }
+
+    pub fn put<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+        self.on(Method::PUT, MethodFilter::PUT, path, door.into(), handler)
+    }
+
+    pub fn patch<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+        self.on(Method::PATCH, MethodFilter::PATCH, path, door.into(), handler)
+    }
+
+    pub fn delete<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+        self.on(Method::DELETE, MethodFilter::DELETE, path, door.into(), handler)
+    }
+
+    fn on<H, T>(mut self, method: Method, filter: MethodFilter, path: &str, door: Door, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.router = self.router.route(path, on(filter, handler).layer(Extension(door)));
+        self.routes.push(Route { method, path: path.to_owned(), door });
+        self
+    }
+
+    /// The routes of another list below a path.
+    pub fn nest(mut self, prefix: &str, other: Self) -> Self {
+        self.routes
+            .extend(other.routes.into_iter().map(|route| Route { path: format!("{prefix}{}", route.path), ..route }));
+        self.router = self.router.nest(prefix, other.router);
+        self
+    }
+
+    /// The routes of both.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.routes.extend(other.routes);
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// What answers where there is no route.
+    pub fn fallback<H: Handler<T, Arc<App>>, T: 'static>(mut self, handler: H) -> Self {
+        self.router = self.router.fallback(handler);
+        self
+    }
+
+    pub fn into_router(self) -> Router<Arc<App>> {
+        self.router
+    }
+
+    pub fn into_routes(self) -> Vec<Route> {
+        self.routes
+    }
+}
+
+/// Lets somebody in, or says why not. `permissions` are those in the organisation he asks for.
+///
+/// # Errors
+/// `Forbidden` with a sentence. `Internal` when the route has no door, or one that needs nobody to be known: a mistake of ours
+/// that must let nobody in.
+pub(super) fn admit(parts: &Parts, user: &User, permissions: Permissions) -> Result<()> {
+    let door = door_of(parts)?;
+    let console = [Permission::VmConsole, Permission::PlatformVmConsole].map(Door::May).contains(&door);
+    // Who has a console open does more than look.
+    let looks = matches!(parts.method, Method::GET | Method::HEAD) && !console;
+    match door {
+        Door::Anybody => Err(misplaced(parts)),
+        Door::Account => Ok(()),
+        Door::Member => refuse_suspended(user, looks),
+        Door::May(permission) if permission.is_platform() => {
+            if user.platform_role.is_none() {
+                return Err(Error::Forbidden("This is for the operators of the platform."));
+            }
+            if !user.platform_permissions().has(permission) {
+                return Err(Error::NotPermitted(permission));
+            }
+            refuse_suspended(user, looks)
+        }
+        Door::May(permission) => {
+            if !permissions.has(permission) {
+                return Err(Error::NotPermitted(permission));
+            }
+            refuse_suspended(user, looks)
+        }
+    }
+}
+
+/// As [`admit`], where only staff may enter: the door must be theirs.
+///
+/// # Errors
+/// As [`admit`].
+pub(super) fn admit_staff(parts: &Parts, user: &User) -> Result<()> {
+    match door_of(parts)? {
+        Door::May(permission) if permission.is_platform() => admit(parts, user, Permissions::NONE),
+        _ => Err(misplaced(parts)),
+    }
+}
+
+fn door_of(parts: &Parts) -> Result<Door> {
+    parts.extensions.get::<Door>().copied().ok_or_else(|| misplaced(parts))
+}
+
+fn misplaced(parts: &Parts) -> Error {
+    Error::Internal(anyhow::anyhow!("{} {} has no door for who asks", parts.method, parts.uri.path()))
+}
+
+fn refuse_suspended(user: &User, looks: bool) -> Result<()> {
+    if looks || user.state == UserState::Active {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "Your account is suspended: you can look at everything, and change nothing. Ask the operator why.",
+    ))
+}

@@ -1,0 +1,72 @@
+//! Things of somebody else look like things that are not there, at every door that takes an id.
+
+use serde_json::{Value, json};
+
+use super::somebody::{Somebody, with_ids_of_nothing};
+use super::table::DOORS;
+use crate::world::{Answer, World, text};
+
+/// What to send so that the id is what decides.
+fn body(path: &str) -> Value {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    match last {
+        "resize" => json!({ "plan": "01a1fbed-31c8-742a-973c-6a7a37dc7ee6" }),
+        "rebuild" => json!({ "image": "01a1fbed-31c8-742a-973c-6a7a37dc7ee6", "ssh_keys": [] }),
+        "boot" => json!({ "from": "disk" }),
+        "password" => json!({ "user": "root", "password": "a-long-enough-password" }),
+        _ => json!({}),
+    }
+}
+
+/// What an answer says, without what differs from request to request.
+fn told(answer: &Answer) -> (u16, String, String) {
+    let body = match serde_json::from_str::<Value>(&answer.text) {
+        Ok(mut json) => {
+            if json.is_object() {
+                json["request_id"].take();
+            }
+            json.to_string()
+        }
+        // A page says the id of its request at its end.
+        Err(_) => answer.text.split("Request <span").next().unwrap_or_default().to_owned(),
+    };
+    (answer.status, answer.location.clone(), body)
+}
+
+#[tokio::test]
+async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
+    let world = World::new().await;
+    let (ann, bob) = (world.customer("ann", "50").await, world.customer("bob", "5").await);
+    let vm = world.running_vm(&ann, "web").await;
+    let job = text(&world.last_job(&ann).await, "/id").to_owned();
+    let stranger = Somebody::enters(&world, &bob.user).await;
+    let owner = Somebody::enters(&world, &ann.user).await;
+    let mut tried = 0;
+
+    for (who, method, path) in DOORS {
+        if !path.contains("{id}") || who.starts_with("platform.") {
+            continue;
+        }
+        let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
+        let id = match noun {
+            "vms" => &vm,
+            "jobs" => &job,
+            "ssh-keys" => &ann.key,
+            _ => continue,
+        };
+        let theirs = stranger.asks(&world, method, &path.replace("{id}", id), &body(path)).await;
+        let nothing = stranger.asks(&world, method, &with_ids_of_nothing(path), &body(path)).await;
+        let nothing_of_id = told(&nothing).2.replace("01a1fbed-31c8-742a-973c-6a7a37dc7ee6", id);
+        assert_eq!(told(&theirs), (nothing.status, nothing.location.clone(), nothing_of_id), "{method} {path}");
+        assert_eq!(theirs.status, 404, "{method} {path}: {}", theirs.text);
+        // It was ordered without user data, so that is not there for its owner either.
+        if *method == "GET" && !path.ends_with("/user-data") {
+            let own = owner.asks(&world, method, &path.replace("{id}", id), &json!({})).await;
+            assert_ne!(own.status, 404, "{method} {path}: its owner sees it: {}", own.text);
+        }
+        tried += 1;
+    }
+    assert!(tried > 40, "{tried} doors take an id");
+    assert_eq!(world.state(&ann, &vm).await, "running");
+    world.finish().await;
+}
