@@ -115,7 +115,7 @@ async fn costs(
         }
         let times = |rate: Rate, machines: u32| (0..machines).map(move |_| rate).sum::<Rate>();
         let rate_to: Rate = lines.iter().map(|line| times(line.burn.rate, line.machines)).sum();
-        let cap = |line: &CostLine| Some((0..line.machines).map(|_| line.burn.cap).sum::<Option<Money>>()?);
+        let cap = |line: &CostLine| (0..line.machines).map(|_| line.burn.cap).sum::<Option<Money>>();
         let reserved = if need == Need::Day { billing::hold_for(rate_to) } else { Money::ZERO };
         let needed = match need {
             Need::Day => reserved,
