@@ -141,6 +141,9 @@ pub async fn suspend_cluster(
     db::end_cluster(connection, cluster, seen).await
 }
 
+/// Pieces of constant price, and of each the price and the quantity.
+pub type Pieces = (Vec<Piece>, Vec<(PriceId, i64)>);
+
 /// What of one meter is not wholly charged yet.
 #[derive(Debug, Clone)]
 pub struct Unsettled {
@@ -185,12 +188,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// When some of the time has no price.
-    pub fn pieces(
-        &self,
-        book: &PriceBook,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<(Vec<Piece>, Vec<(PriceId, i64)>), PriceError> {
+    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Pieces, PriceError> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {

@@ -56,6 +56,7 @@ async fn each_notice_is_given_once_at_its_time_and_the_portal_shows_the_last() {
     }
     for hour in ["2026-11-12T00:00:00Z", "2026-11-14T12:00:00Z", "2026-11-15T12:00:01Z", "2026-11-17T12:00:01Z"] {
         until(&world, hour).await;
+        world.mails().await;
     }
     until(&world, "2026-11-18T11:00:01Z").await;
 
