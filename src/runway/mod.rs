@@ -1,6 +1,8 @@
 //! How long a wallet lasts, written down at each change of burn or balance, so that the engine can sleep until the next
 //! wallet runs out. What happens then is the business of `charging`.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use billing::{BurnLine, Money, PriceChange, Rate, RunsOut};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -130,6 +132,24 @@ impl Standing {
         self.knowing(book)
     }
 
+    /// What is left until the credit has run out, with what has run up since the last charge taken off.
+    #[must_use]
+    pub fn left(&self) -> Money {
+        self.balance
+    }
+
+    /// What each machine with all that it has beside costs per hour now; nothing for what has reached its monthly cap.
+    #[must_use]
+    pub fn burn_by_vm(&self, zone: Tz) -> HashMap<VmId, Rate> {
+        let mut burns = HashMap::new();
+        for line in &self.lines {
+            let Some(vm) = line.vm else { continue };
+            let burn = burns.entry(vm).or_insert(Rate::ZERO);
+            *burn = *burn + billing::burn(std::slice::from_ref(&line.burn), self.at, zone);
+        }
+        burns
+    }
+
     /// What is foreseen if everything goes on as it is, by the prices that are known of any time.
     #[must_use]
     pub fn outlook(&self, zone: Tz) -> Outlook {
@@ -195,7 +215,11 @@ pub async fn before_and_after(
     Ok((standing.outlook(zone), after?))
 }
 
-async fn read_standing(
+/// Where a wallet stands now. Nothing is written.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn read_standing(
     app: &App,
     connection: &mut PgConnection,
     wallet: &Wallet,

@@ -110,7 +110,7 @@ pub async fn create(
     let lines = new_parts(plan.id, Some(&image), PowerState::Running).on(book.list());
     let hold = billing::hold_for(burn_of(&book, &lines, now)?.rate());
     let image = image.id;
-    if hold > wallet.available() {
+    if wallet.exhausted_at.is_some() || hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
     if user_data.is_some() && !clusters::takes_user_data(&mut transaction, location, image).await? {

@@ -3,12 +3,14 @@
 
 mod hand;
 mod migrate;
+mod zero;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use hand::{add_credit, take_credit};
 pub use migrate::{choose_node, migrate};
+pub use zero::{change_zero, keep};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -129,6 +131,7 @@ async fn customer_page(
         debit: forms.debit,
         price_lists: super::price_lists::options(app).await?,
         price_list: ledger::wallet(app, id).await?.price_list.to_string(),
+        zero: zero::part(app, id, forms.zero).await?,
     })
 }
 

@@ -43,15 +43,18 @@ pub(super) fn price_row(app: &App, priced: &PricedItem, now: DateTime<Utc>) -> P
     }
 }
 
-/// A price in words: `€0.0083 per hour, at most €5.60 a month`.
-pub(super) fn price_words(app: &App, rate: Option<Rate>, cap: Option<Money>) -> String {
-    let currency = &app.settings.currency;
-    let Some(rate) = rate else { return "free".into() };
-    let hour = format::hourly(&rate.to_decimal(), currency);
-    cap.map_or_else(
-        || format!("{hour}/h"),
-        |cap| format!("{hour}/h, at most {} a month", format::money(&decimal(cap), currency)),
+/// A price per hour in words: `€0.0083/h`.
+pub(super) fn price_words(app: &App, rate: Option<Rate>) -> String {
+    rate.map_or_else(
+        || "free".into(),
+        |rate| format!("{}/h", format::hourly(&rate.to_decimal(), &app.settings.currency)),
     )
+}
+
+/// A cap in words: `at most €5.60 a month`. Nothing where there is none.
+pub(super) fn cap_words(app: &App, cap: Option<Money>) -> String {
+    cap.map(|cap| format!("at most {} a month", format::money(&decimal(cap), &app.settings.currency)))
+        .unwrap_or_default()
 }
 
 fn announced(app: &App, change: &Announced) -> AnnouncedChange {
@@ -59,12 +62,10 @@ fn announced(app: &App, change: &Announced) -> AnnouncedChange {
         let after = price.after.as_ref();
         ChangeRow {
             name: price.name.clone(),
-            before: price_words(app, price.price_before, price.cap_before),
-            after: price_words(
-                app,
-                after.map(|priced| priced.price_per_hour),
-                after.and_then(|priced| priced.monthly_cap),
-            ),
+            before: price_words(app, price.price_before),
+            before_cap: cap_words(app, price.cap_before),
+            after: price_words(app, after.map(|priced| priced.price_per_hour)),
+            after_cap: cap_words(app, after.and_then(|priced| priced.monthly_cap)),
             is_rise: false,
             customers: 0,
             vms: 0,

@@ -11,18 +11,21 @@ use serde::Deserialize;
 use super::frames::{Notice, decimal, lasts, level, portal, render, render_with, wallet_view};
 use super::vms::vm_status;
 use crate::app::App;
+use crate::charging::{self, AtZero};
 use crate::error::Result;
 use crate::ids::{TransferId, VmId};
 use crate::ledger::{self, Wallet, WalletTransfer};
 use crate::metering::{self, VmMonth};
 use crate::vms::{self, Vm};
 use crate::web::error::PageError;
+use crate::web::format;
 use crate::web::read::Query;
 use crate::web::session::Customer;
 use crate::web::views::frame::Section;
 use crate::web::views::wallet::{
-    BurnRow, ChargeRow, RanOut, RedeemForm, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
+    BurnRow, ChargeRow, RedeemForm, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
 };
+use crate::web::views::zero::RanOut;
 
 /// How many lines of the ledger one page shows.
 const TRANSFERS_SHOWN: i64 = 25;
@@ -101,7 +104,7 @@ pub(super) async fn wallet_page(
     let transfers = ledger::transfers(app, organisation, after, TRANSFERS_SHOWN + 1).await?;
     Ok(WalletPage {
         frame: portal(app, customer, "Wallet", Section::Wallet, notice).await?,
-        wallet: detail(app, &wallet, counts),
+        wallet: detail(app, &wallet, counts, &charging::at_zero(app, organisation).await?),
         burns: burns(&machines, &months),
         month: month.first_day().format("%B %Y").to_string(),
         charged_this_month: decimal(metering::month_of_organisation(app, organisation, month_start).await?),
@@ -117,7 +120,7 @@ pub async fn header(State(app): State<Arc<App>>, customer: Customer) -> Result<R
     Ok(render(&wallet_view(&app, &wallet)))
 }
 
-fn detail(app: &App, wallet: &Wallet, counts: vms::Counts) -> WalletDetail {
+fn detail(app: &App, wallet: &Wallet, counts: vms::Counts, zero: &AtZero) -> WalletDetail {
     let now = app.clock.now();
     let exhausted = wallet.exhausted_at.is_some();
     WalletDetail {
@@ -129,11 +132,22 @@ fn detail(app: &App, wallet: &Wallet, counts: vms::Counts) -> WalletDetail {
         runs_out_at: wallet.runs_out_at.filter(|_| !exhausted),
         consequence: consequence(wallet, counts).into(),
         level: level(exhausted, wallet.runs_out_at, now),
-        ran_out: wallet
-            .exhausted_at
-            .map(|at| RanOut { machines: u64::try_from(counts.stopped_for_credit).unwrap_or(0), at }),
+        ran_out: ran_out(zero, format::unsigned(counts.stopped_for_credit)),
         how_to_get_credit: app.settings.credit_contact.clone(),
     }
+}
+
+/// What the end of the credit did, while it lasts, to so many machines.
+pub(super) fn ran_out(zero: &AtZero, machines: u64) -> Option<RanOut> {
+    zero.ended.as_ref().map(|ended| RanOut {
+        machines,
+        at: ended.at,
+        grace_until: ended.grace_until,
+        grace_charged: zero.grace_charged,
+        deletion_on: ended.deletion_on,
+        rescue_until: ended.rescue_until,
+        rescue_hours: ended.can_rescue.then(|| format::unsigned(zero.rescue_hours.into())),
+    })
 }
 
 /// What happens when the credit ends.

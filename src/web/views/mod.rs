@@ -21,3 +21,4 @@ pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;
+pub mod zero;

@@ -124,10 +124,14 @@ pub struct FormRow {
 pub struct ChangeRow {
     /// What it is called.
     pub name: String,
-    /// Before, in words.
+    /// Per hour before, in words.
     pub before: String,
-    /// After, in words.
+    /// The most per month before, in words; empty: no limit.
+    pub before_cap: String,
+    /// Per hour after, in words.
     pub after: String,
+    /// The most per month after, in words; empty: no limit.
+    pub after_cap: String,
     /// Whether it costs somebody more.
     pub is_rise: bool,
     /// How many customers use it.

@@ -9,6 +9,7 @@ use super::form::FormErrors;
 use super::frame::{PortalFrame, WalletLevel};
 use super::markup;
 use super::vms::VmState;
+use super::zero::RanOut;
 use crate::web::format::{self, Lasts};
 
 /// `GET /wallet`.
@@ -65,15 +66,6 @@ pub struct WalletDetail {
     pub ran_out: Option<RanOut>,
     /// How to get credit, in the operator's words.
     pub how_to_get_credit: String,
-}
-
-/// What running out did.
-#[derive(Clone, Debug)]
-pub struct RanOut {
-    /// How many machines were shut down.
-    pub machines: u64,
-    /// When the credit was used up.
-    pub at: DateTime<Utc>,
 }
 
 /// A machine's share of the burn.

@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::super::exceptions::count;
 use super::super::frames::{self, Notice, decimal, form_errors, redirect_with, render, render_with};
-use super::super::prices::price_words;
+use super::super::prices::{cap_words, price_words};
 use crate::app::App;
 use crate::catalog::{Item, PowerState};
 use crate::error::{Error, Result};
@@ -178,8 +178,10 @@ fn form_row(app: &App, row: &pricing::FormRow, typed: &Typed) -> FormRow {
 
 fn effect_view(app: &App, effect: Preview) -> Effect {
     let rows = effect.changes.into_iter().map(|change| ChangeRow {
-        before: price_words(app, change.price_before, change.cap_before),
-        after: price_words(app, change.price_after, change.cap_after),
+        before: price_words(app, change.price_before),
+        before_cap: cap_words(app, change.cap_before),
+        after: price_words(app, change.price_after),
+        after_cap: cap_words(app, change.cap_after),
         name: change.name,
         is_rise: change.is_rise,
         customers: format::unsigned(change.customers),
