@@ -69,6 +69,11 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Person, "POST", "/ssh-keys/{id}/delete"),
     (Person, "GET", "/wallet"),
     (Person, "GET", "/wallet/header"),
+    (Person, "GET", "/wallet/ledger"),
+    (Person, "GET", "/wallet/ledger.csv"),
+    (Person, "GET", "/wallet/charges"),
+    (Person, "GET", "/wallet/charges.csv"),
+    (Person, "GET", "/wallet/charges/{meter}/{from}"),
     (Person, "POST", "/vouchers/redeem"),
     (Person, "GET", "/audit"),
     (Person, "GET", "/notifications"),
@@ -81,6 +86,13 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Staff, "GET", "/admin/customers"),
     (Staff, "GET", "/admin/customers/{id}"),
     (Staff, "POST", "/admin/customers/{id}/credits"),
+    (Staff, "GET", "/admin/customers/{id}/ledger"),
+    (Staff, "GET", "/admin/customers/{id}/ledger.csv"),
+    (Staff, "GET", "/admin/customers/{id}/charges"),
+    (Staff, "GET", "/admin/customers/{id}/charges.csv"),
+    (Staff, "GET", "/admin/customers/{id}/charges/{meter}/{from}"),
+    (Staff, "GET", "/admin/wallets"),
+    (Staff, "GET", "/admin/revenue"),
     (Staff, "POST", "/admin/customers/{id}/debits"),
     (Staff, "GET", "/admin/vouchers"),
     (Staff, "POST", "/admin/vouchers"),
@@ -164,7 +176,18 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Program, "GET", "/api/v1/jobs/{id}/log"),
     (Program, "GET", "/api/v1/wallet"),
     (Program, "GET", "/api/v1/transfers"),
+    (Program, "GET", "/api/v1/transfers.csv"),
     (Program, "GET", "/api/v1/charges"),
+    (Program, "GET", "/api/v1/charges.csv"),
+    (Program, "GET", "/api/v1/charges/{meter}/{from}"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/wallet"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/transfers"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/transfers.csv"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges.csv"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges/{meter}/{from}"),
+    (Operator, "GET", "/api/v1/admin/revenue"),
+    (Operator, "GET", "/api/v1/admin/wallets"),
     (Program, "POST", "/api/v1/vouchers/redeem"),
     (Program, "GET", "/api/v1/notifications"),
     (Program, "POST", "/api/v1/notifications/read"),
@@ -209,6 +232,7 @@ fn doors() -> impl Iterator<Item = (Who, Method, String)> {
         let id = "01a1fbed-31c8-742a-973c-6a7a37dc7ee6";
         let path =
             path.replace("{id}", id).replace("{cluster}", id).replace("{vmid}", "300").replace("{*name}", "nothing.js");
+        let path = path.replace("{meter}", id).replace("{from}", "2026-11-10T12:00:00Z");
         (*who, method.parse().unwrap(), path)
     })
 }

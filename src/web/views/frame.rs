@@ -30,6 +30,10 @@ pub enum AdminSection {
     Exceptions,
     /// Organisations and their wallets.
     Customers,
+    /// Wallets about to run out.
+    Wallets,
+    /// What was charged.
+    Revenue,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.
