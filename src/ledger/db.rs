@@ -38,7 +38,7 @@ pub(super) async fn insert_wallet(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "insert into wallets (organisation_id, account_id, charged_through) values ($1, $2, $3)",
+        "insert into wallets (organisation_id, account_id, charged_through, credit_limit) select $1, $2, $3, credit_limit from credit_limits where organisation_id = $1",
         organisation.uuid(),
         account.uuid(),
         now
@@ -59,6 +59,8 @@ struct WalletRow {
     exhausted_at: Option<DateTime<Utc>>,
     held: Decimal,
     credit_limit: Decimal,
+    rescue_until: Option<DateTime<Utc>>,
+    grace_charged_until: Option<DateTime<Utc>>,
     price_list: PriceListId,
 }
 
@@ -76,6 +78,8 @@ impl TryFrom<WalletRow> for Wallet {
             exhausted_at: row.exhausted_at,
             held: money(row.held)?,
             credit_limit: money(row.credit_limit)?,
+            rescue_until: row.rescue_until,
+            grace_charged_until: row.grace_charged_until,
             price_list: row.price_list,
         })
     }
@@ -113,6 +117,7 @@ pub(super) async fn select_wallets_for_update(
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
            from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = any($1)"#,
         &ids,
@@ -131,6 +136,7 @@ pub(super) async fn select_wallet(
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
            from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = $1"#,
         organisation.uuid(),
@@ -179,10 +185,73 @@ pub(super) async fn update_exhausted(
     organisation: OrganisationId,
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
-    sqlx::query!("update wallets set exhausted_at = $2 where organisation_id = $1", organisation.uuid(), at)
+    sqlx::query!(
+        "update wallets w set exhausted_at = $2, rescue_until = null, grace_charged_until = null, credit_limit = l.credit_limit
+         from credit_limits l where l.organisation_id = w.organisation_id and w.organisation_id = $1",
+        organisation.uuid(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update_rescue(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!("update wallets set rescue_until = $2 where organisation_id = $1", organisation.uuid(), until)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+pub(super) async fn update_charged_grace(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+    debt_max: Money,
+) -> Result<()> {
+    sqlx::query!(
+        "update wallets w set grace_charged_until = $2, credit_limit = l.credit_limit + $3
+         from credit_limits l where l.organisation_id = w.organisation_id and w.organisation_id = $1",
+        organisation.uuid(),
+        until,
+        debt_max.to_decimal(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn select_credit_limit(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<Option<Money>> {
+    let limit = sqlx::query_scalar!(
+        r#"select credit_limit as "credit_limit!" from credit_limits where organisation_id = $1"#,
+        organisation.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    limit.map(money).transpose()
+}
+
+/// Wallets in their charged grace keep the limit that is made for it.
+pub(super) async fn update_credit_limits(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    // In the order of the keys, as whoever locks several does.
+    let updated = sqlx::query!(
+        "with other as (
+             select w.organisation_id, l.credit_limit from wallets w join credit_limits l on l.organisation_id = w.organisation_id
+             where w.credit_limit <> l.credit_limit and (w.exhausted_at is null or w.balance >= -l.credit_limit) and w.grace_charged_until is null order by w.organisation_id for update of w)
+         update wallets w set credit_limit = other.credit_limit, due_at = case when w.burn > 0 or w.due_at is not null then least(w.due_at, $1) end
+         from other where other.organisation_id = w.organisation_id",
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
 }
 
 pub(super) async fn account(connection: &mut PgConnection, account: &Account<OrganisationId>) -> Result<AccountId> {

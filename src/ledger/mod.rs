@@ -48,6 +48,10 @@ pub struct Wallet {
     pub held: Money,
     /// How far below zero the balance may go; zero or more.
     pub credit_limit: Money,
+    /// Until when machines of this empty wallet may run, at no charge.
+    pub rescue_until: Option<DateTime<Utc>>,
+    /// Until when the price of stopped machines is charged to this empty wallet, as a debt.
+    pub grace_charged_until: Option<DateTime<Utc>>,
     /// Whose prices hold for what its organisation begins to use now.
     pub price_list: PriceListId,
 }
@@ -57,6 +61,12 @@ impl Wallet {
     #[must_use]
     pub fn available(&self) -> Money {
         self.balance - self.held
+    }
+
+    /// Whether machines that cost something must be off at an instant: the credit has run out, and there is no rescue time.
+    #[must_use]
+    pub fn keeps_off(&self, at: DateTime<Utc>) -> bool {
+        self.exhausted_at.is_some() && self.rescue_until.is_none_or(|until| until <= at)
     }
 
     /// What is left until the credit has run out.
@@ -151,7 +161,7 @@ pub async fn set_charged_through(
     db::update_charged_through(connection, organisation, at).await
 }
 
-/// Marks a wallet as run out since `at`, or as no longer run out.
+/// Marks a wallet as run out since `at`, or as no longer run out. Rescue time and the debt of a grace end with it.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -161,6 +171,52 @@ pub async fn set_exhausted(
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     db::update_exhausted(connection, organisation, at).await
+}
+
+/// Lets machines of an empty wallet run until an instant, or no longer.
+///
+/// # Errors
+/// When PostgreSQL fails, or the wallet has not run out.
+pub async fn set_rescue(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+) -> Result<()> {
+    db::update_rescue(connection, organisation, until).await
+}
+
+/// Lets an empty wallet owe the price of its stopped machines until an instant, at most `debt_max` beyond the limit that is
+/// set for it; or no longer.
+///
+/// # Errors
+/// When PostgreSQL fails, or the wallet has not run out.
+pub async fn set_charged_grace(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+    debt_max: Money,
+) -> Result<()> {
+    db::update_charged_grace(connection, organisation, until, debt_max).await
+}
+
+/// How far below zero a wallet may go by what operators have set; zero or more.
+///
+/// # Errors
+/// `NotFound` when there is no such organisation.
+pub async fn credit_limit_of(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Money> {
+    db::select_credit_limit(connection, organisation).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// Gives every wallet the limit that is set for it now, and has those that run up charges looked at again by the next pass,
+/// a batch at a time. Answers how many have another limit.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn renew_credit_limits(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    let changed = db::update_credit_limits(&mut *connection, now).await?;
+    crate::live::wake_billing(&mut *connection).await?;
+    crate::live::announce(connection, None, "wallet").await?;
+    Ok(changed)
 }
 
 /// Where a posting comes from.

@@ -40,7 +40,7 @@ pub struct Metered {
 }
 
 /// Meters a machine as `what` from `at` on; what it was before ends there. `wallet` must be locked in this transaction.
-/// Nothing is metered while the wallet has run out: what runs then is ours.
+/// While the wallet has run out nothing is metered, or all of it as stopped where that is a debt: what runs then is ours.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -53,7 +53,14 @@ pub async fn open(
 ) -> Result<()> {
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
-    let wanted = if wallet.exhausted_at.is_none() { wanted(&mut *connection, wallet, what).await? } else { Vec::new() };
+    let in_charged_grace = wallet.grace_charged_until.is_some_and(|until| at < until);
+    let wanted = match wallet.exhausted_at {
+        None => wanted(&mut *connection, wallet, what).await?,
+        Some(_) if in_charged_grace => {
+            wanted(&mut *connection, wallet, Metered { state: PowerState::Stopped, ..what }).await?
+        }
+        Some(_) => Vec::new(),
+    };
     let known = db::select_of_vm(&mut *connection, what.vm).await?;
     for meter in &known {
         if let Some(open) = meter.open.as_ref().filter(|open| !wanted.contains(&open.what)) {
@@ -141,6 +148,9 @@ pub async fn suspend_cluster(
     db::end_cluster(connection, cluster, seen).await
 }
 
+/// Pieces of constant price, and of each the price and the quantity.
+pub type Pieces = (Vec<Piece>, Vec<(PriceId, i64)>);
+
 /// What of one meter is not wholly charged yet.
 #[derive(Debug, Clone)]
 pub struct Unsettled {
@@ -185,12 +195,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// When some of the time has no price.
-    pub fn pieces(
-        &self,
-        book: &PriceBook,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<(Vec<Piece>, Vec<(PriceId, i64)>), PriceError> {
+    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Pieces, PriceError> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {

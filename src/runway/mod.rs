@@ -2,6 +2,7 @@
 //! wallet runs out. What happens then is the business of `charging`.
 
 mod detail;
+use std::collections::HashMap;
 
 use anyhow::Context;
 use billing::{BurnLine, Money, Rate, RunsOut};
@@ -101,6 +102,23 @@ impl Standing {
         self
     }
 
+    /// What is left until the credit has run out, with what has run up since the last charge taken off.
+    #[must_use]
+    pub fn left(&self) -> Money {
+        self.balance
+    }
+
+    /// What each machine with all that it has beside costs per hour now; nothing for what has reached its monthly cap.
+    #[must_use]
+    pub fn burn_by_vm(&self, zone: Tz) -> HashMap<VmId, Rate> {
+        let mut burns = HashMap::new();
+        for (line, (vm, _)) in self.lines.iter().zip(&self.vms) {
+            let burn = burns.entry(*vm).or_insert(Rate::ZERO);
+            *burn = *burn + billing::burn(std::slice::from_ref(line), self.at, zone);
+        }
+        burns
+    }
+
     /// What is foreseen if everything goes on as it is.
     #[must_use]
     pub fn outlook(&self, zone: Tz) -> Outlook {
@@ -182,7 +200,11 @@ pub async fn before_and_after_change(
     Ok((standing.outlook(zone), after))
 }
 
-async fn read_standing(
+/// Where a wallet stands now. Nothing is written.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn read_standing(
     app: &App,
     connection: &mut PgConnection,
     wallet: &Wallet,

@@ -28,7 +28,7 @@ use uni_manager::{vms, web, worker};
 
 pub use database::Database;
 pub use door::{Answer, send};
-pub use mail::{MailServer, Mood};
+pub use mail::{MailServer, Mood, Sent};
 pub use people::{Customer, PASSWORD};
 
 /// How many rounds of waiting a job may need in a test: each moves the clock further than any pause between attempts.
@@ -192,6 +192,11 @@ impl World {
     /// Charges what is due.
     pub async fn charge(&self) -> Pass {
         charging::run(&self.app).await.unwrap()
+    }
+
+    /// Gives and withdraws the notices that are due, and does what is due on empty wallets.
+    pub async fn zero(&self) -> charging::Looked {
+        charging::run_zero(&self.app).await.unwrap()
     }
 
     /// Looks at every cluster now, whether its look is due or not. What went wrong is written down.

@@ -14,6 +14,7 @@ pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;
+pub mod zero;
 
 mod body;
 

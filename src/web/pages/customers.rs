@@ -3,12 +3,14 @@
 
 mod hand;
 mod migrate;
+mod zero;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use hand::{add_credit, take_credit};
 pub use migrate::{choose_node, migrate};
+pub use zero::{change_zero, keep};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -127,6 +129,7 @@ async fn customer_page(
         customer: customer_facts(app, line).await?,
         credit: forms.credit,
         debit: forms.debit,
+        zero: zero::part(app, id, forms.zero).await?,
     })
 }
 

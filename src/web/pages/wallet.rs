@@ -19,6 +19,7 @@ use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use super::frames::{Notice, decimal, lasts_at, level, portal, render, render_with, wallet_view};
 use super::vms::vm_status;
 use crate::app::App;
+use crate::charging::{self, AtZero};
 use crate::error::Result;
 use crate::ids::{OrganisationId, VmId};
 use crate::ledger::{self, BalancePoint, Wallet, WalletTransfer};
@@ -33,8 +34,9 @@ use crate::web::views::chart::{Chart, Key, Line, Point, Spot};
 use crate::web::views::form::SelectOption;
 use crate::web::views::frame::Section;
 use crate::web::views::wallet::{
-    BurnRow, ChargeRow, RanOut, RedeemForm, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
+    BurnRow, ChargeRow, RedeemForm, TransferKind, TransferRow, TransferTable, WalletDetail, WalletPage,
 };
+use crate::web::views::zero::RanOut;
 
 pub(super) use charges::line_name;
 pub use charges::{charges, charges_of_customer};
@@ -193,7 +195,7 @@ pub(super) async fn wallet_page(
     table.older_url = table.older_url.map(|_| "/wallet/ledger".to_owned());
     Ok(WalletPage {
         frame: portal(app, customer, "Wallet", Section::Wallet, notice).await?,
-        wallet: detail(app, &wallet, counts, parked_since, is_new),
+        wallet: detail(app, &wallet, counts, &charging::at_zero(app, organisation).await?, parked_since, is_new),
         chart: chart(app, &wallet, &balances, &outlook.ahead),
         burns: burns(&machines, &months, &outlook.vms),
         month: name_of(month),
@@ -298,6 +300,7 @@ fn detail(
     app: &App,
     wallet: &Wallet,
     counts: vms::Counts,
+    zero: &AtZero,
     parked_since: Option<DateTime<Utc>>,
     is_new: bool,
 ) -> WalletDetail {
@@ -312,9 +315,7 @@ fn detail(
         runs_out_at: wallet.runs_out_at.filter(|_| !exhausted),
         consequence: consequence(wallet, counts).into(),
         level: level(exhausted, wallet.runs_out_at, now),
-        ran_out: wallet
-            .exhausted_at
-            .map(|at| RanOut { machines: u64::try_from(counts.stopped_for_credit).unwrap_or(0), at }),
+        ran_out: ran_out(zero, format::unsigned(counts.stopped_for_credit)),
         below_zero: wallet.balance.is_negative().then(|| decimal(-wallet.balance)),
         credit_limit: decimal(wallet.credit_limit),
         parked_since,
@@ -322,6 +323,19 @@ fn detail(
         is_new,
         how_to_get_credit: app.settings.credit_contact.clone(),
     }
+}
+
+/// What the end of the credit did, while it lasts, to so many machines.
+pub(super) fn ran_out(zero: &AtZero, machines: u64) -> Option<RanOut> {
+    zero.ended.as_ref().map(|ended| RanOut {
+        machines,
+        at: ended.at,
+        grace_until: ended.grace_until,
+        grace_charged: zero.grace_charged,
+        deletion_on: ended.deletion_on,
+        rescue_until: ended.rescue_until,
+        rescue_hours: ended.can_rescue.then(|| format::unsigned(zero.rescue_hours.into())),
+    })
 }
 
 /// What happens when the credit ends.

@@ -46,6 +46,8 @@ pub enum AdminSection {
     Jobs,
     /// What is written to customers.
     Mails,
+    /// What is set for the whole platform.
+    Settings,
     /// What happened anywhere.
     Audit,
 }

@@ -22,3 +22,4 @@ pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;
+pub mod zero;

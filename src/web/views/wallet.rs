@@ -13,6 +13,7 @@ use super::form::FormErrors;
 use super::frame::{AdminFrame, Link, PortalFrame, WalletLevel};
 use super::markup::{self, Markup};
 use super::vms::VmState;
+use super::zero::RanOut;
 use crate::web::format::{self, Lasts};
 
 /// Where pages about the money of an organisation stand: in its own portal, or in the admin panel.
@@ -110,15 +111,6 @@ pub struct WalletDetail {
     pub is_new: bool,
     /// How to get credit, in the operator's words.
     pub how_to_get_credit: String,
-}
-
-/// What running out did.
-#[derive(Clone, Debug)]
-pub struct RanOut {
-    /// How many machines were shut down.
-    pub machines: u64,
-    /// When the credit was used up.
-    pub at: DateTime<Utc>,
 }
 
 /// A machine's share of the burn.
