@@ -1,4 +1,6 @@
-//! The SQL of accounts, transfers, wallets and holds.
+//! The SQL of accounts, transfers, wallets and holds. What people read of a ledger is in `history`.
+
+pub(super) mod history;
 
 use std::collections::HashMap;
 
@@ -8,7 +10,7 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 use uuid::{Uuid, uuid};
 
-use super::{Cause, Outlook, Uncharged, Wallet, WalletTransfer, money, rate};
+use super::{Cause, Outlook, Uncharged, Wallet, money, rate};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
 
@@ -344,46 +346,6 @@ pub(super) async fn insert_hold(
 pub(super) async fn delete_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
     sqlx::query!("delete from holds where vm_id = $1", vm.uuid()).execute(connection).await?;
     Ok(())
-}
-
-pub(super) async fn select_transfers(
-    pool: &PgPool,
-    organisation: OrganisationId,
-    after: Option<TransferId>,
-    limit: i64,
-) -> Result<Vec<WalletTransfer>> {
-    // The balance after a transfer is today's less everything later, so that a page costs what it shows and not all of history.
-    let rows = sqlx::query!(
-        r#"with wallet as (select account_id, balance from wallets where organisation_id = $1),
-                later as (
-                    select coalesce(sum(case when t.credit_account = wallet.account_id then t.amount else -t.amount end), 0) as total
-                    from wallet, transfers t
-                    where $2::uuid is not null and t.id >= $2 and (t.debit_account = wallet.account_id or (t.credit_account = wallet.account_id and t.code <> 'charge'))),
-                page as (
-                    (select t.*, -t.amount as change from wallet, transfers t where t.debit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3)
-                    union all
-                    (select t.*, t.amount as change from wallet, transfers t where t.credit_account = wallet.account_id and t.code <> 'charge' and ($2::uuid is null or t.id < $2) order by t.id desc limit $3))
-           select page.id as "id!: TransferId", page.at as "at!", page.code as "code!", page.memo as "memo!", page.change as "change!",
-                  (wallet.balance - later.total - coalesce(sum(page.change) over (order by page.id desc rows between unbounded preceding and 1 preceding), 0)) as "balance_after!"
-           from page, wallet, later order by page.id desc limit $3"#,
-        organisation.uuid(),
-        after.map(TransferId::uuid),
-        limit,
-    )
-    .fetch_all(pool)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(WalletTransfer {
-                id: row.id,
-                at: row.at,
-                code: row.code,
-                memo: row.memo,
-                amount: money(row.change)?,
-                balance_after: money(row.balance_after)?,
-            })
-        })
-        .collect()
 }
 
 /// Charges of one batch as columns, so that they are written by one statement.

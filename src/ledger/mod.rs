@@ -2,6 +2,7 @@
 //! caused one is its unique source, so that a cause that runs twice posts once.
 
 mod db;
+mod history;
 
 use std::collections::HashMap;
 
@@ -12,10 +13,14 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 
 pub use db::{BulkTransfers, BulkWallets, bulk_post};
+pub use history::{
+    BalancePoint, Filter, Kind, Line, STATEMENT_CHUNK, Statement, WalletTransfer, balances_since, statement,
+    statement_lines, transfers, transfers_of, uncharged_since,
+};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
+use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, UserId, VmId};
 
 /// The most transfers one page shows.
 pub const PAGE_MAX: i64 = 100;
@@ -69,23 +74,6 @@ impl Wallet {
     pub fn credit(&self) -> Money {
         self.balance + self.credit_limit
     }
-}
-
-/// A transfer as its wallet's owner sees it.
-#[derive(Debug, Clone)]
-pub struct WalletTransfer {
-    /// Its id; later ones sort later.
-    pub id: TransferId,
-    /// When, by the books.
-    pub at: DateTime<Utc>,
-    /// What for: `charge`, `manual_credit`, `sign_up_credit`.
-    pub code: String,
-    /// A sentence about it.
-    pub memo: String,
-    /// Positive when it adds to the balance.
-    pub amount: Money,
-    /// The balance after it.
-    pub balance_after: Money,
 }
 
 /// An amount of the database as money.
@@ -316,19 +304,6 @@ pub async fn hold(
 /// When PostgreSQL fails.
 pub async fn release_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
     db::delete_hold(connection, vm).await
-}
-
-/// The transfers of a wallet, newest first, before `after`.
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn transfers(
-    app: &App,
-    organisation: OrganisationId,
-    after: Option<TransferId>,
-    limit: i64,
-) -> Result<Vec<WalletTransfer>> {
-    db::select_transfers(&app.pool, organisation, after, limit.clamp(1, PAGE_MAX + 1)).await
 }
 
 /// The first thing that does not add up, if any: balances against transfers, and transfers against charges.

@@ -2,11 +2,13 @@
 //! changes the machine. The times come from what we did or saw on the hypervisor, never from the guest.
 
 mod db;
+mod explain;
+mod history;
 
 use std::collections::HashMap;
 
 use billing::{MeterState, Piece};
-use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,6 +16,11 @@ use uuid::Uuid;
 pub use crate::catalog::PowerState;
 use crate::catalog::{Item, Metering, PriceBook, PriceError, Resource};
 pub use db::charges::{BulkCharges, BulkMeters, bulk_charge};
+pub use explain::{Changed, Explanation, PriceOfCharge, Was, explain};
+pub use history::{
+    CHARGES_MAX, ChargeKey, ChargeLine, DayTotal, LineTotal, LinesFilter, charge_lines, days_of, month_of, span_of_day,
+    totals_by_line,
+};
 
 use crate::app::App;
 use crate::error::Result;
@@ -366,7 +373,12 @@ pub async fn charged_today(app: &App) -> Result<billing::Money> {
 
 /// The last midnight of a time zone. Where clocks were put forward over it, the hour after; where it came twice, the first.
 fn midnight_before(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    let midnight = now.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    midnight_of(now.with_timezone(&zone).date_naive(), zone)
+}
+
+/// When a day begins in a time zone.
+fn midnight_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
     let begins = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest().map(|instant| instant.to_utc());
     begins(midnight).or_else(|| begins(midnight + TimeDelta::hours(1))).unwrap_or_else(|| midnight.and_utc())
 }

@@ -1,6 +1,7 @@
 //! How long a wallet lasts, written down at each change of burn or balance, so that the engine can sleep until the next
 //! wallet runs out. What happens then is the business of `charging`.
 
+mod detail;
 use std::collections::HashMap;
 
 use anyhow::Context;
@@ -15,6 +16,8 @@ use crate::error::Result;
 use crate::ids::{OrganisationId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::metering::{self, Unsettled};
+
+pub use detail::{BurnOfVm, Detail, detail, seconds_left};
 
 /// The shortest time between two looks at a wallet that is about to run out: rounding may leave it a last micro that lasts
 /// less than any clock can show.

@@ -70,6 +70,11 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Person, "GET", "/prices"),
     (Person, "GET", "/wallet"),
     (Person, "GET", "/wallet/header"),
+    (Person, "GET", "/wallet/ledger"),
+    (Person, "GET", "/wallet/ledger.csv"),
+    (Person, "GET", "/wallet/charges"),
+    (Person, "GET", "/wallet/charges.csv"),
+    (Person, "GET", "/wallet/charges/{meter}/{from}"),
     (Person, "GET", "/wallet/order"),
     (Person, "POST", "/wallet/order"),
     (Person, "POST", "/wallet/rescue"),
@@ -98,6 +103,13 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Staff, "GET", "/admin/plans/new"),
     (Staff, "POST", "/admin/plans/{id}/retire"),
     (Staff, "POST", "/admin/plans/{id}/sell"),
+    (Staff, "GET", "/admin/customers/{id}/ledger"),
+    (Staff, "GET", "/admin/customers/{id}/ledger.csv"),
+    (Staff, "GET", "/admin/customers/{id}/charges"),
+    (Staff, "GET", "/admin/customers/{id}/charges.csv"),
+    (Staff, "GET", "/admin/customers/{id}/charges/{meter}/{from}"),
+    (Staff, "GET", "/admin/wallets"),
+    (Staff, "GET", "/admin/revenue"),
     (Staff, "POST", "/admin/customers/{id}/debits"),
     (Staff, "POST", "/admin/customers/{id}/zero"),
     (Staff, "POST", "/admin/customers/{id}/keep"),
@@ -190,7 +202,18 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Program, "PUT", "/api/v1/wallet/order"),
     (Program, "POST", "/api/v1/wallet/rescue"),
     (Program, "GET", "/api/v1/transfers"),
+    (Program, "GET", "/api/v1/transfers.csv"),
     (Program, "GET", "/api/v1/charges"),
+    (Program, "GET", "/api/v1/charges.csv"),
+    (Program, "GET", "/api/v1/charges/{meter}/{from}"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/wallet"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/transfers"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/transfers.csv"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges.csv"),
+    (Operator, "GET", "/api/v1/admin/organisations/{id}/charges/{meter}/{from}"),
+    (Operator, "GET", "/api/v1/admin/revenue"),
+    (Operator, "GET", "/api/v1/admin/wallets"),
     (Program, "POST", "/api/v1/vouchers/redeem"),
     (Program, "GET", "/api/v1/notifications"),
     (Program, "POST", "/api/v1/notifications/read"),
@@ -255,6 +278,9 @@ fn doors() -> impl Iterator<Item = (Who, Method, String)> {
             .replace("{vmid}", "300")
             .replace("{number}", "1")
             .replace("{*name}", "nothing.js");
+        let path =
+            path.replace("{id}", id).replace("{cluster}", id).replace("{vmid}", "300").replace("{*name}", "nothing.js");
+        let path = path.replace("{meter}", id).replace("{from}", "2026-11-10T12:00:00Z");
         (*who, method.parse().unwrap(), path)
     })
 }

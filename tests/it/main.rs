@@ -26,6 +26,7 @@ mod kill;
 mod kill_charging;
 mod mails;
 mod money;
+mod money_pages;
 mod money_rules;
 mod notifications;
 mod orders;

@@ -50,6 +50,8 @@ pub struct Start {
     pub registration_open: bool,
     /// What is on the cluster already.
     pub state: Option<Value>,
+    /// In which days and months begin.
+    pub time_zone: chrono_tz::Tz,
     /// Where mails go.
     pub mailer: Mailer,
 }
@@ -62,6 +64,7 @@ impl Default for Start {
             sign_up_credit: "0",
             registration_open: true,
             state: None,
+            time_zone: chrono_tz::UTC,
             mailer: Mailer::Kept,
         }
     }
@@ -108,7 +111,7 @@ impl World {
         let settings = Settings {
             public_url: url.clone(),
             currency: "EUR".into(),
-            time_zone: chrono_tz::UTC,
+            time_zone: start.time_zone,
             sign_up_credit: start.sign_up_credit.parse().unwrap(),
             registration_open: start.registration_open,
             credit_contact: "Write to the operator.".into(),

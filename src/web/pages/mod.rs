@@ -16,6 +16,7 @@ pub mod notifications;
 pub mod plans;
 pub mod price_lists;
 pub mod prices;
+pub mod revenue;
 pub mod settings;
 pub mod ssh_keys;
 pub mod vms;

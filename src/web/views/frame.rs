@@ -34,6 +34,10 @@ pub enum AdminSection {
     Customers,
     /// Price lists and plans.
     Prices,
+    /// Wallets about to run out.
+    Wallets,
+    /// What was charged.
+    Revenue,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.

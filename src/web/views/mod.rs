@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod chart;
 pub mod clusters;
 pub mod consoles;
 pub mod customers;
@@ -17,6 +18,7 @@ pub mod mails;
 pub mod markup;
 pub mod notifications;
 pub mod prices;
+pub mod revenue;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
