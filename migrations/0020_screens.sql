@@ -10,9 +10,9 @@ create index transfers_by_debit on transfers (debit_account, at desc);
 create index transfers_by_other_debit on transfers (debit_account, at desc) where code <> 'charge';
 create index transfers_by_credit on transfers (credit_account, at desc) where code <> 'charge';
 
--- Wallets that have run out, of which there are few. What changes with every hour (a balance, how far a wallet is charged) has
--- no index, so that an hour's update of a wallet stays on its page; who asks for it reads all wallets, one for each customer.
-create index wallets_exhausted on wallets (exhausted_at) where exhausted_at is not null;
+-- Wallets need no index of their own here: those that have run out have one, and what changes with every hour (a balance, how
+-- far a wallet is charged) has none, so that an hour's update of a wallet stays on its page. Who asks reads all wallets, one for
+-- each customer.
 
 -- What all customers were charged, by time and price: some rows for each statement that writes charges, in its transaction.
 -- An operator's month is a sum over these and not over every charge of every customer, of which there may be a hundred
