@@ -38,3 +38,4 @@ mod serve;
 mod user_data;
 mod vouchers;
 mod zero;
+mod zero_pages;
