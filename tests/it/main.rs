@@ -39,3 +39,4 @@ mod serve;
 mod user_data;
 mod vouchers;
 mod zero;
+mod zero_pages;
