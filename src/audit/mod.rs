@@ -90,10 +90,42 @@ pub enum Event {
     VmReleased,
     /// The credit ran out and machines are being shut down.
     CreditRanOut,
+    /// How important a machine is to its owner was changed.
+    VmImportance,
+    /// The order in which machines are shut down was changed.
+    ShutdownOrder,
+    /// Rescue time on an empty wallet began.
+    RescueBegan,
+    /// Rescue time was over and machines are being shut down.
+    RescueEnded,
+    /// An operator keeps the disks of an empty wallet longer.
+    GraceExtended,
+    /// The grace period was over and machines are being deleted.
+    GraceEnded,
+    /// An operator changed what happens to an organisation at zero.
+    CreditLimitChanged,
+    /// The settings of the platform were changed.
+    SettingsChanged,
     /// Credit arrived and machines are being started again.
     CreditResumed,
     /// An admin added credit.
     CreditAdded,
+    /// A price list was made.
+    PriceListAdded,
+    /// Prices of a list were changed, from an instant on.
+    PricesChanged,
+    /// A change of prices that had not begun was taken back.
+    PricesWithdrawn,
+    /// All customers concerned were told of a change of prices.
+    PricesAnnounced,
+    /// An organisation was put on a price list.
+    PriceListAssigned,
+    /// A plan was put on sale.
+    PlanAdded,
+    /// A plan was taken off sale.
+    PlanRetired,
+    /// A plan was put on sale again.
+    PlanOffered,
     /// An admin took credit.
     CreditTaken,
     /// Vouchers were made.
@@ -173,8 +205,24 @@ impl Event {
         Self::VmRelease,
         Self::VmReleased,
         Self::CreditRanOut,
+        Self::VmImportance,
+        Self::ShutdownOrder,
+        Self::RescueBegan,
+        Self::RescueEnded,
+        Self::GraceExtended,
+        Self::GraceEnded,
+        Self::CreditLimitChanged,
+        Self::SettingsChanged,
         Self::CreditResumed,
         Self::CreditAdded,
+        Self::PriceListAdded,
+        Self::PricesChanged,
+        Self::PricesWithdrawn,
+        Self::PricesAnnounced,
+        Self::PriceListAssigned,
+        Self::PlanAdded,
+        Self::PlanRetired,
+        Self::PlanOffered,
         Self::CreditTaken,
         Self::VouchersCreated,
         Self::VoucherRevoked,
@@ -237,8 +285,24 @@ impl Event {
             Self::VmRelease => "vm.release",
             Self::VmReleased => "vm.released",
             Self::CreditRanOut => "wallet.ran_out",
+            Self::VmImportance => "vm.importance",
+            Self::ShutdownOrder => "wallet.shutdown_order",
+            Self::RescueBegan => "wallet.rescue_began",
+            Self::RescueEnded => "wallet.rescue_ended",
+            Self::GraceExtended => "wallet.grace_extended",
+            Self::GraceEnded => "wallet.grace_ended",
+            Self::CreditLimitChanged => "wallet.limit_changed",
+            Self::SettingsChanged => "settings.changed",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
+            Self::PriceListAdded => "price_list.added",
+            Self::PricesChanged => "price_list.changed",
+            Self::PricesWithdrawn => "price_list.withdrawn",
+            Self::PricesAnnounced => "price_list.announced",
+            Self::PriceListAssigned => "price_list.assigned",
+            Self::PlanAdded => "plan.added",
+            Self::PlanRetired => "plan.retired",
+            Self::PlanOffered => "plan.offered",
             Self::CreditTaken => "wallet.debited",
             Self::VouchersCreated => "voucher.created",
             Self::VoucherRevoked => "voucher.revoked",
@@ -302,8 +366,24 @@ impl Event {
             "vm.release" => "began to let go of the VM",
             "vm.released" => "let go of the VM; it was left as it is",
             "wallet.ran_out" => "shut machines down: the credit ran out",
+            "vm.importance" => "changed how long a VM is kept running",
+            "wallet.shutdown_order" => "changed the order of shutdown",
+            "wallet.rescue_began" => "took rescue time",
+            "wallet.rescue_ended" => "shut machines down: the rescue time was over",
+            "wallet.grace_extended" => "kept disks longer",
+            "wallet.grace_ended" => "deleted VMs: the grace period was over",
+            "wallet.limit_changed" => "changed what happens when the credit ends",
+            "settings.changed" => "changed the platform’s settings",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",
+            "price_list.added" => "made the price list",
+            "price_list.changed" => "changed the prices of the list",
+            "price_list.withdrawn" => "took back a change of prices of the list",
+            "price_list.announced" => "told customers of a change of prices of the list",
+            "price_list.assigned" => "put the organisation on the price list",
+            "plan.added" => "put on sale the plan",
+            "plan.retired" => "took off sale the plan",
+            "plan.offered" => "put on sale again the plan",
             "wallet.debited" => "took credit",
             "voucher.created" => "made the voucher",
             "voucher.revoked" => "revoked the voucher",

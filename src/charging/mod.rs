@@ -14,3 +14,7 @@ pub use credit::{Credited, NewCredit, add_credit};
 pub use debit::{Debited, NewDebit, take_credit};
 pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};
 pub use resume::receive;
+pub use zero::{
+    AtZero, Ended, KEEP_DAYS_MAX, LIMIT_MAX, Looked, NewRescue, OwnZero, Rescued, Waiting, at_zero, change_own,
+    change_settings, keep, next_zero, own, rescue, run_zero, waiting,
+};

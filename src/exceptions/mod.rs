@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::app::App;
+use crate::charging;
 use crate::clusters::{self, Cluster};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
@@ -33,6 +34,8 @@ pub struct Exceptions {
     pub unwritten: Vec<LookFailure>,
     /// Mails that could not be sent.
     pub mails: mail::Trouble,
+    /// Empty wallets of which machines are deleted soon, or would be.
+    pub deletions: Vec<charging::Waiting>,
     /// All wallets together; those that end or have ended.
     pub wallets: Outlook,
 }
@@ -46,7 +49,13 @@ impl Exceptions {
         let drifts = usize::from(self.drifts > 0);
         let mails = usize::from(self.mails.is_any());
         let jobs = self.parked.len() + self.failed.len();
-        jobs + self.silent.len() + self.uncharged.len() + self.unwritten.len() + drifts + mails + wallets
+        jobs + self.deletions.len()
+            + self.silent.len()
+            + self.uncharged.len()
+            + self.unwritten.len()
+            + drifts
+            + mails
+            + wallets
     }
 }
 
@@ -74,6 +83,7 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         drifts: vms::drift::count(app).await?,
         unwritten: vms::look_failures(app).await?,
         mails: mail::trouble(app).await?,
+        deletions: charging::waiting(app).await?,
         wallets: ledger::outlook(app, ending_before(app)).await?,
     })
 }

@@ -24,6 +24,7 @@ const ABOUT_THE_SERVER: [u16; 2] = [421, 521];
 
 /// Where mails go.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of it")]
 pub enum Mailer {
     /// Nowhere: no mail server is set up.
     None,

@@ -2,11 +2,13 @@
 //! changes the machine. The times come from what we did or saw on the hypervisor, never from the guest.
 
 mod db;
+mod explain;
+mod history;
 
 use std::collections::HashMap;
 
 use billing::{MeterState, Piece};
-use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,10 +16,15 @@ use uuid::Uuid;
 pub use crate::catalog::PowerState;
 use crate::catalog::{Item, Metering, PriceBook, PriceError, Resource};
 pub use db::charges::{BulkCharges, BulkMeters, bulk_charge};
+pub use explain::{Changed, Explanation, PriceOfCharge, Was, explain};
+pub use history::{
+    CHARGES_MAX, ChargeKey, ChargeLine, DayTotal, LineTotal, LinesFilter, charge_lines, days_of, month_of, span_of_day,
+    totals_by_line,
+};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, PriceId, VmId};
+use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PlanId, PriceId, PriceListId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::platform_settings;
 
@@ -33,7 +40,7 @@ pub struct Metered {
 }
 
 /// Meters a machine as `what` from `at` on; what it was before ends there. `wallet` must be locked in this transaction.
-/// Nothing is metered while the wallet has run out: what runs then is ours.
+/// While the wallet has run out nothing is metered, or all of it as stopped where that is a debt: what runs then is ours.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -46,7 +53,14 @@ pub async fn open(
 ) -> Result<()> {
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
-    let wanted = if wallet.exhausted_at.is_none() { wanted(&mut *connection, wallet, what).await? } else { Vec::new() };
+    let in_charged_grace = wallet.grace_charged_until.is_some_and(|until| at < until);
+    let wanted = match wallet.exhausted_at {
+        None => wanted(&mut *connection, wallet, what).await?,
+        Some(_) if in_charged_grace => {
+            wanted(&mut *connection, wallet, Metered { state: PowerState::Stopped, ..what }).await?
+        }
+        Some(_) => Vec::new(),
+    };
     let known = db::select_of_vm(&mut *connection, what.vm).await?;
     for meter in &known {
         if let Some(open) = meter.open.as_ref().filter(|open| !wanted.contains(&open.what)) {
@@ -77,19 +91,59 @@ pub async fn open(
     Ok(())
 }
 
+/// What of a machine has a price: itself, and what it has beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Its plan.
+    pub plan: PlanId,
+    /// Running or stopped.
+    pub state: PowerState,
+    /// GiB of disk beyond what the plan has.
+    pub extra_disk_gib: i64,
+    /// How many addresses it has.
+    pub addresses: i64,
+    /// The image whose licence it needs, if it needs one.
+    pub licensed: Option<ImageId>,
+}
+
+impl Parts {
+    /// What is metered of it for a customer of this list.
+    #[must_use]
+    pub fn on(self, list: PriceListId) -> Vec<Metering> {
+        let items = [
+            (Some(Item::Vm(self.plan, self.state)), 1),
+            (Some(Item::Disk), self.extra_disk_gib),
+            (Some(Item::Address), self.addresses),
+            (self.licensed.map(Item::ImageLicence), 1),
+        ];
+        let metering = |(item, quantity): (Option<Item>, i64)| Some(Metering { list, item: item?, quantity });
+        items.into_iter().filter_map(metering).filter(|metering| metering.quantity > 0).collect()
+    }
+}
+
+/// What a machine has, as one of a plan and in a state.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn parts(connection: &mut PgConnection, what: Metered) -> Result<Parts> {
+    let Metered { vm, plan, state } = what;
+    let beside = db::select_beside(connection, vm, plan).await?;
+    let (extra_disk_gib, addresses, licensed) = (beside.disk_gib, beside.addresses, beside.licensed);
+    Ok(Parts { plan, state, extra_disk_gib, addresses, licensed })
+}
+
 /// Everything that is metered of a machine: itself, and what it has beside.
 async fn wanted(connection: &mut PgConnection, wallet: &Wallet, what: Metered) -> Result<Vec<Metering>> {
-    let beside = db::select_beside(connection, what.vm, what.plan).await?;
-    let licences = i64::from(beside.licensed.is_some());
-    let items = [
-        (Some(Item::Vm(what.plan, what.state)), 1),
-        (Some(Item::Disk), beside.disk_gib),
-        (Some(Item::Address), beside.addresses),
-        (beside.licensed.map(Item::ImageLicence), licences),
-    ];
-    let list = wallet.price_list;
-    let metering = |(item, quantity): (Option<Item>, i64)| Some(Metering { list, item: item?, quantity });
-    Ok(items.into_iter().filter_map(metering).filter(|metering| metering.quantity > 0).collect())
+    Ok(parts(connection, what).await?.on(wallet.price_list))
+}
+
+/// Goes on metering an organisation's machines by the prices of its wallet's list, from `at` on. Two statements, whatever it has.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn change_list(connection: &mut PgConnection, wallet: &Wallet, at: DateTime<Utc>) -> Result<u64> {
+    let at = at.max(wallet.charged_through);
+    db::change_list(connection, wallet.organisation, wallet.price_list, at).await
 }
 
 /// Ends the metering of a machine at `at`, or a little later if it lived shorter than is charged at least.
@@ -133,6 +187,9 @@ pub async fn suspend_cluster(
 ) -> Result<Vec<OrganisationId>> {
     db::end_cluster(connection, cluster, seen).await
 }
+
+/// Pieces of constant price, and of each the price and the quantity.
+pub type Pieces = (Vec<Piece>, Vec<(PriceId, i64)>);
 
 /// What of one meter is not wholly charged yet.
 #[derive(Debug, Clone)]
@@ -178,12 +235,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// When some of the time has no price.
-    pub fn pieces(
-        &self,
-        book: &PriceBook,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<(Vec<Piece>, Vec<(PriceId, i64)>), PriceError> {
+    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Pieces, PriceError> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {
@@ -321,7 +373,12 @@ pub async fn charged_today(app: &App) -> Result<billing::Money> {
 
 /// The last midnight of a time zone. Where clocks were put forward over it, the hour after; where it came twice, the first.
 fn midnight_before(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    let midnight = now.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    midnight_of(now.with_timezone(&zone).date_naive(), zone)
+}
+
+/// When a day begins in a time zone.
+fn midnight_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
     let begins = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest().map(|instant| instant.to_utc());
     begins(midnight).or_else(|| begins(midnight + TimeDelta::hours(1))).unwrap_or_else(|| midnight.and_utc())
 }

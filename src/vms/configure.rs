@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
+use super::burn::{burn_of, lines_of};
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step, still_ours};
-use super::{State, Vm, create, disk, find_within, identity, resize, seed};
+use super::{State, Vm, create, disk, find_within, identity, importance, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -41,6 +42,9 @@ pub struct Changes {
     /// Whether it can neither be deleted nor rebuilt.
     #[serde(default)]
     pub protected: Option<bool>,
+    /// When the credit ends the least important machines stop first: 0, as at first, to 1000.
+    #[serde(default)]
+    pub importance: Option<i32>,
     /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest. Refused for
     /// a machine that was made with user data.
     #[serde(default)]
@@ -137,6 +141,7 @@ pub async fn configure(
         }
     }
     after.protected = changes.protected.unwrap_or(after.protected);
+    problems.extend(changes.importance.and_then(|importance| importance::check(importance).err()));
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
@@ -160,8 +165,12 @@ pub async fn configure(
         }
         after.iso_image = iso_image;
     }
+    if let Some(importance) = changes.importance {
+        importance::write(app, &mut transaction, organisation, vm, importance, actor).await?;
+    }
     let detail = difference(&before, &after);
     if detail.is_empty() {
+        transaction.commit().await?;
         return Ok(None);
     }
     db::update_settings(&mut transaction, vm, &after.settings()).await?;
@@ -246,9 +255,9 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
-    let price = catalog::price_book_for(&mut transaction, organisation).await?;
-    let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
-    let hour = rate.for_hours(1);
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let lines = lines_of(&mut transaction, book.list(), vm, found.plan, catalog::PowerState::Running).await?;
+    let hour = burn_of(&book, &lines, now)?.rate().for_hours(1);
     if wallet.exhausted_at.is_some() || (found.state == State::Stopped && hour > wallet.available()) {
         return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
     }

@@ -3,6 +3,7 @@
 pub mod api;
 mod assets;
 mod console;
+mod csv;
 pub mod doors;
 mod error;
 pub mod format;

@@ -1,5 +1,7 @@
 //! The home of the admin panel: what needs a person, with what can be done about it. What counts is decided by `exceptions`.
 
+mod deletions;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -57,6 +59,7 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     let mut items: Vec<Exception> = current.silent.iter().map(cluster_exception).collect();
     items.extend(current.uncharged.iter().map(uncharged_exception));
     items.extend(current.unwritten.iter().map(unwritten_exception));
+    items.extend(deletions::exceptions(&current));
     items.extend(mails_exception(&current));
     items.extend(drift_exception(&current));
     items.extend(parked);

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::audit::AuditTable;
-use super::form::FormErrors;
+use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
 use super::vms::new::Choice;
 use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
+use super::zero::CustomerZero;
 use crate::web::format::{self, Lasts};
 
 /// An organisation in the list.
@@ -147,6 +148,12 @@ pub struct CustomerPage {
     pub credit: CreditForm,
     /// The form that takes credit.
     pub debit: DebitForm,
+    /// Every price list.
+    pub price_lists: Vec<SelectOption>,
+    /// The one that it is on.
+    pub price_list: String,
+    /// What happens when its credit ends.
+    pub zero: CustomerZero,
     /// All its machines.
     pub machines: u64,
     /// Its machines, newest first.

@@ -17,6 +17,8 @@ pub enum Section {
     SshKeys,
     /// Balance, burn and ledger.
     Wallet,
+    /// What everything costs.
+    Prices,
     /// What happened in the organisation.
     Audit,
     /// What it should know.
@@ -30,6 +32,12 @@ pub enum AdminSection {
     Exceptions,
     /// Organisations and their wallets.
     Customers,
+    /// Price lists and plans.
+    Prices,
+    /// Wallets about to run out.
+    Wallets,
+    /// What was charged.
+    Revenue,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.
@@ -42,6 +50,8 @@ pub enum AdminSection {
     Jobs,
     /// What is written to customers.
     Mails,
+    /// What is set for the whole platform.
+    Settings,
     /// What happened anywhere.
     Audit,
 }
