@@ -4,6 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::app::App;
+use crate::charging::passes::PassRecord;
+use crate::charging::{self, StuckShutdown};
 use crate::clusters::{self, Cluster};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
@@ -27,6 +29,10 @@ pub struct Exceptions {
     pub silent: Vec<Cluster>,
     /// Wallets that could not be charged.
     pub uncharged: Vec<Uncharged>,
+    /// Passes of charging that wait for a decision.
+    pub passes: Vec<PassRecord>,
+    /// Machines that run on an ended credit, because their shutdown waits behind a parked job.
+    pub stuck: Vec<StuckShutdown>,
     /// Guests that are not what is sold.
     pub drifts: i64,
     /// Machines of which the change that a look found could not be written.
@@ -46,7 +52,14 @@ impl Exceptions {
         let drifts = usize::from(self.drifts > 0);
         let mails = usize::from(self.mails.is_any());
         let jobs = self.parked.len() + self.failed.len();
-        jobs + self.silent.len() + self.uncharged.len() + self.unwritten.len() + drifts + mails + wallets
+        jobs + self.silent.len()
+            + self.passes.len()
+            + self.stuck.len()
+            + self.uncharged.len()
+            + self.unwritten.len()
+            + drifts
+            + mails
+            + wallets
     }
 }
 
@@ -71,6 +84,8 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         failed: jobs::list(app, &failed, jobs::PAGE_MAX).await?,
         silent,
         uncharged: ledger::uncharged(app).await?,
+        passes: charging::passes::held(app).await?,
+        stuck: charging::stuck_shutdowns(app).await?,
         drifts: vms::drift::count(app).await?,
         unwritten: vms::look_failures(app).await?,
         mails: mail::trouble(app).await?,

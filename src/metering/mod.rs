@@ -2,6 +2,7 @@
 //! changes the machine. The times come from what we did or saw on the hypervisor, never from the guest.
 
 mod db;
+pub mod uncharged;
 
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ pub use db::charges::{BulkCharges, BulkMeters, bulk_charge};
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, PriceId, VmId};
+use crate::ids::{ClusterId, MeterId, OrganisationId, PassId, PlanId, PriceId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::platform_settings;
 
@@ -46,6 +47,7 @@ pub async fn open(
 ) -> Result<()> {
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
+    db::uncharged::close(&mut *connection, what.vm, at).await?;
     let wanted = if wallet.exhausted_at.is_none() { wanted(&mut *connection, wallet, what).await? } else { Vec::new() };
     let known = db::select_of_vm(&mut *connection, what.vm).await?;
     for meter in &known {
@@ -53,7 +55,7 @@ pub async fn open(
             db::end(&mut *connection, open.id, open.from, at).await?;
         }
     }
-    if !wanted.is_empty() && wallet.due_at.is_none() {
+    if !wanted.is_empty() && !wallet.metered {
         // Nothing ran up charges until now, so there is nothing to look at before.
         ledger::set_charged_through(&mut *connection, wallet.organisation, at).await?;
     }
@@ -98,6 +100,7 @@ async fn wanted(connection: &mut PgConnection, wallet: &Wallet, what: Metered) -
 /// When PostgreSQL fails.
 pub async fn close(connection: &mut PgConnection, wallet: &Wallet, vm: VmId, at: DateTime<Utc>) -> Result<()> {
     let at = at.max(wallet.charged_through);
+    db::uncharged::close(&mut *connection, vm, at).await?;
     let known = db::select_of_vm(&mut *connection, vm).await?;
     let machine = known.iter().find(|meter| meter.resource == Resource::Vm);
     let at = match machine.and_then(|machine| machine.first_from.filter(|_| machine.open.is_some())) {
@@ -131,7 +134,22 @@ pub async fn suspend_cluster(
     cluster: ClusterId,
     seen: DateTime<Utc>,
 ) -> Result<Vec<OrganisationId>> {
+    db::uncharged::open_cluster(&mut *connection, cluster, seen).await?;
     db::end_cluster(connection, cluster, seen).await
+}
+
+/// Takes what ran between the cursors of some locked wallets and `through` out of their meters, and writes it down as not
+/// charged. The cursors are still to be moved.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn waive(
+    connection: &mut PgConnection,
+    organisations: &[Uuid],
+    through: DateTime<Utc>,
+    pass: PassId,
+) -> Result<()> {
+    db::uncharged::waive(connection, organisations, through, pass).await
 }
 
 /// What of one meter is not wholly charged yet.

@@ -2,6 +2,7 @@
 
 pub(super) mod charges;
 pub(super) mod read;
+pub(super) mod uncharged;
 
 use std::collections::HashMap;
 

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod mails;
 pub mod markup;
 pub mod notifications;
+pub mod passes;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
