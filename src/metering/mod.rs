@@ -152,6 +152,9 @@ pub async fn waive(
     db::uncharged::waive(connection, organisations, through, pass).await
 }
 
+/// Pieces of constant price, and of each the price and the quantity.
+pub type Pieces = (Vec<Piece>, Vec<(PriceId, i64)>);
+
 /// What of one meter is not wholly charged yet.
 #[derive(Debug, Clone)]
 pub struct Unsettled {
@@ -196,12 +199,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// When some of the time has no price.
-    pub fn pieces(
-        &self,
-        book: &PriceBook,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<(Vec<Piece>, Vec<(PriceId, i64)>), PriceError> {
+    pub fn pieces(&self, book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Pieces, PriceError> {
         let mut pieces = Vec::with_capacity(self.spans.len());
         let mut prices = Vec::with_capacity(self.spans.len());
         for span in &self.spans {

@@ -69,7 +69,10 @@ pub struct Created {
 
 /// The codes of the last requests, in the memory of this process only, so that a request that is sent twice gets its codes.
 #[derive(Debug, Default)]
-pub struct JustMade(Mutex<VecDeque<(String, DateTime<Utc>, Vec<Code>)>>);
+pub struct JustMade(Mutex<VecDeque<Answered>>);
+
+/// An order, when it was answered, and the codes it was answered with.
+type Answered = (String, DateTime<Utc>, Vec<Code>);
 
 impl JustMade {
     fn remember(&self, order: &str, now: DateTime<Utc>, codes: &[Code]) {
