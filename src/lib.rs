@@ -42,6 +42,8 @@ pub mod notifications;
 pub mod organisations;
 /// What operators set for the whole platform while it runs.
 pub mod platform_settings;
+/// Figures for operators: what was charged by day and plan, which wallets end soon.
+pub mod revenue;
 /// When a wallet runs out, and what happens then.
 pub mod runway;
 /// Which columns hold encrypted secrets, and giving them the newest key.

@@ -44,7 +44,7 @@ impl Notice {
     }
 
     /// How long after it was given the same notice is not given again, even if it was withdrawn in between.
-    fn quiet(self) -> TimeDelta {
+    pub fn quiet(self) -> TimeDelta {
         self.lead() / QUIET_PART
     }
 

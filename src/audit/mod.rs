@@ -90,6 +90,22 @@ pub enum Event {
     VmReleased,
     /// The credit ran out and machines are being shut down.
     CreditRanOut,
+    /// How important a machine is to its owner was changed.
+    VmImportance,
+    /// The order in which machines are shut down was changed.
+    ShutdownOrder,
+    /// Rescue time on an empty wallet began.
+    RescueBegan,
+    /// Rescue time was over and machines are being shut down.
+    RescueEnded,
+    /// An operator keeps the disks of an empty wallet longer.
+    GraceExtended,
+    /// The grace period was over and machines are being deleted.
+    GraceEnded,
+    /// An operator changed what happens to an organisation at zero.
+    CreditLimitChanged,
+    /// The settings of the platform were changed.
+    SettingsChanged,
     /// Credit arrived and machines are being started again.
     CreditResumed,
     /// An admin added credit.
@@ -181,6 +197,14 @@ impl Event {
         Self::VmRelease,
         Self::VmReleased,
         Self::CreditRanOut,
+        Self::VmImportance,
+        Self::ShutdownOrder,
+        Self::RescueBegan,
+        Self::RescueEnded,
+        Self::GraceExtended,
+        Self::GraceEnded,
+        Self::CreditLimitChanged,
+        Self::SettingsChanged,
         Self::CreditResumed,
         Self::CreditAdded,
         Self::CreditTaken,
@@ -249,6 +273,14 @@ impl Event {
             Self::VmRelease => "vm.release",
             Self::VmReleased => "vm.released",
             Self::CreditRanOut => "wallet.ran_out",
+            Self::VmImportance => "vm.importance",
+            Self::ShutdownOrder => "wallet.shutdown_order",
+            Self::RescueBegan => "wallet.rescue_began",
+            Self::RescueEnded => "wallet.rescue_ended",
+            Self::GraceExtended => "wallet.grace_extended",
+            Self::GraceEnded => "wallet.grace_ended",
+            Self::CreditLimitChanged => "wallet.limit_changed",
+            Self::SettingsChanged => "settings.changed",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
             Self::CreditTaken => "wallet.debited",
@@ -318,6 +350,14 @@ impl Event {
             "vm.release" => "began to let go of the VM",
             "vm.released" => "let go of the VM; it was left as it is",
             "wallet.ran_out" => "shut machines down: the credit ran out",
+            "vm.importance" => "changed how long a VM is kept running",
+            "wallet.shutdown_order" => "changed the order of shutdown",
+            "wallet.rescue_began" => "took rescue time",
+            "wallet.rescue_ended" => "shut machines down: the rescue time was over",
+            "wallet.grace_extended" => "kept disks longer",
+            "wallet.grace_ended" => "deleted VMs: the grace period was over",
+            "wallet.limit_changed" => "changed what happens when the credit ends",
+            "settings.changed" => "changed the platform’s settings",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",
             "wallet.debited" => "took credit",

@@ -19,3 +19,7 @@ pub use debit::{Debited, NewDebit, take_credit};
 pub use parked::{StuckShutdown, stuck_shutdowns, try_again};
 pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};
 pub use resume::receive;
+pub use zero::{
+    AtZero, Ended, KEEP_DAYS_MAX, LIMIT_MAX, Looked, NewRescue, OwnZero, Rescued, Waiting, at_zero, change_own,
+    change_settings, keep, next_zero, own, rescue, run_zero, waiting,
+};

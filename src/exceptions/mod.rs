@@ -39,6 +39,8 @@ pub struct Exceptions {
     pub unwritten: Vec<LookFailure>,
     /// Mails that could not be sent.
     pub mails: mail::Trouble,
+    /// Empty wallets of which machines are deleted soon, or would be.
+    pub deletions: Vec<charging::Waiting>,
     /// All wallets together; those that end or have ended.
     pub wallets: Outlook,
 }
@@ -52,7 +54,8 @@ impl Exceptions {
         let drifts = usize::from(self.drifts > 0);
         let mails = usize::from(self.mails.is_any());
         let jobs = self.parked.len() + self.failed.len();
-        jobs + self.silent.len()
+        jobs + self.deletions.len()
+            + self.silent.len()
             + self.passes.len()
             + self.stuck.len()
             + self.uncharged.len()
@@ -89,6 +92,7 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         drifts: vms::drift::count(app).await?,
         unwritten: vms::look_failures(app).await?,
         mails: mail::trouble(app).await?,
+        deletions: charging::waiting(app).await?,
         wallets: ledger::outlook(app, ending_before(app)).await?,
     })
 }

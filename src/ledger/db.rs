@@ -1,6 +1,7 @@
-//! The SQL of accounts, transfers, wallets and holds.
+//! The SQL of accounts, transfers, wallets and holds. What people read of a ledger is in `history`.
 
 pub(super) mod bulk;
+pub(super) mod history;
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 use uuid::{Uuid, uuid};
 
-use super::{Cause, Outlook, Uncharged, Wallet, WalletTransfer, money, rate};
+use super::{Cause, Outlook, Uncharged, Wallet, money, rate};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
 
@@ -38,7 +39,7 @@ pub(super) async fn insert_wallet(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "insert into wallets (organisation_id, account_id, charged_through) values ($1, $2, $3)",
+        "insert into wallets (organisation_id, account_id, charged_through, credit_limit) select $1, $2, $3, credit_limit from credit_limits where organisation_id = $1",
         organisation.uuid(),
         account.uuid(),
         now
@@ -60,6 +61,8 @@ struct WalletRow {
     exhausted_at: Option<DateTime<Utc>>,
     held: Decimal,
     credit_limit: Decimal,
+    rescue_until: Option<DateTime<Utc>>,
+    grace_charged_until: Option<DateTime<Utc>>,
     price_list: PriceListId,
 }
 
@@ -78,6 +81,8 @@ impl TryFrom<WalletRow> for Wallet {
             exhausted_at: row.exhausted_at,
             held: money(row.held)?,
             credit_limit: money(row.credit_limit)?,
+            rescue_until: row.rescue_until,
+            grace_charged_until: row.grace_charged_until,
             price_list: row.price_list,
         })
     }
@@ -115,6 +120,7 @@ pub(super) async fn select_wallets_for_update(
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.metered, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
            from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = any($1)"#,
         &ids,
@@ -133,6 +139,7 @@ pub(super) async fn select_wallet(
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
                   w.runs_out_at, w.due_at, w.metered, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
+                  w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
            from wallets w join organisations o on o.id = w.organisation_id where w.organisation_id = $1"#,
         organisation.uuid(),
@@ -184,10 +191,73 @@ pub(super) async fn update_exhausted(
     organisation: OrganisationId,
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
-    sqlx::query!("update wallets set exhausted_at = $2 where organisation_id = $1", organisation.uuid(), at)
+    sqlx::query!(
+        "update wallets w set exhausted_at = $2, rescue_until = null, grace_charged_until = null, credit_limit = l.credit_limit
+         from credit_limits l where l.organisation_id = w.organisation_id and w.organisation_id = $1",
+        organisation.uuid(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update_rescue(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+) -> Result<()> {
+    sqlx::query!("update wallets set rescue_until = $2 where organisation_id = $1", organisation.uuid(), until)
         .execute(connection)
         .await?;
     Ok(())
+}
+
+pub(super) async fn update_charged_grace(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+    debt_max: Money,
+) -> Result<()> {
+    sqlx::query!(
+        "update wallets w set grace_charged_until = $2, credit_limit = l.credit_limit + $3
+         from credit_limits l where l.organisation_id = w.organisation_id and w.organisation_id = $1",
+        organisation.uuid(),
+        until,
+        debt_max.to_decimal(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn select_credit_limit(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<Option<Money>> {
+    let limit = sqlx::query_scalar!(
+        r#"select credit_limit as "credit_limit!" from credit_limits where organisation_id = $1"#,
+        organisation.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    limit.map(money).transpose()
+}
+
+/// Wallets in their charged grace keep the limit that is made for it.
+pub(super) async fn update_credit_limits(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    // In the order of the keys, as whoever locks several does.
+    let updated = sqlx::query!(
+        "with other as (
+             select w.organisation_id, l.credit_limit from wallets w join credit_limits l on l.organisation_id = w.organisation_id
+             where w.credit_limit <> l.credit_limit and (w.exhausted_at is null or w.balance >= -l.credit_limit) and w.grace_charged_until is null order by w.organisation_id for update of w)
+         update wallets w set credit_limit = other.credit_limit, due_at = case when w.burn > 0 or w.due_at is not null then least(w.due_at, $1) end
+         from other where other.organisation_id = w.organisation_id",
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
 }
 
 pub(super) async fn account(connection: &mut PgConnection, account: &Account<OrganisationId>) -> Result<AccountId> {
@@ -282,46 +352,6 @@ pub(super) async fn insert_hold(
 pub(super) async fn delete_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
     sqlx::query!("delete from holds where vm_id = $1", vm.uuid()).execute(connection).await?;
     Ok(())
-}
-
-pub(super) async fn select_transfers(
-    pool: &PgPool,
-    organisation: OrganisationId,
-    after: Option<TransferId>,
-    limit: i64,
-) -> Result<Vec<WalletTransfer>> {
-    // The balance after a transfer is today's less everything later, so that a page costs what it shows and not all of history.
-    let rows = sqlx::query!(
-        r#"with wallet as (select account_id, balance from wallets where organisation_id = $1),
-                later as (
-                    select coalesce(sum(case when t.credit_account = wallet.account_id then t.amount else -t.amount end), 0) as total
-                    from wallet, transfers t
-                    where $2::uuid is not null and t.id >= $2 and (t.debit_account = wallet.account_id or (t.credit_account = wallet.account_id and t.code <> 'charge'))),
-                page as (
-                    (select t.*, -t.amount as change from wallet, transfers t where t.debit_account = wallet.account_id and ($2::uuid is null or t.id < $2) order by t.id desc limit $3)
-                    union all
-                    (select t.*, t.amount as change from wallet, transfers t where t.credit_account = wallet.account_id and t.code <> 'charge' and ($2::uuid is null or t.id < $2) order by t.id desc limit $3))
-           select page.id as "id!: TransferId", page.at as "at!", page.code as "code!", page.memo as "memo!", page.change as "change!",
-                  (wallet.balance - later.total - coalesce(sum(page.change) over (order by page.id desc rows between unbounded preceding and 1 preceding), 0)) as "balance_after!"
-           from page, wallet, later order by page.id desc limit $3"#,
-        organisation.uuid(),
-        after.map(TransferId::uuid),
-        limit,
-    )
-    .fetch_all(pool)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(WalletTransfer {
-                id: row.id,
-                at: row.at,
-                code: row.code,
-                memo: row.memo,
-                amount: money(row.change)?,
-                balance_after: money(row.balance_after)?,
-            })
-        })
-        .collect()
 }
 
 pub(super) async fn select_first_difference(pool: &PgPool) -> Result<Option<String>> {

@@ -2,6 +2,7 @@
 //! caused one is its unique source, so that a cause that runs twice posts once.
 
 mod db;
+mod history;
 
 use std::collections::HashMap;
 
@@ -12,10 +13,14 @@ use rust_decimal::Decimal;
 use sqlx::{PgConnection, PgPool};
 
 pub use db::bulk::{BulkTransfers, BulkWallets, bulk_post};
+pub use history::{
+    BalancePoint, Filter, Kind, Line, STATEMENT_CHUNK, Statement, WalletTransfer, balances_since, statement,
+    statement_lines, transfers, transfers_of, uncharged_since,
+};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, TransferId, UserId, VmId};
+use crate::ids::{AccountId, OrganisationId, PostingId, PriceListId, UserId, VmId};
 
 /// The most transfers one page shows.
 pub const PAGE_MAX: i64 = 100;
@@ -45,6 +50,10 @@ pub struct Wallet {
     pub held: Money,
     /// How far below zero the balance may go; zero or more.
     pub credit_limit: Money,
+    /// Until when machines of this empty wallet may run, at no charge.
+    pub rescue_until: Option<DateTime<Utc>>,
+    /// Until when the price of stopped machines is charged to this empty wallet, as a debt.
+    pub grace_charged_until: Option<DateTime<Utc>>,
     /// Whose prices hold for what its organisation begins to use now.
     pub price_list: PriceListId,
 }
@@ -56,28 +65,17 @@ impl Wallet {
         self.balance - self.held
     }
 
+    /// Whether machines that cost something must be off at an instant: the credit has run out, and there is no rescue time.
+    #[must_use]
+    pub fn keeps_off(&self, at: DateTime<Utc>) -> bool {
+        self.exhausted_at.is_some() && self.rescue_until.is_none_or(|until| until <= at)
+    }
+
     /// What is left until the credit has run out.
     #[must_use]
     pub fn credit(&self) -> Money {
         self.balance + self.credit_limit
     }
-}
-
-/// A transfer as its wallet's owner sees it.
-#[derive(Debug, Clone)]
-pub struct WalletTransfer {
-    /// Its id; later ones sort later.
-    pub id: TransferId,
-    /// When, by the books.
-    pub at: DateTime<Utc>,
-    /// What for: `charge`, `manual_credit`, `sign_up_credit`.
-    pub code: String,
-    /// A sentence about it.
-    pub memo: String,
-    /// Positive when it adds to the balance.
-    pub amount: Money,
-    /// The balance after it.
-    pub balance_after: Money,
 }
 
 /// An amount of the database as money.
@@ -166,7 +164,7 @@ pub async fn set_charged_through(
     db::update_charged_through(connection, organisation, at).await
 }
 
-/// Marks a wallet as run out since `at`, or as no longer run out.
+/// Marks a wallet as run out since `at`, or as no longer run out. Rescue time and the debt of a grace end with it.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -176,6 +174,52 @@ pub async fn set_exhausted(
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     db::update_exhausted(connection, organisation, at).await
+}
+
+/// Lets machines of an empty wallet run until an instant, or no longer.
+///
+/// # Errors
+/// When PostgreSQL fails, or the wallet has not run out.
+pub async fn set_rescue(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+) -> Result<()> {
+    db::update_rescue(connection, organisation, until).await
+}
+
+/// Lets an empty wallet owe the price of its stopped machines until an instant, at most `debt_max` beyond the limit that is
+/// set for it; or no longer.
+///
+/// # Errors
+/// When PostgreSQL fails, or the wallet has not run out.
+pub async fn set_charged_grace(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    until: Option<DateTime<Utc>>,
+    debt_max: Money,
+) -> Result<()> {
+    db::update_charged_grace(connection, organisation, until, debt_max).await
+}
+
+/// How far below zero a wallet may go by what operators have set; zero or more.
+///
+/// # Errors
+/// `NotFound` when there is no such organisation.
+pub async fn credit_limit_of(connection: &mut PgConnection, organisation: OrganisationId) -> Result<Money> {
+    db::select_credit_limit(connection, organisation).await?.ok_or(Error::NotFound("wallet"))
+}
+
+/// Gives every wallet the limit that is set for it now, and has those that run up charges looked at again by the next pass,
+/// a batch at a time. Answers how many have another limit.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn renew_credit_limits(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    let changed = db::update_credit_limits(&mut *connection, now).await?;
+    crate::live::wake_billing(&mut *connection).await?;
+    crate::live::announce(connection, None, "wallet").await?;
+    Ok(changed)
 }
 
 /// Where a posting comes from.
@@ -263,19 +307,6 @@ pub async fn hold(
 /// When PostgreSQL fails.
 pub async fn release_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
     db::delete_hold(connection, vm).await
-}
-
-/// The transfers of a wallet, newest first, before `after`.
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn transfers(
-    app: &App,
-    organisation: OrganisationId,
-    after: Option<TransferId>,
-    limit: i64,
-) -> Result<Vec<WalletTransfer>> {
-    db::select_transfers(&app.pool, organisation, after, limit.clamp(1, PAGE_MAX + 1)).await
 }
 
 /// The first thing that does not add up, if any: balances against transfers, and transfers against charges.

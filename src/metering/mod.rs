@@ -2,12 +2,14 @@
 //! changes the machine. The times come from what we did or saw on the hypervisor, never from the guest.
 
 mod db;
+mod explain;
+mod history;
 pub mod uncharged;
 
 use std::collections::HashMap;
 
 use billing::{MeterState, Piece};
-use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,6 +17,11 @@ use uuid::Uuid;
 pub use crate::catalog::PowerState;
 use crate::catalog::{Item, Metering, PriceBook, PriceError, Resource};
 pub use db::charges::{BulkCharges, BulkMeters, bulk_charge};
+pub use explain::{Changed, Explanation, PriceOfCharge, Was, explain};
+pub use history::{
+    CHARGES_MAX, ChargeKey, ChargeLine, DayTotal, LineTotal, LinesFilter, charge_lines, days_of, month_of, span_of_day,
+    totals_by_line,
+};
 
 use crate::app::App;
 use crate::error::Result;
@@ -34,7 +41,7 @@ pub struct Metered {
 }
 
 /// Meters a machine as `what` from `at` on; what it was before ends there. `wallet` must be locked in this transaction.
-/// Nothing is metered while the wallet has run out: what runs then is ours.
+/// While the wallet has run out nothing is metered, or all of it as stopped where that is a debt: what runs then is ours.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -48,7 +55,14 @@ pub async fn open(
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
     db::uncharged::close(&mut *connection, what.vm, at).await?;
-    let wanted = if wallet.exhausted_at.is_none() { wanted(&mut *connection, wallet, what).await? } else { Vec::new() };
+    let in_charged_grace = wallet.grace_charged_until.is_some_and(|until| at < until);
+    let wanted = match wallet.exhausted_at {
+        None => wanted(&mut *connection, wallet, what).await?,
+        Some(_) if in_charged_grace => {
+            wanted(&mut *connection, wallet, Metered { state: PowerState::Stopped, ..what }).await?
+        }
+        Some(_) => Vec::new(),
+    };
     let known = db::select_of_vm(&mut *connection, what.vm).await?;
     for meter in &known {
         if let Some(open) = meter.open.as_ref().filter(|open| !wanted.contains(&open.what)) {
@@ -337,7 +351,12 @@ pub async fn charged_today(app: &App) -> Result<billing::Money> {
 
 /// The last midnight of a time zone. Where clocks were put forward over it, the hour after; where it came twice, the first.
 fn midnight_before(now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    let midnight = now.with_timezone(&zone).date_naive().and_time(NaiveTime::MIN);
+    midnight_of(now.with_timezone(&zone).date_naive(), zone)
+}
+
+/// When a day begins in a time zone.
+fn midnight_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
     let begins = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest().map(|instant| instant.to_utc());
     begins(midnight).or_else(|| begins(midnight + TimeDelta::hours(1))).unwrap_or_else(|| midnight.and_utc())
 }

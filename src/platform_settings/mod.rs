@@ -4,12 +4,21 @@
 mod db;
 
 use billing::Money;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use crate::error::Result;
+use crate::app::App;
+use crate::audit::{self, Actor, Event, Subject};
+use crate::error::{Error, Problem, Result};
+
+/// The furthest a wallet may go below zero.
+const CREDIT_LIMIT_MAX: Money = Money::from_micros(1_000_000_000_000);
 
 /// The settings of the platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlatformSettings {
     /// Machines are shut down when the credit ends. An organisation may have its own answer.
     pub auto_shutdown: bool,
@@ -45,4 +54,84 @@ pub struct PlatformSettings {
 /// When PostgreSQL fails.
 pub async fn read(connection: &mut PgConnection) -> Result<PlatformSettings> {
     db::select(connection).await
+}
+
+/// The settings as they are now.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn current(app: &App) -> Result<PlatformSettings> {
+    read(&mut *app.pool.acquire().await?).await
+}
+
+impl PlatformSettings {
+    /// The whole numbers with the ranges in which they must be.
+    fn ranges(&self) -> [(&'static str, i32, i32, i32); 9] {
+        [
+            ("grace_days", self.grace_days, 1, 365),
+            ("deletion_notices_min", self.deletion_notices_min, 1, 10),
+            ("rescue_hours", self.rescue_hours, 0, 48),
+            ("life_seconds_min", self.life_seconds_min, 0, 3_600),
+            ("breaker_factor_hundredths", self.breaker_factor_hundredths, 110, 10_000),
+            ("breaker_stop_percent", self.breaker_stop_percent, 1, 100),
+            ("breaker_vms_min", self.breaker_vms_min, 1, 1_000_000),
+            ("catch_up_hours", self.catch_up_hours, 1, 8_760),
+            ("price_notice_days", self.price_notice_days, 0, 365),
+        ]
+    }
+
+    /// What is wrong with them.
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self
+            .ranges()
+            .into_iter()
+            .filter(|(_, value, least, most)| !(least..=most).contains(&value))
+            .map(|(field, _, least, most)| Problem::new(field, format!("A whole number from {least} to {most}.")))
+            .collect();
+        if self.credit_limit.is_negative() || self.credit_limit > CREDIT_LIMIT_MAX {
+            let problem = "From 0 to 1,000,000: how far below zero, without a sign.";
+            problems.push(Problem::new("credit_limit", problem));
+        }
+        problems
+    }
+}
+
+/// Changes the settings, in somebody's transaction. Answers whether any is another now. What follows from that for wallets is
+/// the business of `charging`.
+///
+/// # Errors
+/// `Invalid` with a problem per field.
+pub async fn change(
+    connection: &mut PgConnection,
+    new: &PlatformSettings,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let problems = new.problems();
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let before = db::select_for_update(&mut *connection).await?;
+    let detail = difference(&before, new)?;
+    if detail.is_empty() {
+        return Ok(false);
+    }
+    db::update(&mut *connection, new, actor.user, now).await?;
+    let subject = Subject::new("settings", "platform", "Settings");
+    audit::record(connection, now, actor, None, Event::SettingsChanged, subject, Value::Object(detail)).await?;
+    Ok(true)
+}
+
+/// Each setting that differs, from and to.
+fn difference(before: &PlatformSettings, after: &PlatformSettings) -> Result<Map<String, Value>> {
+    let fields = |settings| match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) | Err(_) => Err(anyhow::anyhow!("the settings could not be compared")),
+    };
+    let (before, mut after) = (fields(before)?, fields(after)?);
+    after.retain(|name, value| before.get(name) != Some(value));
+    for (name, value) in &mut after {
+        *value = json!({ "from": before.get(name), "to": value.take() });
+    }
+    Ok(after)
 }

@@ -1,6 +1,9 @@
 //! How long a wallet lasts, written down at each change of burn or balance, so that the engine can sleep until the next
 //! wallet runs out. What happens then is the business of `charging`.
 
+mod detail;
+use std::collections::HashMap;
+
 use anyhow::Context;
 use billing::{BurnLine, Money, Rate, RunsOut};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,6 +16,8 @@ use crate::error::Result;
 use crate::ids::{OrganisationId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::metering::{self, Unsettled};
+
+pub use detail::{BurnOfVm, Detail, detail, seconds_left};
 
 /// The shortest time between two looks at a wallet that is about to run out: rounding may leave it a last micro that lasts
 /// less than any clock can show.
@@ -105,6 +110,23 @@ impl Standing {
         self
     }
 
+    /// What is left until the credit has run out, with what has run up since the last charge taken off.
+    #[must_use]
+    pub fn left(&self) -> Money {
+        self.balance
+    }
+
+    /// What each machine with all that it has beside costs per hour now; nothing for what has reached its monthly cap.
+    #[must_use]
+    pub fn burn_by_vm(&self, zone: Tz) -> HashMap<VmId, Rate> {
+        let mut burns = HashMap::new();
+        for (line, (vm, _)) in self.lines.iter().zip(&self.vms) {
+            let burn = burns.entry(*vm).or_insert(Rate::ZERO);
+            *burn = *burn + billing::burn(std::slice::from_ref(line), self.at, zone);
+        }
+        burns
+    }
+
     /// What is foreseen if everything goes on as it is.
     #[must_use]
     pub fn outlook(&self, zone: Tz) -> Outlook {
@@ -190,7 +212,11 @@ pub async fn before_and_after_change(
     Ok((standing.outlook(zone), after))
 }
 
-async fn read_standing(
+/// Where a wallet stands now. Nothing is written.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn read_standing(
     app: &App,
     connection: &mut PgConnection,
     wallet: &Wallet,

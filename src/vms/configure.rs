@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step, still_ours};
-use super::{State, Vm, create, disk, find_within, identity, resize, seed};
+use super::{State, Vm, create, disk, find_within, identity, importance, resize, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::{self, Trouble};
@@ -41,6 +41,9 @@ pub struct Changes {
     /// Whether it can neither be deleted nor rebuilt.
     #[serde(default)]
     pub protected: Option<bool>,
+    /// When the credit ends the least important machines stop first: 0, as at first, to 1000.
+    #[serde(default)]
+    pub importance: Option<i32>,
     /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest. Refused for
     /// a machine that was made with user data.
     #[serde(default)]
@@ -137,6 +140,7 @@ pub async fn configure(
         }
     }
     after.protected = changes.protected.unwrap_or(after.protected);
+    problems.extend(changes.importance.and_then(|importance| importance::check(importance).err()));
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
@@ -160,8 +164,12 @@ pub async fn configure(
         }
         after.iso_image = iso_image;
     }
+    if let Some(importance) = changes.importance {
+        importance::write(app, &mut transaction, organisation, vm, importance, actor).await?;
+    }
     let detail = difference(&before, &after);
     if detail.is_empty() {
+        transaction.commit().await?;
         return Ok(None);
     }
     db::update_settings(&mut transaction, vm, &after.settings()).await?;

@@ -104,7 +104,7 @@ pub async fn create(
         return Err(Error::conflict("This order was sent before with other content. Reload the page and order again."));
     }
     let hold = billing::hold_for(plan.running);
-    if hold > wallet.available() {
+    if wallet.exhausted_at.is_some() || hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
     if user_data.is_some() && !clusters::takes_user_data(&mut transaction, location, image).await? {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proxmox_client::{Error as ProxmoxError, PowerState, TaskEnd};
 use serde_json::{Map, json};
+use sqlx::PgConnection;
 
 use super::machine::{Guest, Machine, Progress, Step};
 use super::task::{Task, follow, outwait, remember};
@@ -14,6 +15,7 @@ use crate::clusters::Trouble;
 use crate::error::Result;
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
+use crate::ledger::Wallet;
 use crate::{ledger, live, metering, runway};
 
 /// How long to wait for a clone that must end before it can be destroyed.
@@ -29,31 +31,46 @@ pub async fn delete(app: &App, organisation: OrganisationId, vm: VmId, actor: &A
         jobs::cancel(app, Some(organisation), job.id, actor).await?;
         return Ok(Some(job.id));
     }
-    let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
+    let job = delete_within(app, &mut transaction, &wallet, vm, actor).await?;
+    transaction.commit().await?;
+    Ok(job)
+}
+
+/// The same in somebody's transaction, with the wallet locked, for a machine that is not being made.
+///
+/// # Errors
+/// `NotFound` when it is gone, `Conflict` when something else is at work on it or it is protected.
+pub async fn delete_within(
+    app: &App,
+    transaction: &mut PgConnection,
+    wallet: &Wallet,
+    vm: VmId,
+    actor: &Actor,
+) -> Result<Option<JobId>> {
+    let (now, organisation) = (app.clock.now(), wallet.organisation);
     // Read again under the lock: it may have gone, or failed, since it was looked for.
-    let found = find_within(app, &mut transaction, organisation, vm).await?;
+    let found = find_within(app, &mut *transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_unprotected()?;
     let subject = Subject::new("vm", vm, &found.name);
-    audit::record(&mut transaction, now, actor, Some(organisation), Event::VmDelete, subject, json!({})).await?;
+    audit::record(&mut *transaction, now, actor, Some(organisation), Event::VmDelete, subject, json!({})).await?;
     let job = match found.state {
         State::Failed => {
-            db::update_state(&mut transaction, vm, State::Deleted, None, now).await?;
+            db::update_state(&mut *transaction, vm, State::Deleted, None, now).await?;
             None
         }
         State::Provisioning | State::Running | State::Stopped | State::Deleting | State::Deleted => {
-            db::update_state(&mut transaction, vm, State::Deleting, None, now).await?;
+            db::update_state(&mut *transaction, vm, State::Deleting, None, now).await?;
             // From here on it is of no use to its owner: however long deleting takes, that is ours.
-            metering::close(&mut transaction, &wallet, vm, now).await?;
-            runway::recompute(app, &mut transaction, organisation, now).await?;
+            metering::close(&mut *transaction, wallet, vm, now).await?;
+            runway::recompute(app, &mut *transaction, organisation, now).await?;
             let new = NewJob { kind: Kind::VmDelete, organisation, vm, payload: Map::new(), requested_by: actor.user };
-            Some(jobs::enqueue(app, &mut transaction, new).await?)
+            Some(jobs::enqueue(app, &mut *transaction, new).await?)
         }
     };
-    live::announce(&mut transaction, Some(organisation), "vms").await?;
-    transaction.commit().await?;
+    live::announce(transaction, Some(organisation), "vms").await?;
     Ok(job)
 }
 

@@ -12,6 +12,7 @@ pub mod drift;
 mod enforce;
 mod estimate;
 mod identity;
+mod importance;
 mod machine;
 mod migrate;
 mod password;
@@ -33,8 +34,9 @@ use uuid::Uuid;
 pub use configure::{Boot, Changes, TAG_CHARACTERS_MAX, TAGS_MAX, boot, configure};
 pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
 pub use create::{NewKey, NewVm, Ordered, create};
-pub use delete::delete;
+pub use delete::{delete, delete_within};
 pub use estimate::{Estimate, ResizeEstimate, estimate, estimate_all, estimate_resize, estimate_resizes};
+pub use importance::{IMPORTANCE_MAX, Place, Ranked, move_in_order, order, set_order};
 pub use machine::Progress;
 pub use migrate::migrate;
 pub use password::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, set_password};
@@ -162,6 +164,8 @@ pub struct Vm {
     pub tags: Vec<String>,
     /// Neither deleted nor rebuilt until this is taken away.
     pub protected: bool,
+    /// When the credit ends the least important stop first, and of equals the newest; at most [`IMPORTANCE_MAX`].
+    pub importance: i32,
     /// Since when its processors stand still, if they do; it is charged as running.
     pub paused_at: Option<DateTime<Utc>>,
     /// The CD in its drive.
@@ -315,7 +319,7 @@ async fn with_jobs(app: &App, mut vms: Vec<Vm>) -> Result<Vec<Vm>> {
 }
 
 /// A machine that exists on its cluster, for the books.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Made {
     /// The machine.
     pub id: VmId,
@@ -325,11 +329,15 @@ pub struct Made {
     pub power_state: PowerState,
     /// Whether it is off because the credit ran out.
     pub stopped_for_credit: bool,
+    /// Whether its owner keeps it from being deleted.
+    pub protected: bool,
+    /// Its name.
+    pub name: String,
     /// Whether its cluster answers and lists it: only then it is metered.
     pub seen: bool,
 }
 
-/// The machines of an organisation that exist on their clusters, in the order they were made.
+/// The machines of an organisation that exist on their clusters, the most important first, and of equals the oldest.
 ///
 /// # Errors
 /// When PostgreSQL fails.

@@ -8,13 +8,14 @@ use sqlx::PgConnection;
 
 use super::machine::{Machine, Progress, Step};
 use super::task::{Task, follow, remember};
-use super::{State, db, find_within, made};
+use super::{State, db, find_within};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::clusters::Trouble;
 use crate::error::{Error, Result};
-use crate::ids::{JobId, OrganisationId, VmId};
+use crate::ids::{JobId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
+use crate::ledger::Wallet;
 use crate::{catalog, fault, ledger, live};
 
 /// How long a guest may take to shut down.
@@ -124,7 +125,7 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     Ok(job)
 }
 
-/// Orders the shutdown of everything that runs, because the credit ran out. Answers how many that are. The wallet is locked.
+/// Orders the shutdown of these machines in their order, because the credit ran out. The wallet is locked.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -132,20 +133,35 @@ pub async fn shut_down_for_credit(
     app: &App,
     connection: &mut PgConnection,
     organisation: OrganisationId,
-) -> Result<usize> {
-    let mut stopped = 0;
-    for vm in made(&mut *connection, organisation).await? {
-        if vm.power_state == catalog::PowerState::Running {
-            stop_for_credit(app, &mut *connection, organisation, vm.id).await?;
-            stopped += 1;
-        }
+    vms: &[VmId],
+) -> Result<()> {
+    for vm in vms {
+        stop_for_credit(app, &mut *connection, organisation, *vm).await?;
     }
     live::announce(connection, Some(organisation), "vms").await?;
-    Ok(stopped)
+    Ok(())
+}
+
+/// Orders the shutdown of a machine that has come up on an empty wallet, unless it may run: what costs nothing may, and so
+/// does everything in its rescue time. The wallet is locked.
+pub(super) async fn stop_if_empty(
+    app: &App,
+    connection: &mut PgConnection,
+    wallet: &Wallet,
+    vm: VmId,
+    plan: PlanId,
+) -> Result<()> {
+    let now = app.clock.now();
+    if !wallet.keeps_off(now) {
+        return Ok(());
+    }
+    let book = catalog::price_book_for(&mut *connection, wallet.organisation).await?;
+    let rate = book.at(plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
+    if rate.is_zero() { Ok(()) } else { stop_for_credit(app, connection, wallet.organisation, vm).await }
 }
 
 /// Orders the shutdown of one machine for lack of credit.
-pub(super) async fn stop_for_credit(
+async fn stop_for_credit(
     app: &App,
     connection: &mut PgConnection,
     organisation: OrganisationId,

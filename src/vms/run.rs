@@ -186,8 +186,8 @@ async fn now_is(app: &App, connection: &mut PgConnection, wallet: &Wallet, job: 
     db::update_state(&mut *connection, job.vm, state, None, now).await?;
     let power_state = if state == State::Running { PowerState::Running } else { PowerState::Stopped };
     metering::open(app, &mut *connection, wallet, Metered { vm: job.vm, plan: vm, state: power_state }, now).await?;
-    if state == State::Running && wallet.exhausted_at.is_some() {
-        power::stop_for_credit(app, &mut *connection, job.organisation, job.vm).await?;
+    if state == State::Running {
+        power::stop_if_empty(app, &mut *connection, wallet, job.vm, vm).await?;
     }
     runway::recompute(app, connection, job.organisation, now).await?;
     Ok(())
@@ -204,9 +204,9 @@ pub(super) async fn power_seen(app: &App, job: &Job, state: State) -> Result<(),
     db::update_state(&mut transaction, job.vm, state, None, now).await?;
     let power_state = if state == State::Running { PowerState::Running } else { PowerState::Stopped };
     metering::open(app, &mut transaction, &wallet, Metered { vm: job.vm, plan, state: power_state }, now).await?;
-    if job.undoing && state == State::Running && wallet.exhausted_at.is_some() {
-        // It runs as before, but the credit has run out meanwhile. A job that goes on forwards looks for that at its end.
-        power::stop_for_credit(app, &mut transaction, job.organisation, job.vm).await?;
+    if job.undoing && state == State::Running {
+        // It runs as before, but the credit may have run out meanwhile. A job that goes on forwards looks for that at its end.
+        power::stop_if_empty(app, &mut transaction, &wallet, job.vm, plan).await?;
     }
     runway::recompute(app, &mut transaction, job.organisation, now).await?;
     live::announce(&mut transaction, Some(job.organisation), "vms").await?;

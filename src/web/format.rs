@@ -162,6 +162,11 @@ pub fn date(at: &DateTime<Utc>) -> String {
     at.format("%-d %b %Y").to_string()
 }
 
+/// A day without its year, UTC: `12 Nov`.
+pub fn day_and_month(at: &DateTime<Utc>) -> String {
+    at.format("%-d %b").to_string()
+}
+
 /// A point in time for machines (RFC 3339, to the second, `Z`).
 pub fn machine_time(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)

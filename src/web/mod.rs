@@ -3,6 +3,7 @@
 pub mod api;
 mod assets;
 mod console;
+mod csv;
 mod error;
 pub mod format;
 mod forms;

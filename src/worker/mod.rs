@@ -1,9 +1,10 @@
-//! The door for time: runs the jobs that are due, wakes the billing clock, sends mails, looks at the clusters, clears what has expired.
+//! The door for time: runs the jobs that are due, wakes the billing clock and the one of empty wallets, sends mails, looks at the clusters, clears what has expired.
 
 mod billing_clock;
 mod jobs;
 mod mails;
 mod schedule;
+mod zero_clock;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ pub use billing_clock::run_billing_clock;
 pub use jobs::{run_due_jobs, run_jobs};
 pub use mails::run_mails;
 pub use schedule::{look_at_clusters, run_schedule};
+pub use zero_clock::run_zero_clock;
 
 use crate::app::App;
 
@@ -29,6 +31,10 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
         },
         async {
             run_billing_clock(&app).await;
+            Ok(())
+        },
+        async {
+            run_zero_clock(&app).await;
             Ok(())
         },
         async {

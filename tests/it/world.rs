@@ -28,7 +28,7 @@ use uni_manager::{vms, web, worker};
 
 pub use database::Database;
 pub use door::{Answer, send};
-pub use mail::{MailServer, Mood};
+pub use mail::{MailServer, Mood, Sent};
 pub use people::{Customer, PASSWORD};
 
 /// How many rounds of waiting a job may need in a test: each moves the clock further than any pause between attempts.
@@ -50,6 +50,8 @@ pub struct Start {
     pub registration_open: bool,
     /// What is on the cluster already.
     pub state: Option<Value>,
+    /// In which days and months begin.
+    pub time_zone: chrono_tz::Tz,
     /// Where mails go.
     pub mailer: Mailer,
 }
@@ -62,6 +64,7 @@ impl Default for Start {
             sign_up_credit: "0",
             registration_open: true,
             state: None,
+            time_zone: chrono_tz::UTC,
             mailer: Mailer::Kept,
         }
     }
@@ -108,7 +111,7 @@ impl World {
         let settings = Settings {
             public_url: url.clone(),
             currency: "EUR".into(),
-            time_zone: chrono_tz::UTC,
+            time_zone: start.time_zone,
             sign_up_credit: start.sign_up_credit.parse().unwrap(),
             registration_open: start.registration_open,
             credit_contact: "Write to the operator.".into(),
@@ -190,6 +193,11 @@ impl World {
     /// Charges what is due.
     pub async fn charge(&self) -> Pass {
         charging::run(&self.app).await.unwrap()
+    }
+
+    /// Gives and withdraws the notices that are due, and does what is due on empty wallets.
+    pub async fn zero(&self) -> charging::Looked {
+        charging::run_zero(&self.app).await.unwrap()
     }
 
     /// Looks at every cluster now, whether its look is due or not. What went wrong is written down.

@@ -1,6 +1,10 @@
 //! Zero: charged to the instant, shut down, nothing charged while stopped for credit, resumed in order by any credit.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use chrono::TimeDelta;
+use uni_manager::worker;
 
 use crate::world::{Customer, World, at, text};
 
@@ -194,5 +198,41 @@ async fn deleting_everything_is_possible_on_an_empty_wallet() {
     world.run_due_jobs().await;
 
     assert!(world.our_guests().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_engine_wakes_at_the_second_the_credit_ends_and_the_machine_is_off_within_a_minute() {
+    let (world, ann, machines) = two_machines(1).await;
+    let end = world.wallet(&ann).await.runs_out_at.unwrap();
+    world.app.clock.set(end - TimeDelta::seconds(3));
+    // The workers as in production, and a clock that goes on by itself.
+    let engine = Arc::clone(&world.app);
+    let engine = tokio::spawn(async move { worker::run_billing_clock(&engine).await });
+    let jobs = tokio::spawn(worker::run_jobs(Arc::clone(&world.app)));
+    let clock = world.app.clock.clone();
+    let ticking = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            clock.advance(TimeDelta::milliseconds(50));
+        }
+    });
+    let is_off = || machines.iter().all(|vm| world.guest(vm).unwrap().process.is_none());
+
+    while !is_off() && world.now() < end + TimeDelta::seconds(60) {
+        assert!(world.now() >= end || !is_off(), "not before");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    assert!(is_off(), "off within a minute of {end}");
+    assert!(world.now() - end < TimeDelta::seconds(60));
+    for task in [engine, jobs, ticking] {
+        task.abort();
+        let _ = task.await;
+    }
+    assert!(world.wallet(&ann).await.exhausted_at.unwrap() - end < TimeDelta::seconds(2));
+    // Jobs that were cut off are gone on with.
+    world.advance(TimeDelta::minutes(5));
+    world.settle().await;
     world.finish().await;
 }

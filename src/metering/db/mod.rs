@@ -1,6 +1,7 @@
 //! The SQL of meters and their intervals.
 
 pub(super) mod charges;
+pub(super) mod history;
 pub(super) mod read;
 pub(super) mod uncharged;
 

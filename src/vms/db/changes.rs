@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Error, OnConstraint, Result};
 use crate::ids::{ImageId, IsoImageId, OrganisationId, PlanId, VmId};
+use crate::vms::Ranked;
 
 pub(in crate::vms) async fn set_next_vmid(connection: &mut PgConnection, vm: VmId, vmid: Option<u32>) -> Result<()> {
     let vmid = vmid.and_then(|vmid| i32::try_from(vmid).ok());
@@ -142,5 +143,67 @@ pub(in crate::vms) async fn set_paused(
     at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     sqlx::query!("update vms set paused_at = $2 where id = $1", vm.uuid(), at).execute(connection).await?;
+    Ok(())
+}
+
+/// How important a machine is to its owner.
+pub(in crate::vms) struct Importance {
+    pub name: String,
+    pub importance: i32,
+}
+
+pub(in crate::vms) async fn select_importance(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    vm: VmId,
+) -> Result<Option<Importance>> {
+    let found = sqlx::query_as!(
+        Importance,
+        "select name, importance from vms where organisation_id = $1 and id = $2 and deleted_at is null",
+        organisation.uuid(),
+        vm.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found)
+}
+
+pub(in crate::vms) async fn update_importance(connection: &mut PgConnection, vm: VmId, importance: i32) -> Result<()> {
+    sqlx::query!("update vms set importance = $2 where id = $1", vm.uuid(), importance).execute(connection).await?;
+    Ok(())
+}
+
+/// The machines that are not deleted, the most important first, and of equals the oldest.
+pub(in crate::vms) async fn select_order(
+    executor: impl sqlx::PgExecutor<'_>,
+    organisation: OrganisationId,
+) -> Result<Vec<Ranked>> {
+    let found = sqlx::query_as!(
+        Ranked,
+        r#"select id as "id: VmId", name, importance from vms where organisation_id = $1 and deleted_at is null and state <> 'failed'
+           order by importance desc, number"#,
+        organisation.uuid()
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(found)
+}
+
+pub(in crate::vms) async fn update_order(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    order: &[Ranked],
+) -> Result<()> {
+    let vms: Vec<uuid::Uuid> = order.iter().map(|ranked| ranked.id.uuid()).collect();
+    let importances: Vec<i32> = order.iter().map(|ranked| ranked.importance).collect();
+    sqlx::query!(
+        "update vms v set importance = o.importance from unnest($2::uuid[], $3::int[]) as o (id, importance)
+         where v.id = o.id and v.organisation_id = $1 and v.importance <> o.importance",
+        organisation.uuid(),
+        &vms,
+        &importances,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(in crate::vms) async fn select(
         r#"select v.id as "id: VmId", v.number, v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.state_since, v.state_reason,
                   v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
                   v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, v.disk_gib,
-                  v.image_id as "image: ImageId", i.name as image_name, i.login, v.guest_uuid, v.tags, v.protected, v.paused_at, v.boot_from_iso,
+                  v.image_id as "image: ImageId", i.name as image_name, i.login, v.guest_uuid, v.tags, v.protected, v.importance, v.paused_at, v.boot_from_iso,
                   v.iso_image_id as "iso_image: IsoImageId", v.placement_group, octet_length(v.user_data) as user_data_bytes, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
                   v.location_id as "location: LocationId", l.name as location_name, v.cluster_id as "cluster: ClusterId", c.unreachable_since,
                   (select host(a.address) from addresses a where a.vm_id = v.id) as address,
@@ -117,6 +117,7 @@ pub(in crate::vms) async fn select(
                 guest_uuid: row.guest_uuid,
                 tags: row.tags,
                 protected: row.protected,
+                importance: row.importance,
                 paused_at: row.paused_at.filter(|_| state == State::Running),
                 iso_image: row.iso_image,
                 boot_from_iso: row.boot_from_iso,
@@ -233,10 +234,10 @@ pub(in crate::vms) async fn select_made(
 ) -> Result<Vec<Made>> {
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!",
-                  (v.missing_since is null and c.unreachable_since is null) as "seen!"
+                  (v.missing_since is null and c.unreachable_since is null) as "seen!", v.protected, v.name
            from vms v join clusters c on c.id = v.cluster_id
            where v.organisation_id = $1 and v.state in ('running', 'stopped')
-           order by v.number"#,
+           order by v.importance desc, v.number"#,
         organisation.uuid()
     )
     .fetch_all(connection)
@@ -248,6 +249,8 @@ pub(in crate::vms) async fn select_made(
             plan: row.plan,
             power_state: if row.state == "running" { PowerState::Running } else { PowerState::Stopped },
             stopped_for_credit: row.stopped_for_credit,
+            protected: row.protected,
+            name: row.name,
             seen: row.seen,
         })
         .collect())

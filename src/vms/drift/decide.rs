@@ -375,8 +375,8 @@ async fn follow(app: &App, known: &Drift, actor: &Actor) -> Result<()> {
     let what = Metered { vm: known.vm, plan: open.drift.plan, state };
     metering::open(app, &mut transaction, &open.wallet, what, now).await?;
     runway::recompute(app, &mut transaction, known.organisation, now).await?;
-    if state == PowerState::Running && open.wallet.exhausted_at.is_some() {
-        crate::vms::power::stop_for_credit(app, &mut transaction, known.organisation, known.vm).await?;
+    if state == PowerState::Running {
+        crate::vms::power::stop_if_empty(app, &mut transaction, &open.wallet, known.vm, open.drift.plan).await?;
     }
     let more = Map::from_iter([("followed".to_owned(), Value::Bool(true))]);
     open.resolve(app, &mut transaction, Resolution::Adopted, actor, more).await?;

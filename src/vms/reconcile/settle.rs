@@ -197,8 +197,8 @@ async fn believe(
                 if power.name() != row.state {
                     observed(&mut *connection, change, power.name(), at).await?;
                     // Whoever started it: nothing that runs on an empty wallet is charged, so it is shut down again.
-                    if *power == PowerState::Running && wallet.exhausted_at.is_some() {
-                        power::stop_for_credit(app, &mut *connection, row.organisation, row.id).await?;
+                    if *power == PowerState::Running {
+                        power::stop_if_empty(app, &mut *connection, wallet, row.id, row.plan).await?;
                     }
                 }
                 let what = Metered { vm: row.id, plan: row.plan, state: *power };

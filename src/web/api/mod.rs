@@ -10,10 +10,12 @@ pub mod jobs;
 pub mod mails;
 pub mod notifications;
 pub mod passes;
+pub mod revenue;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;
+pub mod zero;
 
 mod body;
 
@@ -47,10 +49,10 @@ impl Page {
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
-pub struct List<T> {
+pub struct List<T, Cursor = Uuid> {
     items: Vec<T>,
     /// Goes into `after` for the next page; null on the last.
-    next: Option<Uuid>,
+    next: Option<Cursor>,
 }
 
 impl<T> List<T> {

@@ -40,6 +40,7 @@ pub struct VmView {
     suspended: bool,
     /// It can neither be deleted nor rebuilt.
     protected: bool,
+    importance: i32,
     tags: Vec<String>,
     address: Option<String>,
     plan: PlanId,
@@ -84,6 +85,7 @@ impl From<Vm> for VmView {
             stopped_for_credit: vm.stopped_for_credit_at.is_some(),
             suspended: vm.paused_at.is_some(),
             protected: vm.protected,
+            importance: vm.importance,
             tags: vm.tags,
             address: vm.address,
             plan: vm.plan,

@@ -1,24 +1,25 @@
-//! `/wallet`, `/transfers` and `/charges`: what there is, what moved, what for.
+//! `/wallet`, `/transfers` and `/charges`: what there is, what moved, what for, and why. Operators see the same of any
+//! organisation; their doors are in `revenue`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use billing::{Money, Rate};
-use chrono::{DateTime, Utc};
-use serde::Serialize;
+use billing::{Accrued, Money, Month, Rate};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::{List, Page};
+use super::{LIMIT, List};
 use crate::app::App;
-use crate::ids::{TransferId, VmId};
-use crate::ledger::{self, WalletTransfer};
-use crate::metering::{self, VmCharge};
+use crate::error::{Error, Result};
+use crate::ids::{MeterId, OrganisationId, TransferId, VmId};
+use crate::ledger::{self, Filter, Kind, WalletTransfer};
+use crate::metering::{self, CHARGES_MAX, Changed, ChargeKey, ChargeLine, Explanation, LinesFilter};
+use crate::runway;
 use crate::web::error::ApiError;
-use crate::web::read::Query;
+use crate::web::pages::wallet::csv::{charged_span, month_asked};
+use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
-
-/// How many of the latest charges are shown.
-const CHARGES_MAX: i64 = 500;
 
 /// A wallet as programs see it.
 #[derive(Debug, Serialize)]
@@ -31,6 +32,49 @@ pub struct WalletView {
     runs_out_at: Option<DateTime<Utc>>,
     exhausted_at: Option<DateTime<Utc>>,
     charged_through: DateTime<Utc>,
+    /// How far below zero the balance may go.
+    credit_limit: Money,
+}
+
+/// A wallet with what its balance goes to.
+#[derive(Debug, Serialize)]
+pub struct WalletDetail {
+    #[serde(flatten)]
+    wallet: WalletView,
+    /// Until it runs out; null if it does not.
+    lasts_seconds: Option<i64>,
+    burn_per_vm: Vec<BurnView>,
+}
+
+/// What a machine costs now.
+#[derive(Debug, Serialize)]
+struct BurnView {
+    vm: VmId,
+    per_hour: Rate,
+    /// Of that, disk beyond the plan, addresses, a licence.
+    beside_per_hour: Rate,
+    /// The machine itself is free until the month ends.
+    cap_reached: bool,
+}
+
+/// A wallet with what its balance goes to.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(super) async fn detail_of(app: &App, organisation: OrganisationId) -> Result<WalletDetail> {
+    let wallet = ledger::wallet(app, organisation).await?;
+    let outlook = runway::detail(app, &wallet).await?;
+    let burn = |burn: runway::BurnOfVm| BurnView {
+        vm: burn.vm,
+        per_hour: burn.per_hour,
+        beside_per_hour: burn.beside,
+        cap_reached: burn.cap_reached,
+    };
+    Ok(WalletDetail {
+        lasts_seconds: runway::seconds_left(wallet.runs_out_at, app.clock.now()),
+        burn_per_vm: outlook.vms.into_iter().map(burn).collect(),
+        wallet: WalletView::of(app, &wallet),
+    })
 }
 
 impl WalletView {
@@ -45,6 +89,7 @@ impl WalletView {
             runs_out_at: wallet.runs_out_at,
             exhausted_at: wallet.exhausted_at,
             charged_through: wallet.charged_through,
+            credit_limit: wallet.credit_limit,
         }
     }
 }
@@ -74,27 +119,81 @@ impl From<WalletTransfer> for TransferView {
     }
 }
 
+/// Which transfers are asked for.
+#[derive(Debug, Deserialize)]
+pub struct WhichTransfers {
+    limit: Option<i64>,
+    after: Option<TransferId>,
+    kind: Option<String>,
+    #[serde(default)]
+    month: String,
+}
+
+/// A page of an organisation's transfers.
+///
+/// # Errors
+/// `Invalid` for what is no kind or no month.
+pub(super) async fn transfers_of(
+    app: &App,
+    organisation: OrganisationId,
+    which: WhichTransfers,
+) -> Result<List<TransferView>> {
+    let limit = which.limit.unwrap_or(LIMIT).clamp(1, ledger::PAGE_MAX);
+    let zone = app.settings.time_zone;
+    let kind = which
+        .kind
+        .as_deref()
+        .map(|kind| Kind::parse(kind).ok_or_else(|| Error::invalid("kind", "One of charge, credit and debit.")));
+    let month = if which.month.is_empty() { None } else { Some(month_asked(app, &which.month)?) };
+    let filter = Filter {
+        kind: kind.transpose()?,
+        from: month.map(|month| month.start(zone)),
+        to: month.map(|month| month.end(zone)),
+        after: which.after,
+    };
+    let found = ledger::transfers_of(app, organisation, &filter, limit + 1).await?;
+    Ok(List::of(found, limit, |transfer| transfer.id.uuid(), TransferView::from))
+}
+
+/// Which charges are asked for: of a day, of a month, or of the present month.
+#[derive(Debug, Deserialize)]
+pub struct WhichCharges {
+    limit: Option<i64>,
+    #[serde(default)]
+    after: String,
+    #[serde(default)]
+    month: String,
+    day: Option<NaiveDate>,
+    vm: Option<VmId>,
+}
+
 /// A charge as programs see it.
 #[derive(Debug, Serialize)]
 pub struct ChargeView {
+    meter: MeterId,
     vm: VmId,
     vm_name: String,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     kind: &'static str,
+    /// The name of the plan, or of the image of a licence.
+    of: Option<String>,
     quantity: i64,
+    /// For all units.
     price_per_hour: Rate,
     amount: Money,
 }
 
-impl From<VmCharge> for ChargeView {
-    fn from(charge: VmCharge) -> Self {
+impl From<ChargeLine> for ChargeView {
+    fn from(charge: ChargeLine) -> Self {
         Self {
+            meter: charge.key.meter,
             vm: charge.vm,
             vm_name: charge.vm_name,
-            from: charge.from,
+            from: charge.key.from,
             to: charge.to,
             kind: charge.item.kind(),
+            of: charge.item_name,
             quantity: charge.quantity,
             price_per_hour: charge.rate,
             amount: charge.amount,
@@ -102,29 +201,154 @@ impl From<VmCharge> for ChargeView {
     }
 }
 
-/// `GET /wallet`
-pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<WalletView>, ApiError> {
-    let wallet = ledger::wallet(&app, caller.organisation.id).await?;
-    Ok(Json(WalletView::of(&app, &wallet)))
+/// A page of an organisation's charges.
+///
+/// # Errors
+/// `Invalid` for what is no month, no day of a calendar or no cursor.
+pub(super) async fn charges_of(
+    app: &App,
+    organisation: OrganisationId,
+    which: WhichCharges,
+) -> Result<List<ChargeView, String>> {
+    let limit = which.limit.unwrap_or(LIMIT).clamp(1, CHARGES_MAX);
+    let (from, to) = charged_span(app, &which.month, which.day)?;
+    let after = match which.after.as_str() {
+        "" => None,
+        after => Some(after.parse().map_err(|_| Error::invalid("after", "The cursor of the page before."))?),
+    };
+    let filter = LinesFilter { from, to, vm: which.vm, after };
+    let mut found = metering::charge_lines(app, organisation, &filter, limit + 1).await?;
+    let shown = usize::try_from(limit).unwrap_or(1);
+    let has_more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| has_more).map(|last| last.key.to_string());
+    Ok(List { items: found.into_iter().map(ChargeView::from).collect(), next })
 }
 
-/// `GET /transfers`
+/// A charge with everything it follows from.
+#[derive(Debug, Serialize)]
+pub struct ExplanationView {
+    charge: ChargeView,
+    price: PriceView,
+    intervals: Vec<IntervalView>,
+    month: Month,
+    month_start: DateTime<Utc>,
+    /// The length of the charged time.
+    microseconds: i64,
+    /// The price of an hour times the seconds, in currency × seconds as are the other sums.
+    ran_up: Accrued,
+    accrued_before: Accrued,
+    /// Never more than the cap is worth.
+    accrued_after: Accrued,
+    /// The highest of the month so far; null: no limit.
+    monthly_cap: Option<Money>,
+    is_capped: bool,
+    /// `accrued_before` ÷ 3600, half to even at six places.
+    rounded_before: Money,
+    rounded_after: Money,
+    /// `rounded_after` − `rounded_before`.
+    amount: Money,
+    /// Whether that is what was charged.
+    is_proved: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct PriceView {
+    price_list: String,
+    version: i32,
+    effective_from: DateTime<Utc>,
+    per_hour_and_unit: Rate,
+    monthly_cap_per_unit: Option<Money>,
+}
+
+#[derive(Debug, Serialize)]
+struct IntervalView {
+    from: DateTime<Utc>,
+    to: Option<DateTime<Utc>>,
+    kind: &'static str,
+    of: Option<String>,
+    quantity: i64,
+    price_list: String,
+    /// Why it began.
+    began_because: &'static str,
+}
+
+impl From<Explanation> for ExplanationView {
+    fn from(explained: Explanation) -> Self {
+        let (amount, is_proved) = (explained.amount(), explained.is_proved());
+        let interval = |was: metering::Was| IntervalView {
+            from: was.from,
+            to: was.to,
+            kind: was.item.kind(),
+            of: was.item_name,
+            quantity: was.quantity,
+            price_list: was.list,
+            began_because: match was.changed {
+                Changed::Began => "made",
+                Changed::Resumed => "resumed",
+                Changed::Started => "started",
+                Changed::Stopped => "stopped",
+                Changed::Resized => "resized",
+                Changed::Quantity => "quantity",
+                Changed::List => "price_list",
+                Changed::Image => "image",
+            },
+        };
+        Self {
+            charge: explained.charge.into(),
+            price: PriceView {
+                price_list: explained.price.list,
+                version: explained.price.version,
+                effective_from: explained.price.effective_from,
+                per_hour_and_unit: explained.price.rate,
+                monthly_cap_per_unit: explained.price.monthly_cap,
+            },
+            intervals: explained.intervals.into_iter().map(interval).collect(),
+            month: explained.month,
+            month_start: explained.month_start,
+            microseconds: explained.micros,
+            ran_up: explained.ran_up,
+            accrued_before: explained.before,
+            accrued_after: explained.after,
+            monthly_cap: explained.cap,
+            is_capped: explained.is_capped,
+            rounded_before: explained.rounded_before,
+            rounded_after: explained.rounded_after,
+            amount,
+            is_proved,
+        }
+    }
+}
+
+/// `GET /wallet`
+pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<WalletDetail>, ApiError> {
+    Ok(Json(detail_of(&app, caller.organisation.id).await?))
+}
+
+/// `GET /transfers?kind=&month=&after=&limit=`
 pub async fn transfers(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(page): Query<Page>,
+    Query(which): Query<WhichTransfers>,
 ) -> Result<Json<List<TransferView>>, ApiError> {
-    let limit = page.limit(ledger::PAGE_MAX);
-    let found = ledger::transfers(&app, caller.organisation.id, page.after(), limit + 1).await?;
-    Ok(Json(List::of(found, limit, |transfer| transfer.id.uuid(), TransferView::from)))
+    Ok(Json(transfers_of(&app, caller.organisation.id, which).await?))
 }
 
-/// `GET /charges`: the latest.
+/// `GET /charges?month=&day=&vm=&after=&limit=`
 pub async fn charges(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(page): Query<Page>,
-) -> Result<Json<List<ChargeView>>, ApiError> {
-    let charges = metering::latest_charges(&app, caller.organisation.id, None, page.limit(CHARGES_MAX)).await?;
-    Ok(Json(List { items: charges.into_iter().map(ChargeView::from).collect(), next: None }))
+    Query(which): Query<WhichCharges>,
+) -> Result<Json<List<ChargeView, String>>, ApiError> {
+    Ok(Json(charges_of(&app, caller.organisation.id, which).await?))
+}
+
+/// `GET /charges/{meter}/{from}`: why it is what it is.
+pub async fn explain(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path((meter, from)): Path<(MeterId, DateTime<Utc>)>,
+) -> Result<Json<ExplanationView>, ApiError> {
+    let explained = metering::explain(&app, caller.organisation.id, ChargeKey { from, meter }).await?;
+    Ok(Json(explained.into()))
 }

@@ -3,12 +3,14 @@
 
 mod hand;
 mod migrate;
+mod zero;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use hand::{add_credit, take_credit};
 pub use migrate::{choose_node, migrate};
+pub use zero::{change_zero, keep};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,7 +20,7 @@ use serde::Deserialize;
 use self::hand::Forms;
 use super::audit::{Reader, audit_rows};
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, lasts, level, render_with};
+use super::frames::{self, Notice, decimal, lasts_at, level, render_with};
 use super::vms::vm_status;
 use super::wallet::transfer_table;
 use crate::app::App;
@@ -122,11 +124,12 @@ async fn customer_page(
         vms: machines.into_iter().map(|vm| customer_vm(vm, &names)).collect(),
         older_vms_url,
         newest_vms_url: place.vms.map(|_| format!("{url}#vms")),
-        transfers: transfer_table(app, transfers, TRANSFERS_SHOWN, &url, place.after.is_none()),
+        transfers: transfer_table(app, transfers, TRANSFERS_SHOWN, &url, place.after.is_none(), &url),
         audit: audit_table(app, id, place, &url).await?,
         customer: customer_facts(app, line).await?,
         credit: forms.credit,
         debit: forms.debit,
+        zero: zero::part(app, id, forms.zero).await?,
     })
 }
 
@@ -164,7 +167,7 @@ fn customer_row(app: &App, line: CustomerLine) -> CustomerRow {
         running: format::unsigned(line.vms_running),
         balance: decimal(line.balance),
         burn_per_hour: line.burn_per_hour.to_decimal(),
-        lasts: lasts(exhausted, line.runs_out_at, now),
+        lasts: lasts_at(line.burn_per_hour, exhausted, line.runs_out_at, now),
         level: level(exhausted, line.runs_out_at, now),
     }
 }
@@ -183,7 +186,7 @@ async fn customer_facts(app: &App, line: CustomerLine) -> Result<CustomerFacts> 
         reserved: decimal(wallet.held),
         available: decimal(wallet.available()),
         burn_per_hour: wallet.burn_per_hour.to_decimal(),
-        lasts: lasts(exhausted, wallet.runs_out_at, now),
+        lasts: lasts_at(wallet.burn_per_hour, exhausted, wallet.runs_out_at, now),
         runs_out_at: wallet.runs_out_at.filter(|_| !exhausted),
         level: level(exhausted, wallet.runs_out_at, now),
     })

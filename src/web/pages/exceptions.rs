@@ -1,5 +1,7 @@
 //! The home of the admin panel: what needs a person, with what can be done about it. What counts is decided by `exceptions`.
 
+mod deletions;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -62,6 +64,7 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     items.extend(current.stuck.iter().map(stuck_exception));
     items.extend(current.uncharged.iter().map(uncharged_exception));
     items.extend(current.unwritten.iter().map(unwritten_exception));
+    items.extend(deletions::exceptions(&current));
     items.extend(mails_exception(&current));
     items.extend(drift_exception(&current));
     items.extend(parked);

@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use billing::Rate;
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -197,7 +198,7 @@ pub fn wallet_view(app: &App, wallet: &Wallet) -> WalletView {
     WalletView {
         balance: wallet.balance.to_decimal(),
         available: wallet.available().to_decimal(),
-        lasts: lasts(wallet.exhausted_at.is_some(), wallet.runs_out_at, now),
+        lasts: lasts_at(wallet.burn_per_hour, wallet.exhausted_at.is_some(), wallet.runs_out_at, now),
         burn_per_hour: wallet.burn_per_hour.to_decimal(),
         level: level(wallet.exhausted_at.is_some(), wallet.runs_out_at, now),
         currency: app.settings.currency.clone(),
@@ -210,6 +211,14 @@ pub fn lasts(exhausted: bool, runs_out_at: Option<DateTime<Utc>>, now: DateTime<
         _ if exhausted => Lasts::Empty,
         Some(at) => Lasts::For((at - now).num_seconds().max(0)),
         None => Lasts::NotRunningOut,
+    }
+}
+
+/// How long a wallet lasts that burns credit; what ends behind the horizon still ends.
+pub fn lasts_at(burn: Rate, exhausted: bool, runs_out_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Lasts {
+    match lasts(exhausted, runs_out_at, now) {
+        Lasts::NotRunningOut if burn > Rate::ZERO => Lasts::For(i64::MAX),
+        lasts => lasts,
     }
 }
 

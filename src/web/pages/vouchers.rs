@@ -62,7 +62,7 @@ pub async fn redeem(
             let answer = with_patience(&error, status(&error).into_response());
             let (mut parts, _) = answer.into_parts();
             let form = RedeemForm { code: typed.code, errors: form_errors(error)? };
-            let page = render(&wallet_page(&app, &customer, &Notice::default(), None, form).await?);
+            let page = render(&wallet_page(&app, &customer, &Notice::default(), form).await?);
             let (page_parts, body) = page.into_parts();
             parts.headers.extend(page_parts.headers);
             Ok(Response::from_parts(parts, body))

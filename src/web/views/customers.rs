@@ -12,6 +12,7 @@ use super::markup;
 use super::vms::new::Choice;
 use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
+use super::zero::CustomerZero;
 use crate::web::format::{self, Lasts};
 
 /// An organisation in the list.
@@ -147,6 +148,8 @@ pub struct CustomerPage {
     pub credit: CreditForm,
     /// The form that takes credit.
     pub debit: DebitForm,
+    /// What happens when its credit ends.
+    pub zero: CustomerZero,
     /// All its machines.
     pub machines: u64,
     /// Its machines, newest first.

@@ -26,6 +26,8 @@ pub enum ExceptionKind {
     Uncharged,
     /// What a look saw of a machine could not be written.
     Unwritten,
+    /// Machines that are deleted soon.
+    Deletion,
     /// Mails that were not delivered.
     Mails,
     /// Guests that are not what is sold.
@@ -42,7 +44,7 @@ impl ExceptionKind {
             Self::JobFailed => "mark-bad",
             Self::JobParked | Self::ShutdownStuck => "mark-warning",
             Self::PassHeld | Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
-            Self::Mails | Self::Drift => "mark-warning",
+            Self::Mails | Self::Drift | Self::Deletion => "mark-warning",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
         }
@@ -57,6 +59,7 @@ impl ExceptionKind {
             Self::ShutdownStuck => markup::icon("power"),
             Self::Uncharged => markup::icon("coin"),
             Self::Unwritten => markup::icon("alert-triangle"),
+            Self::Deletion => markup::icon("trash"),
             Self::Mails => markup::icon("mail"),
             Self::Drift => markup::icon("arrows-diff"),
             Self::WalletsRunningOut => markup::icon("hourglass"),

@@ -30,6 +30,10 @@ pub enum AdminSection {
     Exceptions,
     /// Organisations and their wallets.
     Customers,
+    /// Wallets about to run out.
+    Wallets,
+    /// What was charged.
+    Revenue,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.
@@ -44,6 +48,8 @@ pub enum AdminSection {
     Jobs,
     /// What is written to customers.
     Mails,
+    /// What is set for the whole platform.
+    Settings,
     /// What happened anywhere.
     Audit,
 }

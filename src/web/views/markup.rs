@@ -10,11 +10,12 @@ use rust_decimal::Decimal;
 use crate::web::format;
 
 /// HTML that is safe to put into a page as it stands.
+#[derive(Clone, Debug)]
 pub struct Markup(String);
 
 impl Markup {
     /// Takes HTML that was escaped by the caller.
-    pub(super) fn new(html: String) -> Self {
+    pub(in crate::web) fn new(html: String) -> Self {
         Self(html)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod chart;
 pub mod clusters;
 pub mod consoles;
 pub mod customers;
@@ -17,7 +18,9 @@ pub mod mails;
 pub mod markup;
 pub mod notifications;
 pub mod passes;
+pub mod revenue;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;
+pub mod zero;

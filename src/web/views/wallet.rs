@@ -1,15 +1,49 @@
 //! The organisation's money: what there is, how long it lasts, where it went.
 //! It shows what the ledger says; it computes nothing but shares for bars.
 
+pub mod charges;
+pub mod ledger;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
+use super::chart::Chart;
 use super::form::FormErrors;
-use super::frame::{PortalFrame, WalletLevel};
-use super::markup;
+use super::frame::{AdminFrame, Link, PortalFrame, WalletLevel};
+use super::markup::{self, Markup};
 use super::vms::VmState;
+use super::zero::RanOut;
 use crate::web::format::{self, Lasts};
+
+/// Where pages about the money of an organisation stand: in its own portal, or in the admin panel.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What their URLs begin with.
+    pub base: String,
+    /// The way to them.
+    pub crumbs: Vec<Link>,
+}
+
+/// A page about money in the portal.
+#[derive(Debug, Template)]
+#[template(path = "wallet/in_portal.html")]
+pub struct InPortal {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// The page.
+    pub body: Markup,
+}
+
+/// The same in the admin panel.
+#[derive(Debug, Template)]
+#[template(path = "wallet/in_admin.html")]
+pub struct InAdmin {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// The page.
+    pub body: Markup,
+}
 
 /// `GET /wallet`.
 #[derive(Debug, Template)]
@@ -19,6 +53,8 @@ pub struct WalletPage {
     pub frame: PortalFrame,
     /// The figures at the top.
     pub wallet: WalletDetail,
+    /// The balance of the last days and of those ahead; none while there is nothing to draw.
+    pub chart: Option<Chart>,
     /// What each machine costs per hour now, dearest first.
     pub burns: Vec<BurnRow>,
     /// Name of the month that `charges` is about: `November 2026`.
@@ -63,17 +99,18 @@ pub struct WalletDetail {
     pub level: WalletLevel,
     /// What the running out did, while it lasts.
     pub ran_out: Option<RanOut>,
+    /// How far below zero the balance is.
+    pub below_zero: Option<Decimal>,
+    /// How far below zero it may go.
+    pub credit_limit: Decimal,
+    /// Since when nothing could be charged, through no fault of the owner.
+    pub parked_since: Option<DateTime<Utc>>,
+    /// Everything before this instant is charged.
+    pub charged_through: DateTime<Utc>,
+    /// Nothing was ever posted.
+    pub is_new: bool,
     /// How to get credit, in the operator's words.
     pub how_to_get_credit: String,
-}
-
-/// What running out did.
-#[derive(Clone, Debug)]
-pub struct RanOut {
-    /// How many machines were shut down.
-    pub machines: u64,
-    /// When the credit was used up.
-    pub at: DateTime<Utc>,
 }
 
 /// A machine's share of the burn.
@@ -87,10 +124,16 @@ pub struct BurnRow {
     pub state: VmState,
     /// Name of the plan.
     pub plan: String,
-    /// What it costs per hour now; zero once its cap is reached.
+    /// What it costs per hour now, with what it has beside itself; without what has reached its cap.
     pub per_hour: Decimal,
-    /// Nothing more is charged this month.
+    /// Of that, for disk beyond its plan, addresses, a licence.
+    pub beside: Decimal,
+    /// The machine itself costs nothing more this month.
     pub cap_reached: bool,
+    /// What it was charged this month so far.
+    pub month: Decimal,
+    /// The most a month of the machine itself costs.
+    pub cap: Option<Decimal>,
 }
 
 /// What a machine was charged in a month.
@@ -104,6 +147,8 @@ pub struct ChargeRow {
     pub seconds_running: i64,
     /// Seconds stopped.
     pub seconds_stopped: i64,
+    /// Where its charges are.
+    pub url: String,
     /// What was charged.
     pub charged: Decimal,
     /// The most it can be; none: no limit.
@@ -119,16 +164,19 @@ pub enum TransferKind {
     Credit,
     /// Credit at sign-up or for a voucher.
     Promotion,
+    /// Credit taken back.
+    Taken,
     /// Anything else.
     Other,
 }
 
 impl TransferKind {
-    fn icon(self) -> markup::Markup {
+    fn icon(self) -> Markup {
         match self {
             Self::Charge => markup::icon("coin"),
             Self::Credit => markup::icon("cash-plus"),
             Self::Promotion => markup::icon("gift"),
+            Self::Taken => markup::icon("arrow-back-up"),
             Self::Other => markup::icon("arrows-exchange"),
         }
     }
@@ -147,6 +195,8 @@ pub struct TransferRow {
     pub amount: Decimal,
     /// The balance it left.
     pub balance_after: Decimal,
+    /// What it is made of.
+    pub url: Option<String>,
 }
 
 /// Lines of the ledger, newest first; in the wallet and on a customer's page.

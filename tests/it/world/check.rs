@@ -40,8 +40,8 @@ const NEVER: [(&str, &str); 8] = [
          and not exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked'))",
     ),
     (
-        "no wallet is below zero, unless an operator took more than there was",
-        "select string_agg(o.name || ' ' || w.balance, ', ') from wallets w join organisations o on o.id = w.organisation_id where w.balance < 0
+        "no wallet is below its limit, unless an operator took more than there was",
+        "select string_agg(o.name || ' ' || w.balance, ', ') from wallets w join organisations o on o.id = w.organisation_id where w.balance < -w.credit_limit
          and not exists (select 1 from audit_events e where e.organisation_id = o.id and e.event = 'wallet.debited' and (e.detail->>'below_zero')::boolean)",
     ),
 ];

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::super::frames::{self, Notice, decimal, form_errors, redirect_with};
+use super::zero::ZeroForms;
 use super::{Place, customer_page};
 use crate::app::App;
 use crate::charging::{self, Credited, NewCredit, NewDebit};
@@ -20,10 +21,11 @@ use crate::web::session::Staff;
 use crate::web::views::customers::{CreditForm, DebitForm};
 use crate::web::views::frame::FlashKind;
 
-/// The forms that move credit.
+/// The forms on the page.
 pub(super) struct Forms {
     pub credit: CreditForm,
     pub debit: DebitForm,
+    pub zero: ZeroForms,
 }
 
 impl Forms {
@@ -33,6 +35,7 @@ impl Forms {
         Self {
             credit: CreditForm { order: order(), ..CreditForm::default() },
             debit: DebitForm { order: order(), ..DebitForm::default() },
+            zero: ZeroForms::default(),
         }
     }
 }

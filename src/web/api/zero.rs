@@ -1,0 +1,129 @@
+//! What happens when the credit ends: `/wallet/zero`, `/wallet/order` and `/wallet/rescue` for customers, `/admin/settings` and two
+//! of one organisation for operators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ApiJson;
+use crate::app::App;
+use crate::charging::{self, AtZero, NewRescue, OwnZero, Rescued};
+use crate::ids::{OrganisationId, VmId};
+use crate::platform_settings::{self, PlatformSettings};
+use crate::vms::{self, Ranked};
+use crate::web::error::ApiError;
+use crate::web::read::Path;
+use crate::web::session::{ApiCaller, ApiStaff};
+
+/// `GET /wallet/zero`
+pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<AtZero>, ApiError> {
+    Ok(Json(charging::at_zero(&app, caller.organisation.id).await?))
+}
+
+/// `POST /wallet/rescue`
+pub async fn rescue(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    ApiJson(new): ApiJson<NewRescue>,
+) -> Result<(StatusCode, Json<Rescued>), ApiError> {
+    let rescued = charging::rescue(&app, caller.organisation.id, &new, &caller.actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(rescued)))
+}
+
+/// Machines in the order in which they are kept running.
+#[derive(Debug, Serialize)]
+pub struct OrderView {
+    /// The first stops last.
+    items: Vec<Ranked>,
+}
+
+/// `GET /wallet/order`
+pub async fn order(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<OrderView>, ApiError> {
+    Ok(Json(OrderView { items: vms::order(&app, caller.organisation.id).await? }))
+}
+
+/// A new order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// The first stops last; those that are not named follow as they are.
+    vms: Vec<VmId>,
+}
+
+/// `PUT /wallet/order`
+pub async fn set_order(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    ApiJson(new): ApiJson<NewOrder>,
+) -> Result<Json<OrderView>, ApiError> {
+    Ok(Json(OrderView { items: vms::set_order(&app, caller.organisation.id, &new.vms, &caller.actor).await? }))
+}
+
+/// `GET /admin/settings`
+pub async fn settings(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<PlatformSettings>, ApiError> {
+    Ok(Json(platform_settings::current(&app).await?))
+}
+
+/// `PUT /admin/settings`
+pub async fn change_settings(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    ApiJson(new): ApiJson<PlatformSettings>,
+) -> Result<Json<PlatformSettings>, ApiError> {
+    charging::change_settings(&app, &new, &staff.actor).await?;
+    Ok(Json(platform_settings::current(&app).await?))
+}
+
+/// What is set for one organisation, and what holds for it.
+#[derive(Debug, Serialize)]
+pub struct ZeroOfOrganisation {
+    own: OwnZero,
+    holds: AtZero,
+}
+
+/// `GET /admin/organisations/{id}/zero`
+pub async fn own(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+) -> Result<Json<ZeroOfOrganisation>, ApiError> {
+    Ok(Json(ZeroOfOrganisation { own: charging::own(&app, id).await?, holds: charging::at_zero(&app, id).await? }))
+}
+
+/// `PUT /admin/organisations/{id}/zero`
+pub async fn change_own(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    ApiJson(new): ApiJson<OwnZero>,
+) -> Result<Json<ZeroOfOrganisation>, ApiError> {
+    charging::change_own(&app, id, new, &staff.actor).await?;
+    Ok(Json(ZeroOfOrganisation { own: charging::own(&app, id).await?, holds: charging::at_zero(&app, id).await? }))
+}
+
+/// How much longer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Longer {
+    days: i32,
+}
+
+/// Until when disks are kept.
+#[derive(Debug, Serialize)]
+pub struct Kept {
+    until: DateTime<Utc>,
+}
+
+/// `POST /admin/organisations/{id}/keep`
+pub async fn keep(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    ApiJson(longer): ApiJson<Longer>,
+) -> Result<Json<Kept>, ApiError> {
+    Ok(Json(Kept { until: charging::keep(&app, id, longer.days, &staff.actor).await? }))
+}

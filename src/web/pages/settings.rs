@@ -1,0 +1,149 @@
+//! The settings of the platform, for operators.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use billing::Money;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde::Deserialize;
+
+use super::exceptions::count;
+use super::frames::{self, Notice, form_errors, redirect_with, render, render_with};
+use crate::app::App;
+use crate::charging;
+use crate::error::{Error, Problem, Result};
+use crate::platform_settings::{self, PlatformSettings};
+use crate::web::error::{PageError, status};
+use crate::web::forms::CsrfForm;
+use crate::web::session::Staff;
+use crate::web::views::frame::{AdminSection, FlashKind};
+use crate::web::views::zero::{SettingsForm, SettingsPage};
+
+/// What stands for what is no number: out of every range, so that the operation says what is expected.
+const NO_NUMBER: i32 = i32::MIN;
+
+/// `GET /admin/settings`
+pub async fn show(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
+    let form = shown(&platform_settings::current(&app).await?);
+    Ok(render_with(&app, &notice, &page(&app, &staff, &notice, form).await?))
+}
+
+/// What was typed. A switch is only sent when it is on.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub struct Typed {
+    auto_shutdown: Option<String>,
+    credit_limit: String,
+    grace_days: String,
+    grace_charged: Option<String>,
+    delete_after_grace: Option<String>,
+    deletion_notices_min: String,
+    rescue_hours: String,
+    life_seconds_min: String,
+    breaker_factor: String,
+    breaker_stop_percent: String,
+    breaker_vms_min: String,
+    catch_up_hours: String,
+    price_notice_days: String,
+}
+
+impl Typed {
+    fn read(&self) -> PlatformSettings {
+        let whole = |text: &str| text.trim().parse().unwrap_or(NO_NUMBER);
+        let hundredths = |text: &str| {
+            let times: Option<Decimal> = text.trim().parse().ok();
+            times.and_then(|times| times.checked_mul(Decimal::ONE_HUNDRED)?.to_i32()).unwrap_or(NO_NUMBER)
+        };
+        PlatformSettings {
+            auto_shutdown: self.auto_shutdown.is_some(),
+            credit_limit: self.credit_limit.trim().parse().unwrap_or(Money::from_micros(-1)),
+            grace_days: whole(&self.grace_days),
+            grace_charged: self.grace_charged.is_some(),
+            delete_after_grace: self.delete_after_grace.is_some(),
+            deletion_notices_min: whole(&self.deletion_notices_min),
+            rescue_hours: whole(&self.rescue_hours),
+            life_seconds_min: whole(&self.life_seconds_min),
+            breaker_factor_hundredths: hundredths(&self.breaker_factor),
+            breaker_stop_percent: whole(&self.breaker_stop_percent),
+            breaker_vms_min: whole(&self.breaker_vms_min),
+            catch_up_hours: whole(&self.catch_up_hours),
+            price_notice_days: whole(&self.price_notice_days),
+        }
+    }
+}
+
+/// `POST /admin/settings`
+pub async fn change(
+    State(app): State<Arc<App>>,
+    staff: Staff,
+    CsrfForm(typed): CsrfForm<Typed>,
+) -> Result<Response, PageError> {
+    let new = typed.read();
+    match charging::change_settings(&app, &new, &staff.actor).await {
+        Ok(()) => Ok(redirect_with(&app, "/admin/settings", FlashKind::Success, "The settings are saved.")),
+        Err(error) => {
+            let status = status(&error);
+            let form = SettingsForm { errors: form_errors(as_typed(error))?, ..again(typed, &new) };
+            let page = page(&app, &staff, &Notice::default(), form).await?;
+            Ok((status, render(&page)).into_response())
+        }
+    }
+}
+
+/// The factor is typed as how many times, not in hundredths.
+fn as_typed(error: Error) -> Error {
+    let Error::Invalid(problems) = error else { return error };
+    let typed = |problem: Problem| match problem.field.as_ref() {
+        "breaker_factor_hundredths" => {
+            Problem::new("breaker_factor", "A number from 1.1 to 100, with two decimals at most.")
+        }
+        _ => problem,
+    };
+    Error::Invalid(problems.into_iter().map(typed).collect())
+}
+
+fn again(typed: Typed, read: &PlatformSettings) -> SettingsForm {
+    SettingsForm {
+        auto_shutdown: read.auto_shutdown,
+        credit_limit: typed.credit_limit,
+        grace_days: typed.grace_days,
+        grace_charged: read.grace_charged,
+        delete_after_grace: read.delete_after_grace,
+        deletion_notices_min: typed.deletion_notices_min,
+        rescue_hours: typed.rescue_hours,
+        life_seconds_min: typed.life_seconds_min,
+        breaker_factor: typed.breaker_factor,
+        breaker_stop_percent: typed.breaker_stop_percent,
+        breaker_vms_min: typed.breaker_vms_min,
+        catch_up_hours: typed.catch_up_hours,
+        price_notice_days: typed.price_notice_days,
+        ..SettingsForm::default()
+    }
+}
+
+fn shown(settings: &PlatformSettings) -> SettingsForm {
+    SettingsForm {
+        auto_shutdown: settings.auto_shutdown,
+        credit_limit: settings.credit_limit.to_decimal().normalize().to_string(),
+        grace_days: settings.grace_days.to_string(),
+        grace_charged: settings.grace_charged,
+        delete_after_grace: settings.delete_after_grace,
+        deletion_notices_min: settings.deletion_notices_min.to_string(),
+        rescue_hours: settings.rescue_hours.to_string(),
+        life_seconds_min: settings.life_seconds_min.to_string(),
+        breaker_factor: Decimal::new(settings.breaker_factor_hundredths.into(), 2).normalize().to_string(),
+        breaker_stop_percent: settings.breaker_stop_percent.to_string(),
+        breaker_vms_min: settings.breaker_vms_min.to_string(),
+        catch_up_hours: settings.catch_up_hours.to_string(),
+        price_notice_days: settings.price_notice_days.to_string(),
+        ..SettingsForm::default()
+    }
+}
+
+async fn page(app: &App, staff: &Staff, notice: &Notice, form: SettingsForm) -> Result<SettingsPage> {
+    let frame = frames::admin(app, staff, "Settings", AdminSection::Settings, count(app).await?, notice);
+    Ok(SettingsPage { frame, form })
+}
