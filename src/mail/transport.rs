@@ -25,7 +25,6 @@ const ABOUT_THE_SERVER: [u16; 2] = [421, 521];
 /// Where mails go.
 #[expect(clippy::large_enum_variant, reason = "there is one for the whole process")]
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of it")]
 pub enum Mailer {
     /// Nowhere: no mail server is set up.
     None,

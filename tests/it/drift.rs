@@ -313,12 +313,14 @@ async fn a_missing_machine_is_recorded_as_deleted_at_no_cost() {
     stage.looks(1).await;
     let drift = stage.only("missing").await;
     assert_eq!(text(&drift, "/found_words"), "not listed any more");
-    let before = stage.world.balance(&stage.ann).await;
     let refused = stage.decide(&drift, "enforce", json!({})).await.problem(409);
     assert!(text(&refused, "/detail").contains("empty disk"), "{refused}");
     stage.decide(&drift, "adopt", json!({ "follow": true })).await.problem(409);
 
     stage.world.hours(3);
+    // What was seen of it before is charged; nothing after.
+    stage.world.charge().await;
+    let before = stage.world.balance(&stage.ann).await;
     stage.decide(&drift, "adopt", json!({})).await.expect(204);
     stage.world.charge().await;
 

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod mails;
 pub mod notifications;
 pub mod passes;
+pub mod prices;
 pub mod revenue;
 pub mod ssh_keys;
 pub mod vms;

@@ -18,6 +18,7 @@ pub mod mails;
 pub mod markup;
 pub mod notifications;
 pub mod passes;
+pub mod prices;
 pub mod revenue;
 pub mod ssh_keys;
 pub mod vms;
