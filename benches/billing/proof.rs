@@ -9,7 +9,7 @@ use uni_manager::ledger;
 /// # Errors
 /// When it does not.
 pub async fn prove_adds_up(pool: &PgPool, what: &str) -> anyhow::Result<()> {
-    match ledger::first_difference(pool).await? {
+    match ledger::first_difference(pool, chrono_tz::UTC).await? {
         None => Ok(()),
         Some(difference) => bail!("what {what} wrote does not add up: {difference}"),
     }

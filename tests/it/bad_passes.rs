@@ -86,7 +86,7 @@ async fn written(pool: &PgPool) -> Vec<String> {
 }
 
 async fn prove(pool: &PgPool, expected: &[String]) {
-    assert_eq!(uni_manager::ledger::first_difference(pool).await.unwrap(), None, "the ledger adds up");
+    assert_eq!(uni_manager::ledger::first_difference(pool, chrono_tz::UTC).await.unwrap(), None, "the ledger adds up");
     assert_eq!(written(pool).await, expected, "and it is the one that a single undisturbed pass writes");
 }
 
@@ -99,7 +99,7 @@ async fn undisturbed() -> Vec<String> {
     assert!(pass.ran_out == 20 && pass.failed == 0, "{pass:?}");
     let sums = written(&app.pool).await;
     assert!(sums[6].contains("done") && sums[6].contains(&format!(" {ORGANISATIONS} ")), "{sums:?}");
-    assert_eq!(uni_manager::ledger::first_difference(&app.pool).await.unwrap(), None);
+    assert_eq!(uni_manager::ledger::first_difference(&app.pool, chrono_tz::UTC).await.unwrap(), None);
     app.pool.close().await;
     database.drop_it().await;
     sums
