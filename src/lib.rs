@@ -42,6 +42,8 @@ pub mod notifications;
 pub mod organisations;
 /// What operators set for the whole platform while it runs.
 pub mod platform_settings;
+/// Price lists as operators change them, who is told of it, and what other prices would have brought.
+pub mod pricing;
 /// Figures for operators: what was charged by day and plan, which wallets end soon.
 pub mod revenue;
 /// When a wallet runs out, and what happens then.

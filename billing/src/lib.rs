@@ -87,6 +87,6 @@ pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, Provider,
 pub use rate::Rate;
 pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
 pub use run_out::{WalletMeter, run_out_instant, total_through};
-pub use runway::{BurnLine, HORIZON_MONTHS, RunsOut, burn, runs_out_at};
+pub use runway::{BurnLine, HORIZON_MONTHS, PriceChange, RunsOut, burn, runs_out_at, runs_out_at_with_changes};
 pub use stopping::{Stoppable, to_stop};
 pub use tax::{CurrencyPlaces, TaxRate};

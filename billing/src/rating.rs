@@ -41,7 +41,7 @@ impl MeterState {
     }
 
     /// Lets time pass at a constant rate and cap inside the state's month. Says whether the cap cut something off.
-    fn accrue(&mut self, micros: i64, rate: Rate, cap: Option<Money>) -> bool {
+    pub(crate) fn accrue(&mut self, micros: i64, rate: Rate, cap: Option<Money>) -> bool {
         let wanted = rate.over_micros(micros).units();
         let granted = self.room(cap).map_or(wanted, |room| wanted.min(room));
         self.cap = higher_cap(self.cap, cap);
@@ -50,7 +50,7 @@ impl MeterState {
     }
 
     /// Begins anew at zero if time has come to another month.
-    fn enter(&mut self, month: Month) {
+    pub(crate) fn enter(&mut self, month: Month) {
         if self.month != month {
             *self = Self::new(month);
         }

@@ -62,12 +62,94 @@ pub enum RunsOut {
 /// # Panics
 /// Less than [`HORIZON_MONTHS`] before the end of the year 9999.
 pub fn runs_out_at(balance: Money, lines: &[BurnLine], from: DateTime<Utc>, zone: Tz) -> RunsOut {
-    let mut at = from.timestamp_micros();
-    let mut left = Accrued::worth(balance);
+    let at = from.timestamp_micros();
     if balance.is_negative() {
         return RunsOut::At(instant(at));
     }
+    runs_out_from(Accrued::worth(balance), lines, at, zone)
+}
 
+/// What the lines cost from an instant on: a rate and a cap for each, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceChange {
+    /// From here on.
+    pub at: DateTime<Utc>,
+    /// Of each line.
+    pub prices: Vec<(Rate, Option<Money>)>,
+}
+
+/// As [`runs_out_at`], if the lines go on and their prices change at known instants, which come in the order of time. A change
+/// at `from` or before holds from `from` on. The same law holds for the exact sum under the prices of each time.
+///
+/// # Panics
+/// As [`runs_out_at`].
+pub fn runs_out_at_with_changes(
+    balance: Money,
+    lines: &[BurnLine],
+    changes: &[PriceChange],
+    from: DateTime<Utc>,
+    zone: Tz,
+) -> RunsOut {
+    let mut at = from.timestamp_micros();
+    if balance.is_negative() {
+        return RunsOut::At(instant(at));
+    }
+    let horizon = HorizonEnd::of(at, zone);
+    let mut left = Accrued::worth(balance);
+    let mut lines = lines.to_vec();
+    for change in changes {
+        let until = change.at.timestamp_micros().min(horizon.0);
+        match pass_until(left, &mut lines, at, until, zone) {
+            Ok(rest) => left = rest,
+            Err(ended) => return RunsOut::At(ended),
+        }
+        at = at.max(until);
+        for (line, (rate, cap)) in lines.iter_mut().zip(&change.prices) {
+            (line.rate, line.cap) = (*rate, *cap);
+        }
+    }
+    runs_out_from(left, &lines, at, zone)
+}
+
+/// The end of the months that a prediction looks at, in microseconds.
+struct HorizonEnd(i64);
+
+impl HorizonEnd {
+    fn of(at: i64, zone: Tz) -> Self {
+        let mut month = MonthSpan::of(at, zone);
+        for _ in 1..HORIZON_MONTHS {
+            month = month.next(zone);
+        }
+        Self(month.end)
+    }
+}
+
+/// Lets the lines go on until an instant, month by month. Answers with what is left then, or when it ran out.
+fn pass_until(
+    mut left: Accrued,
+    lines: &mut [BurnLine],
+    mut at: i64,
+    until: i64,
+    zone: Tz,
+) -> Result<Accrued, DateTime<Utc>> {
+    while at < until {
+        let month = MonthSpan::of(at, zone);
+        let micros = month.end.min(until) - at;
+        let accrued = accrued_by(lines, month.month, micros);
+        if accrued > left {
+            return Err(instant(at + first_above(lines, month.month, micros, left)));
+        }
+        left = Accrued::from_units(left.units() - accrued.units());
+        for line in lines.iter_mut() {
+            line.state.enter(month.month);
+            line.state.accrue(micros, line.rate, line.cap);
+        }
+        at += micros;
+    }
+    Ok(left)
+}
+
+fn runs_out_from(mut left: Accrued, lines: &[BurnLine], mut at: i64, zone: Tz) -> RunsOut {
     let mut month = MonthSpan::of(at, zone);
     for passed in 0..HORIZON_MONTHS {
         let rest = month.end - at;
@@ -207,5 +289,48 @@ mod tests {
         let lines = [line("0", "0.01", None)];
 
         assert_eq!(runs_out_at(money("100000"), &lines, noon, ZONE), RunsOut::Beyond(at("2028-11-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_price_that_will_rise_is_counted_from_its_instant_on() {
+        let noon = at("2026-11-20T12:00:00Z");
+        let lines = [line("0", "1", None)];
+        let change = |hours, rate: &str, cap: Option<&str>| PriceChange {
+            at: noon + TimeDelta::hours(hours),
+            prices: vec![(rate.parse().expect("a written rate"), cap.map(money))],
+        };
+
+        // Four hours at 1, then two at 3.
+        let rises = [change(4, "3", None)];
+        assert_eq!(
+            runs_out_at_with_changes(money("10"), &lines, &rises, noon, ZONE),
+            RunsOut::At(noon + TimeDelta::hours(6) + TimeDelta::microseconds(1))
+        );
+        // Run out before it: the change is not reached.
+        assert_eq!(
+            runs_out_at_with_changes(money("3"), &lines, &rises, noon, ZONE),
+            runs_out_at(money("3"), &lines, noon, ZONE)
+        );
+        // A change that has begun holds at once, and a later one follows it.
+        assert_eq!(
+            runs_out_at_with_changes(money("10"), &lines, &[change(-1, "2", None), change(1, "4", None)], noon, ZONE),
+            RunsOut::At(noon + TimeDelta::hours(3) + TimeDelta::microseconds(1))
+        );
+        // From free to a price, and what had accrued counts against the new cap.
+        assert_eq!(
+            runs_out_at_with_changes(money("1"), &[line("0", "0", None)], &[change(5, "1", None)], noon, ZONE),
+            RunsOut::At(noon + TimeDelta::hours(6) + TimeDelta::microseconds(1))
+        );
+        assert_eq!(
+            runs_out_at_with_changes(
+                money("13"),
+                &[line("8", "1", Some("10"))],
+                &[change(1, "2", Some("12"))],
+                noon,
+                ZONE
+            ),
+            RunsOut::At(at("2026-12-01T04:30:00Z") + TimeDelta::microseconds(1)),
+            "one at the old price, three to the new cap, nine in December"
+        );
     }
 }

@@ -110,6 +110,22 @@ pub enum Event {
     CreditResumed,
     /// An admin added credit.
     CreditAdded,
+    /// A price list was made.
+    PriceListAdded,
+    /// Prices of a list were changed, from an instant on.
+    PricesChanged,
+    /// A change of prices that had not begun was taken back.
+    PricesWithdrawn,
+    /// All customers concerned were told of a change of prices.
+    PricesAnnounced,
+    /// An organisation was put on a price list.
+    PriceListAssigned,
+    /// A plan was put on sale.
+    PlanAdded,
+    /// A plan was taken off sale.
+    PlanRetired,
+    /// A plan was put on sale again.
+    PlanOffered,
     /// An admin took credit.
     CreditTaken,
     /// Vouchers were made.
@@ -199,6 +215,14 @@ impl Event {
         Self::SettingsChanged,
         Self::CreditResumed,
         Self::CreditAdded,
+        Self::PriceListAdded,
+        Self::PricesChanged,
+        Self::PricesWithdrawn,
+        Self::PricesAnnounced,
+        Self::PriceListAssigned,
+        Self::PlanAdded,
+        Self::PlanRetired,
+        Self::PlanOffered,
         Self::CreditTaken,
         Self::VouchersCreated,
         Self::VoucherRevoked,
@@ -271,6 +295,14 @@ impl Event {
             Self::SettingsChanged => "settings.changed",
             Self::CreditResumed => "wallet.resumed",
             Self::CreditAdded => "wallet.credited",
+            Self::PriceListAdded => "price_list.added",
+            Self::PricesChanged => "price_list.changed",
+            Self::PricesWithdrawn => "price_list.withdrawn",
+            Self::PricesAnnounced => "price_list.announced",
+            Self::PriceListAssigned => "price_list.assigned",
+            Self::PlanAdded => "plan.added",
+            Self::PlanRetired => "plan.retired",
+            Self::PlanOffered => "plan.offered",
             Self::CreditTaken => "wallet.debited",
             Self::VouchersCreated => "voucher.created",
             Self::VoucherRevoked => "voucher.revoked",
@@ -344,6 +376,14 @@ impl Event {
             "settings.changed" => "changed the platform’s settings",
             "wallet.resumed" => "started machines again: credit arrived",
             "wallet.credited" => "added credit",
+            "price_list.added" => "made the price list",
+            "price_list.changed" => "changed the prices of the list",
+            "price_list.withdrawn" => "took back a change of prices of the list",
+            "price_list.announced" => "told customers of a change of prices of the list",
+            "price_list.assigned" => "put the organisation on the price list",
+            "plan.added" => "put on sale the plan",
+            "plan.retired" => "took off sale the plan",
+            "plan.offered" => "put on sale again the plan",
             "wallet.debited" => "took credit",
             "voucher.created" => "made the voucher",
             "voucher.revoked" => "revoked the voucher",

@@ -63,7 +63,7 @@ pub(super) async fn select_plans(
 pub(super) async fn select_images(pool: &PgPool) -> Result<Vec<Image>> {
     let images = sqlx::query_as!(
         Image,
-        r#"select i.id as "id: ImageId", i.slug, i.name, i.login, i.minimum_disk_gib,
+        r#"select i.id as "id: ImageId", i.slug, i.name, i.login, i.minimum_disk_gib, i.licence,
                   coalesce(array_agg(distinct c.location_id) filter (where c.id is not null and not c.maintenance), '{}') as "locations!: Vec<LocationId>"
            from images i
            left join image_templates t on t.image_id = i.id
@@ -105,7 +105,7 @@ pub(super) async fn select_own_lists(
 
 pub(super) async fn select_prices(connection: &mut PgConnection, list: PriceListId) -> Result<PriceBook> {
     let rows = sqlx::query!(
-        r#"select p.id as "id: PriceId", t.price_list_id as "list!: PriceListId", p.kind, p.plan_id as "plan: PlanId", p.image_id as "image: ImageId",
+        r#"select p.id as "id: PriceId", t.number as "version!", t.price_list_id as "list!: PriceListId", p.kind, p.plan_id as "plan: PlanId", p.image_id as "image: ImageId",
                   p.hourly_rate, p.monthly_cap, lower(t.during) as "from!", upper(t.during) as "to"
            from prices p join price_list_periods t on t.id = p.price_list_version_id order by lower(t.during)"#
     )
@@ -116,6 +116,7 @@ pub(super) async fn select_prices(connection: &mut PgConnection, list: PriceList
         let item = Item::parse(&row.kind, row.plan, row.image).context("a price is of an unknown kind")?;
         let price = Price {
             id: row.id,
+            version: row.version,
             from: row.from,
             to: row.to,
             rate: rate(row.hourly_rate)?,

@@ -68,6 +68,8 @@ pub struct Image {
     pub login: String,
     /// The smallest disk it fits on, in GiB.
     pub minimum_disk_gib: i32,
+    /// The licence that its system needs, if it needs one.
+    pub licence: Option<String>,
     /// The locations where a cluster has its template.
     pub locations: Vec<LocationId>,
 }

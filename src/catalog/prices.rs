@@ -13,6 +13,8 @@ use crate::ids::{PlanId, PriceId, PriceListId};
 pub struct Price {
     /// Its id.
     pub id: PriceId,
+    /// The number of its version on its list.
+    pub version: i32,
     /// In force from here.
     pub from: DateTime<Utc>,
     /// In force until here; none: until a later version of the list.
@@ -75,13 +77,15 @@ impl Metering {
 pub struct PriceBook {
     list: PriceListId,
     prices: HashMap<(PriceListId, Item), Vec<Price>>,
+    /// After this instant no price changes any more.
+    last_change: Option<DateTime<Utc>>,
 }
 
 impl PriceBook {
     /// An empty book of which this is the customer's list.
     #[must_use]
     pub fn new(list: PriceListId) -> Self {
-        Self { list, prices: HashMap::new() }
+        Self { list, prices: HashMap::new(), last_change: None }
     }
 
     /// The customer's list.
@@ -99,6 +103,7 @@ impl PriceBook {
 
     /// Adds a price; those of one list and item come in the order of time.
     pub fn add(&mut self, list: PriceListId, item: Item, price: Price) {
+        self.last_change = self.last_change.max(Some(price.from)).max(price.to);
         self.prices.entry((list, item)).or_default().push(price);
     }
 
@@ -139,6 +144,21 @@ impl PriceBook {
             None if item.may_be_free() => Ok((Rate::ZERO, Some(Money::ZERO))),
             None => Err(PriceError::Missing { list, item, at }),
         }
+    }
+
+    /// The instants after `after` at which the price of any of these changes, in the order of time.
+    #[must_use]
+    pub fn changes(&self, whats: impl IntoIterator<Item = Metering>, after: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        // Asked for every wallet of a pass, and nearly always there is nothing to come.
+        if self.last_change.is_none_or(|last| last <= after) {
+            return Vec::new();
+        }
+        let prices = whats.into_iter().filter_map(|what| self.prices.get(&(what.list, what.item))).flatten();
+        let mut changes: Vec<_> =
+            prices.flat_map(|price| [Some(price.from), price.to]).flatten().filter(|at| *at > after).collect();
+        changes.sort_unstable();
+        changes.dedup();
+        changes
     }
 
     /// Cuts `[from, to)` into pieces of constant price and appends them, with the price and the quantity of each. Time in which something is free has no piece.

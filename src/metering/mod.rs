@@ -24,7 +24,7 @@ pub use history::{
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{ClusterId, MeterId, OrganisationId, PlanId, PriceId, VmId};
+use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PlanId, PriceId, PriceListId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::platform_settings;
 
@@ -91,19 +91,59 @@ pub async fn open(
     Ok(())
 }
 
+/// What of a machine has a price: itself, and what it has beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Its plan.
+    pub plan: PlanId,
+    /// Running or stopped.
+    pub state: PowerState,
+    /// GiB of disk beyond what the plan has.
+    pub extra_disk_gib: i64,
+    /// How many addresses it has.
+    pub addresses: i64,
+    /// The image whose licence it needs, if it needs one.
+    pub licensed: Option<ImageId>,
+}
+
+impl Parts {
+    /// What is metered of it for a customer of this list.
+    #[must_use]
+    pub fn on(self, list: PriceListId) -> Vec<Metering> {
+        let items = [
+            (Some(Item::Vm(self.plan, self.state)), 1),
+            (Some(Item::Disk), self.extra_disk_gib),
+            (Some(Item::Address), self.addresses),
+            (self.licensed.map(Item::ImageLicence), 1),
+        ];
+        let metering = |(item, quantity): (Option<Item>, i64)| Some(Metering { list, item: item?, quantity });
+        items.into_iter().filter_map(metering).filter(|metering| metering.quantity > 0).collect()
+    }
+}
+
+/// What a machine has, as one of a plan and in a state.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn parts(connection: &mut PgConnection, what: Metered) -> Result<Parts> {
+    let Metered { vm, plan, state } = what;
+    let beside = db::select_beside(connection, vm, plan).await?;
+    let (extra_disk_gib, addresses, licensed) = (beside.disk_gib, beside.addresses, beside.licensed);
+    Ok(Parts { plan, state, extra_disk_gib, addresses, licensed })
+}
+
 /// Everything that is metered of a machine: itself, and what it has beside.
 async fn wanted(connection: &mut PgConnection, wallet: &Wallet, what: Metered) -> Result<Vec<Metering>> {
-    let beside = db::select_beside(connection, what.vm, what.plan).await?;
-    let licences = i64::from(beside.licensed.is_some());
-    let items = [
-        (Some(Item::Vm(what.plan, what.state)), 1),
-        (Some(Item::Disk), beside.disk_gib),
-        (Some(Item::Address), beside.addresses),
-        (beside.licensed.map(Item::ImageLicence), licences),
-    ];
-    let list = wallet.price_list;
-    let metering = |(item, quantity): (Option<Item>, i64)| Some(Metering { list, item: item?, quantity });
-    Ok(items.into_iter().filter_map(metering).filter(|metering| metering.quantity > 0).collect())
+    Ok(parts(connection, what).await?.on(wallet.price_list))
+}
+
+/// Goes on metering an organisation's machines by the prices of its wallet's list, from `at` on. Two statements, whatever it has.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn change_list(connection: &mut PgConnection, wallet: &Wallet, at: DateTime<Utc>) -> Result<u64> {
+    let at = at.max(wallet.charged_through);
+    db::change_list(connection, wallet.organisation, wallet.price_list, at).await
 }
 
 /// Ends the metering of a machine at `at`, or a little later if it lived shorter than is charged at least.

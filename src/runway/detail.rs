@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::{Standing, read_standing};
 use crate::app::App;
+use crate::catalog::Resource;
 use crate::error::Result;
 use crate::ids::VmId;
 use crate::ledger::{BalancePoint, Wallet};
@@ -54,16 +55,17 @@ pub async fn detail(app: &App, wallet: &Wallet) -> Result<Detail> {
 impl Standing {
     fn by_vm(&self, zone: Tz) -> Vec<BurnOfVm> {
         let mut found: Vec<BurnOfVm> = Vec::with_capacity(self.lines.len());
-        for (line, (vm, is_machine)) in self.lines.iter().zip(&self.vms) {
-            let burn = billing::burn(std::slice::from_ref(line), self.at, zone);
-            let index = found.iter().position(|known| known.vm == *vm).unwrap_or_else(|| {
-                found.push(BurnOfVm { vm: *vm, per_hour: Rate::ZERO, beside: Rate::ZERO, cap_reached: false });
+        for line in &self.lines {
+            let Some(vm) = line.vm else { continue };
+            let burn = billing::burn(std::slice::from_ref(&line.burn), self.at, zone);
+            let index = found.iter().position(|known| known.vm == vm).unwrap_or_else(|| {
+                found.push(BurnOfVm { vm, per_hour: Rate::ZERO, beside: Rate::ZERO, cap_reached: false });
                 found.len() - 1
             });
             let known = &mut found[index];
             known.per_hour = known.per_hour + burn;
-            if *is_machine {
-                known.cap_reached = burn.is_zero() && !line.rate.is_zero();
+            if line.what.item.resource() == Resource::Vm {
+                known.cap_reached = burn.is_zero() && !line.burn.rate.is_zero();
             } else {
                 known.beside = known.beside + burn;
             }
@@ -79,10 +81,13 @@ impl Standing {
         if self.lines.is_empty() || end <= self.at {
             return Ok(Vec::new());
         }
-        let pieces: Vec<_> =
-            self.lines.iter().map(|line| [Piece { from: self.at, to: end, rate: line.rate, cap: line.cap }]).collect();
-        let meters: Vec<_> =
-            self.lines.iter().zip(&pieces).map(|(line, pieces)| WalletMeter { state: line.state, pieces }).collect();
+        let pieces: Vec<_> = (0..self.lines.len()).map(|line| self.pieces_of(line, end)).collect();
+        let meters: Vec<_> = self
+            .lines
+            .iter()
+            .zip(&pieces)
+            .map(|(line, pieces)| WalletMeter { state: line.burn.state, pieces })
+            .collect();
         let step = (end - self.at) / POINTS;
         let at = |point: i32| if point == POINTS { end } else { self.at + step * point };
         (0..=POINTS)
@@ -91,6 +96,22 @@ impl Standing {
                 Ok(BalancePoint { at: at(point), balance: self.balance - credit_limit - spent })
             })
             .collect()
+    }
+
+    /// What a line costs until then, by the prices that are known of any time.
+    fn pieces_of(&self, line: usize, end: DateTime<Utc>) -> Vec<Piece> {
+        let Some(burn) = self.lines.get(line).map(|line| line.burn) else { return Vec::new() };
+        let (mut from, mut price) = (self.at, (burn.rate, burn.cap));
+        let mut pieces = Vec::with_capacity(self.changes.len() + 1);
+        let later = self.changes.iter().map(|change| (change.at.min(end), change.prices.get(line).copied()));
+        for (to, next) in later.chain([(end, None)]) {
+            if to > from {
+                pieces.push(Piece { from, to, rate: price.0, cap: price.1 });
+                from = to;
+            }
+            price = next.unwrap_or(price);
+        }
+        pieces
     }
 }
 

@@ -5,13 +5,13 @@ mod detail;
 use std::collections::HashMap;
 
 use anyhow::Context;
-use billing::{BurnLine, Money, Rate, RunsOut};
+use billing::{BurnLine, Money, PriceChange, Rate, RunsOut};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
 
 use crate::app::App;
-use crate::catalog::{self, PriceBook};
+use crate::catalog::{self, Metering, PriceBook, PriceError};
 use crate::error::Result;
 use crate::ids::{OrganisationId, VmId};
 use crate::ledger::{self, Wallet};
@@ -39,11 +39,29 @@ pub struct Outlook {
 pub struct Standing {
     at: DateTime<Utc>,
     balance: Money,
-    lines: Vec<BurnLine>,
-    /// Whose the lines are, in their order, and whether they are the machine itself.
-    vms: Vec<(VmId, bool)>,
+    lines: Vec<Line>,
+    /// Prices of the lines that are known to change.
+    changes: Vec<PriceChange>,
     /// Since when something has run up that no pass has charged yet, even if nothing goes on.
     uncharged_since: Option<DateTime<Utc>>,
+}
+
+/// Something that goes on running up charges.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// Whose it is; none for a machine that is only asked about.
+    vm: Option<VmId>,
+    what: Metering,
+    burn: BurnLine,
+}
+
+/// What a machine would be metered as from now on: one that is there, or a further one.
+#[derive(Debug, Clone)]
+pub struct WouldBe {
+    /// The machine; none for a further one.
+    pub vm: Option<VmId>,
+    /// Everything that would be metered of it.
+    pub lines: Vec<Metering>,
 }
 
 impl Standing {
@@ -75,31 +93,46 @@ impl Standing {
     /// # Errors
     /// When a price is missing.
     pub fn after_charging(balance: Money, book: &PriceBook, meters: &[Unsettled], at: DateTime<Utc>) -> Result<Self> {
-        let mut lines = Vec::with_capacity(meters.len() + 1);
-        let mut vms = Vec::with_capacity(meters.len());
+        let mut lines = Vec::with_capacity(meters.len());
         for meter in meters {
             if let Some(span) = meter.going_on(at) {
                 let (rate, cap) = book.burn(span.what, at.max(span.from)).context("while looking ahead")?;
-                lines.push(BurnLine { state: meter.state, rate, cap });
-                vms.push((meter.vm, meter.is_machine()));
+                let burn = BurnLine { state: meter.state, rate, cap };
+                lines.push(Line { vm: Some(meter.vm), what: span.what, burn });
             }
         }
-        Ok(Self { at, balance, lines, vms, uncharged_since: None })
+        let standing = Self { at, balance, lines, changes: Vec::new(), uncharged_since: None };
+        standing.knowing(book)
     }
 
-    /// The same with one more machine of this rate and cap.
-    fn with(mut self, rate: Rate, cap: Option<Money>, zone: Tz) -> Self {
-        let state = billing::MeterState::new(billing::Month::of(self.at, zone));
-        self.lines.push(BurnLine { state, rate, cap });
-        self
+    /// Looks up when the prices of what goes on change, and to what.
+    fn knowing(mut self, book: &PriceBook) -> Result<Self> {
+        let instants = book.changes(self.lines.iter().map(|line| line.what), self.at);
+        let change = |at: DateTime<Utc>| -> Result<PriceChange, PriceError> {
+            let prices: Result<_, PriceError> = self.lines.iter().map(|line| book.burn(line.what, at)).collect();
+            Ok(PriceChange { at, prices: prices? })
+        };
+        let changes: Result<Vec<_>, _> = instants.into_iter().map(change).collect();
+        self.changes = changes.context("while looking ahead")?;
+        Ok(self)
     }
 
-    /// The same with another rate and cap for one machine. One that runs up no charges now changes nothing.
-    fn changed(mut self, vm: VmId, rate: Rate, cap: Option<Money>) -> Self {
-        for (line, _) in self.lines.iter_mut().zip(&self.vms).filter(|(_, whose)| **whose == (vm, true)) {
-            (line.rate, line.cap) = (rate, cap);
+    /// The same with machines that are there metered as these, and with further ones. What of a machine goes on keeps its sums.
+    fn changed(mut self, book: &PriceBook, machines: &[WouldBe], zone: Tz) -> Result<Self> {
+        let fresh = billing::MeterState::new(billing::Month::of(self.at, zone));
+        for machine in machines {
+            let (known, mut lines): (Vec<_>, Vec<_>) =
+                self.lines.into_iter().partition(|line| machine.vm.is_some() && line.vm == machine.vm);
+            for what in &machine.lines {
+                let (rate, cap) = book.burn(*what, self.at).context("while looking ahead")?;
+                let resource = what.item.resource();
+                let going_on = known.iter().find(|line| line.what.item.resource() == resource);
+                let state = going_on.map_or(fresh, |line| line.burn.state);
+                lines.push(Line { vm: machine.vm, what: *what, burn: BurnLine { state, rate, cap } });
+            }
+            self.lines = lines;
         }
-        self
+        self.knowing(book)
     }
 
     /// What is left until the credit has run out, with what has run up since the last charge taken off.
@@ -112,17 +145,19 @@ impl Standing {
     #[must_use]
     pub fn burn_by_vm(&self, zone: Tz) -> HashMap<VmId, Rate> {
         let mut burns = HashMap::new();
-        for (line, (vm, _)) in self.lines.iter().zip(&self.vms) {
-            let burn = burns.entry(*vm).or_insert(Rate::ZERO);
-            *burn = *burn + billing::burn(std::slice::from_ref(line), self.at, zone);
+        for line in &self.lines {
+            let Some(vm) = line.vm else { continue };
+            let burn = burns.entry(vm).or_insert(Rate::ZERO);
+            *burn = *burn + billing::burn(std::slice::from_ref(&line.burn), self.at, zone);
         }
         burns
     }
 
-    /// What is foreseen if everything goes on as it is.
+    /// What is foreseen if everything goes on as it is, by the prices that are known of any time.
     #[must_use]
     pub fn outlook(&self, zone: Tz) -> Outlook {
-        let runs_out_at = match billing::runs_out_at(self.balance, &self.lines, self.at, zone) {
+        let lines: Vec<_> = self.lines.iter().map(|line| line.burn).collect();
+        let runs_out_at = match billing::runs_out_at_with_changes(self.balance, &lines, &self.changes, self.at, zone) {
             RunsOut::At(instant) => Some(instant.max(self.at + TimeDelta::seconds(RECHECK_SECONDS_MIN))),
             RunsOut::Never | RunsOut::Beyond(_) => None,
         };
@@ -133,7 +168,7 @@ impl Standing {
         } else {
             Some(runs_out_at.map_or(next_hour, |instant| instant.min(next_hour)))
         };
-        Outlook { burn_per_hour: billing::burn(&self.lines, self.at, zone), runs_out_at, due_at }
+        Outlook { burn_per_hour: billing::burn(&lines, self.at, zone), runs_out_at, due_at }
     }
 }
 
@@ -165,39 +200,22 @@ pub async fn recompute(
     Ok(outlook)
 }
 
-/// When the credit runs out now, and when it would with one more machine of this rate and cap. Nothing is written.
+/// What is foreseen now, and what would be if machines were metered so: an answer for each of the changes. Nothing is written.
 ///
 /// # Errors
 /// When PostgreSQL fails or a price is missing.
 pub async fn before_and_after(
     app: &App,
     wallet: &Wallet,
-    rate: Rate,
-    cap: Option<Money>,
-) -> Result<(Outlook, Outlook)> {
-    let zone = app.settings.time_zone;
-    let mut connection = app.pool.acquire().await?;
-    let standing = read_standing(app, &mut connection, wallet, app.clock.now()).await?;
-    let before = standing.outlook(zone);
-    Ok((before, standing.with(rate, cap, zone).outlook(zone)))
-}
-
-/// When the credit runs out now, and when it would with each of these rates and caps for a machine that is there. Nothing is
-/// written.
-///
-/// # Errors
-/// When PostgreSQL fails or a price is missing.
-pub async fn before_and_after_change(
-    app: &App,
-    wallet: &Wallet,
-    vm: VmId,
-    prices: &[(Rate, Option<Money>)],
+    book: &PriceBook,
+    changes: &[Vec<WouldBe>],
 ) -> Result<(Outlook, Vec<Outlook>)> {
     let zone = app.settings.time_zone;
     let mut connection = app.pool.acquire().await?;
-    let standing = read_standing(app, &mut connection, wallet, app.clock.now()).await?;
-    let after = prices.iter().map(|(rate, cap)| standing.clone().changed(vm, *rate, *cap).outlook(zone)).collect();
-    Ok((standing.outlook(zone), after))
+    let standing = standing(app, &mut connection, wallet, book, app.clock.now()).await?;
+    let outlook = |machines: &Vec<WouldBe>| Ok(standing.clone().changed(book, machines, zone)?.outlook(zone));
+    let after: Result<Vec<_>> = changes.iter().map(outlook).collect();
+    Ok((standing.outlook(zone), after?))
 }
 
 /// Where a wallet stands now. Nothing is written.
@@ -211,8 +229,18 @@ pub async fn read_standing(
     now: DateTime<Utc>,
 ) -> Result<Standing> {
     let book = catalog::price_book(&mut *connection).await?;
+    standing(app, connection, wallet, &book, now).await
+}
+
+async fn standing(
+    app: &App,
+    connection: &mut PgConnection,
+    wallet: &Wallet,
+    book: &PriceBook,
+    now: DateTime<Utc>,
+) -> Result<Standing> {
     let organisation = wallet.organisation;
     let meters =
-        metering::unsettled(connection, &book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
-    Standing::reach(wallet, &book, meters, now, app.settings.time_zone)
+        metering::unsettled(connection, book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    Standing::reach(wallet, book, meters, now, app.settings.time_zone)
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
+use super::burn::{burn_of, lines_of};
 use super::db::{self, Settings};
 use super::machine::{Machine, Progress, Step, still_ours};
 use super::{State, Vm, create, disk, find_within, identity, importance, resize, seed};
@@ -254,9 +255,9 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     let found = find_within(app, &mut transaction, organisation, vm).await?;
     found.check_free()?;
     found.check_exists()?;
-    let price = catalog::price_book_for(&mut transaction, organisation).await?;
-    let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
-    let hour = rate.for_hours(1);
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let lines = lines_of(&mut transaction, book.list(), vm, found.plan, catalog::PowerState::Running).await?;
+    let hour = burn_of(&book, &lines, now)?.rate().for_hours(1);
     if wallet.exhausted_at.is_some() || (found.state == State::Stopped && hour > wallet.available()) {
         return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
     }

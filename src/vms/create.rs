@@ -5,10 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
+use super::burn::burn_of;
 use super::db::{self, NewRow};
+use super::estimate::new_parts;
 use super::seed;
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
+use crate::catalog::{Image, PowerState};
 use crate::clusters::Order;
 use crate::clusters::placement::Need;
 use crate::error::{Error, Problem, Result};
@@ -103,7 +106,10 @@ pub async fn create(
         }
         return Err(Error::conflict("This order was sent before with other content. Reload the page and order again."));
     }
-    let hold = billing::hold_for(plan.running);
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let lines = new_parts(plan.id, Some(&image), PowerState::Running).on(book.list());
+    let hold = billing::hold_for(burn_of(&book, &lines, now)?.rate());
+    let image = image.id;
     if wallet.exhausted_at.is_some() || hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
     }
@@ -179,7 +185,7 @@ async fn checked(
     app: &App,
     organisation: OrganisationId,
     new: &NewVm,
-) -> Result<(String, LocationId, ImageId, catalog::Plan)> {
+) -> Result<(String, LocationId, Image, catalog::Plan)> {
     let mut problems = Vec::new();
     let name = new.name.trim().to_ascii_lowercase();
     if let Err(problem) = check_name(&name) {
@@ -223,7 +229,7 @@ async fn checked(
         problems.push(Problem::new("user_data", problem));
     }
     match (location, image, plan) {
-        (Some(location), Some(image), Some(plan)) if problems.is_empty() => Ok((name, location.id, image.id, plan)),
+        (Some(location), Some(image), Some(plan)) if problems.is_empty() => Ok((name, location.id, image, plan)),
         _ => Err(Error::Invalid(problems)),
     }
 }

@@ -2,6 +2,7 @@
 //! job; a request only writes down what is wanted.
 
 pub mod adopt;
+mod burn;
 mod configure;
 mod console;
 mod create;
@@ -31,11 +32,15 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use burn::{Burn, BurnLine, burn_of, lines_of};
 pub use configure::{Boot, Changes, TAG_CHARACTERS_MAX, TAGS_MAX, boot, configure};
 pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
 pub use create::{NewKey, NewVm, Ordered, create};
 pub use delete::{delete, delete_within};
-pub use estimate::{Estimate, ResizeEstimate, estimate, estimate_all, estimate_resize, estimate_resizes};
+pub use estimate::{
+    Cost, CostLine, ESTIMATED_VMS_MAX, Estimate, EstimatedVms, ManyEstimate, ResizeEstimate, burn_now, estimate,
+    estimate_all, estimate_many, estimate_power, estimate_rebuild, estimate_resize, estimate_resizes,
+};
 pub use importance::{IMPORTANCE_MAX, Place, Ranked, move_in_order, order, set_order};
 pub use machine::Progress;
 pub use migrate::migrate;

@@ -6,6 +6,7 @@ use proxmox_client::{PowerState, TaskEnd};
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
+use super::burn::{burn_of, check_hour, lines_of};
 use super::machine::{Machine, Progress, Step};
 use super::task::{Task, follow, remember};
 use super::{State, db, find_within};
@@ -81,12 +82,10 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
     found.check_free()?;
     match (power, found.state) {
         (Power::Start, State::Stopped) => {
-            let price = catalog::price_book_for(&mut transaction, organisation).await?;
-            let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
-            let hour = rate.for_hours(1);
-            if wallet.exhausted_at.is_some() || hour > wallet.available() {
-                return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
-            }
+            let book = catalog::price_book_for(&mut transaction, organisation).await?;
+            let running = catalog::PowerState::Running;
+            let lines = lines_of(&mut transaction, book.list(), vm, found.plan, running).await?;
+            check_hour(&wallet, &burn_of(&book, &lines, now)?)?;
             db::set_stopped_for_credit(&mut transaction, vm, None).await?;
         }
         (Power::Resume, State::Running) if found.paused_at.is_none() => {

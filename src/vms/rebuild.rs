@@ -6,16 +6,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::burn::{burn_of, check_hour};
 use super::db::{self, Next};
 use super::machine::{Machine, Progress, Step, still_ours};
 use super::{State, delete, find, find_within, provision, resize, run, seed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
+use crate::catalog::PowerState;
 use crate::clusters::{self, Trouble};
 use crate::error::{Error, Result};
 use crate::ids::{ImageId, JobId, OrganisationId, SshKeyId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{catalog, fault, ledger, live, ssh_keys};
+use crate::metering::{Metered, Parts};
+use crate::{catalog, fault, ledger, live, metering, ssh_keys};
 
 /// What a machine is made anew as. Its name, address and plan stay.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -85,12 +88,11 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
     if will_have && cluster.iso_storage.is_none() {
         return Err(Error::invalid("user_data", "User data is not offered where the VM is."));
     }
-    let price = catalog::price_book_for(&mut transaction, organisation).await?;
-    let rate = price.at(found.plan, catalog::PowerState::Running, now).map_err(anyhow::Error::new)?.rate;
-    let hour = rate.for_hours(1);
-    if wallet.exhausted_at.is_some() || hour > wallet.available() {
-        return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
-    }
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let what = Metered { vm, plan: found.plan, state: PowerState::Running };
+    let licensed = image.licence.is_some().then_some(image.id);
+    let parts = Parts { licensed, ..metering::parts(&mut transaction, what).await? };
+    check_hour(&wallet, &burn_of(&book, &parts.on(book.list()), now)?)?;
     let keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     let keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
     let keys = if keys.is_empty() { found.authorized_keys.clone() } else { keys.join("\n") };

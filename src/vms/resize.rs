@@ -5,17 +5,19 @@ use proxmox_client::ConfigChange;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::burn::{burn_of, check_hour};
 use super::db::{self, Next};
 use super::machine::{Machine, Progress, Step, still_ours};
 use super::{State, Vm, disk, find_within, migrate, power, provision, run};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::catalog::{self, Plan};
+use crate::catalog::{self, Plan, PowerState};
 use crate::clusters::Trouble;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{clusters, fault, ledger, live};
+use crate::metering::{Metered, Parts};
+use crate::{clusters, fault, ledger, live, metering};
 
 /// What a machine is to become.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
@@ -65,6 +67,11 @@ pub(super) fn chosen<'a>(vm: &Vm, plans: &'a [Plan], size: NewSize) -> Result<&'
     Ok(plan)
 }
 
+/// What a machine has with another plan and disk.
+pub(super) fn parts_with(parts: Parts, plan: &Plan, disk_gib: i32, state: PowerState) -> Parts {
+    Parts { plan: plan.id, state, extra_disk_gib: i64::from((disk_gib - plan.disk_gib).max(0)), ..parts }
+}
+
 /// Asks for another size.
 ///
 /// # Errors
@@ -79,11 +86,12 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     found.check_free()?;
     found.check_exists()?;
     let plan = chosen(&found, &plans, size)?;
-    let hour = plan.running.for_hours(1);
-    if wallet.exhausted_at.is_some() || hour > wallet.available() {
-        return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
-    }
     let disk_gib = if size.grow_disk { plan.disk_gib } else { found.disk_gib };
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let now_parts =
+        metering::parts(&mut transaction, Metered { vm, plan: found.plan, state: PowerState::Running }).await?;
+    let parts = parts_with(now_parts, plan, disk_gib, PowerState::Running);
+    check_hour(&wallet, &burn_of(&book, &parts.on(book.list()), now)?)?;
     let node = clusters::room_for(&mut transaction, vm, plan.id, disk_gib).await??;
     let moves = node != found.node;
     let next = Next { plan: Some(plan.id), node: moves.then_some(node.as_str()), image: None };

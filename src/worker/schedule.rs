@@ -6,12 +6,14 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{clusters, sessions, vms};
+use crate::{clusters, pricing, sessions, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
 /// Expired sessions are refused whether they are cleared or not.
 const PURGE: &str = "0 17 * * * *";
+/// A change of prices begins days later; being told of it within a minute is soon enough.
+const ANNOUNCE: &str = "40 * * * * *";
 
 /// Runs until the task is dropped.
 ///
@@ -30,8 +32,9 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
             }
         })
     })?;
+    let purger = Arc::clone(&app);
     let purge = Job::new_async(PURGE, move |_, _| {
-        let app = Arc::clone(&app);
+        let app = Arc::clone(&purger);
         Box::pin(async move {
             match sessions::purge(&app).await {
                 Ok(removed) => tracing::info!(removed, "expired sessions were cleared"),
@@ -39,6 +42,20 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
             }
         })
     })?;
+    let announcer = app;
+    let telling = Arc::new(tokio::sync::Mutex::new(()));
+    let announce = Job::new_async(ANNOUNCE, move |_, _| {
+        let (app, telling) = (Arc::clone(&announcer), Arc::clone(&telling));
+        Box::pin(async move {
+            let Ok(_turn) = telling.try_lock() else { return };
+            match pricing::announce_due(&app).await {
+                Ok(0) => {}
+                Ok(customers) => tracing::info!(customers, "customers were told of a change of prices"),
+                Err(error) => tracing::error!(?error, "telling customers of a change of prices failed"),
+            }
+        })
+    })?;
+    scheduler.add(announce).await?;
     scheduler.add(look).await?;
     scheduler.add(purge).await?;
     scheduler.start().await.context("while starting the scheduler")?;

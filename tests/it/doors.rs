@@ -67,6 +67,7 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Person, "GET", "/ssh-keys"),
     (Person, "POST", "/ssh-keys"),
     (Person, "POST", "/ssh-keys/{id}/delete"),
+    (Person, "GET", "/prices"),
     (Person, "GET", "/wallet"),
     (Person, "GET", "/wallet/header"),
     (Person, "GET", "/wallet/ledger"),
@@ -89,6 +90,19 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Staff, "GET", "/admin/customers"),
     (Staff, "GET", "/admin/customers/{id}"),
     (Staff, "POST", "/admin/customers/{id}/credits"),
+    (Staff, "POST", "/admin/customers/{id}/price-list"),
+    (Staff, "GET", "/admin/price-lists"),
+    (Staff, "POST", "/admin/price-lists"),
+    (Staff, "GET", "/admin/price-lists/{id}"),
+    (Staff, "GET", "/admin/price-lists/{id}/change"),
+    (Staff, "POST", "/admin/price-lists/{id}/change"),
+    (Staff, "POST", "/admin/price-lists/{id}/versions/{number}/withdraw"),
+    (Staff, "GET", "/admin/price-lists/{id}/what-if"),
+    (Staff, "GET", "/admin/plans"),
+    (Staff, "POST", "/admin/plans"),
+    (Staff, "GET", "/admin/plans/new"),
+    (Staff, "POST", "/admin/plans/{id}/retire"),
+    (Staff, "POST", "/admin/plans/{id}/sell"),
     (Staff, "GET", "/admin/customers/{id}/ledger"),
     (Staff, "GET", "/admin/customers/{id}/ledger.csv"),
     (Staff, "GET", "/admin/customers/{id}/charges"),
@@ -154,6 +168,7 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Program, "GET", "/api/v1/locations"),
     (Program, "GET", "/api/v1/plans"),
     (Program, "GET", "/api/v1/images"),
+    (Program, "GET", "/api/v1/prices"),
     (Program, "POST", "/api/v1/estimate"),
     (Program, "GET", "/api/v1/vms"),
     (Program, "POST", "/api/v1/vms"),
@@ -205,6 +220,17 @@ const DOORS: &[(Who, &str, &str)] = &[
     (Program, "POST", "/api/v1/notifications/{id}/read"),
     (Operator, "GET", "/api/v1/admin/organisations"),
     (Operator, "POST", "/api/v1/admin/organisations/{id}/credits"),
+    (Operator, "PUT", "/api/v1/admin/organisations/{id}/price-list"),
+    (Operator, "GET", "/api/v1/admin/price-lists"),
+    (Operator, "POST", "/api/v1/admin/price-lists"),
+    (Operator, "GET", "/api/v1/admin/price-lists/{id}"),
+    (Operator, "POST", "/api/v1/admin/price-lists/{id}/versions"),
+    (Operator, "DELETE", "/api/v1/admin/price-lists/{id}/versions/{number}"),
+    (Operator, "GET", "/api/v1/admin/price-lists/{id}/what-if"),
+    (Operator, "GET", "/api/v1/admin/plans"),
+    (Operator, "POST", "/api/v1/admin/plans"),
+    (Operator, "POST", "/api/v1/admin/plans/{id}/retire"),
+    (Operator, "POST", "/api/v1/admin/plans/{id}/sell"),
     (Operator, "POST", "/api/v1/admin/organisations/{id}/debits"),
     (Operator, "GET", "/api/v1/admin/organisations/{id}/zero"),
     (Operator, "PUT", "/api/v1/admin/organisations/{id}/zero"),
@@ -246,6 +272,12 @@ const DOORS: &[(Who, &str, &str)] = &[
 fn doors() -> impl Iterator<Item = (Who, Method, String)> {
     DOORS.iter().map(|(who, method, path)| {
         let id = "01a1fbed-31c8-742a-973c-6a7a37dc7ee6";
+        let path = path
+            .replace("{id}", id)
+            .replace("{cluster}", id)
+            .replace("{vmid}", "300")
+            .replace("{number}", "1")
+            .replace("{*name}", "nothing.js");
         let path =
             path.replace("{id}", id).replace("{cluster}", id).replace("{vmid}", "300").replace("{*name}", "nothing.js");
         let path = path.replace("{meter}", id).replace("{from}", "2026-11-10T12:00:00Z");

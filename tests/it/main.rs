@@ -31,6 +31,7 @@ mod money_rules;
 mod notifications;
 mod orders;
 mod power;
+mod prices;
 mod provision_faults;
 mod reconcile;
 mod reconcile_many;

@@ -144,6 +144,61 @@ pub(super) async fn insert_interval(
     Ok(())
 }
 
+/// Every open interval of another list ends and goes on on this one; one that would be empty is only written anew.
+pub(super) async fn change_list(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    list: PriceListId,
+    at: DateTime<Utc>,
+) -> Result<u64> {
+    let moved = sqlx::query!(
+        "update meter_intervals i set price_list_id = $2 from meters m
+         where m.id = i.meter_id and m.organisation_id = $1 and not i.settled and upper_inf(i.during) and lower(i.during) >= $3 and i.price_list_id <> $2",
+        organisation.uuid(),
+        list.uuid(),
+        at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    // The new rows would overlap the old ones within one statement.
+    let ended = sqlx::query!(
+        r#"update meter_intervals i set during = tstzrange(lower(i.during), $3) from meters m
+           where m.id = i.meter_id and m.organisation_id = $1 and not i.settled and upper_inf(i.during) and i.price_list_id <> $2
+           returning i.meter_id, i.kind, i.plan_id, i.image_id, i.quantity"#,
+        organisation.uuid(),
+        list.uuid(),
+        at,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let (meters, kinds, plans, images, quantities) = ended.into_iter().fold(
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new()),
+        |(mut meters, mut kinds, mut plans, mut images, mut quantities), row| {
+            meters.push(row.meter_id);
+            kinds.push(row.kind);
+            plans.push(row.plan_id);
+            images.push(row.image_id);
+            quantities.push(row.quantity);
+            (meters, kinds, plans, images, quantities)
+        },
+    );
+    let opened = sqlx::query!(
+        "insert into meter_intervals (meter_id, kind, plan_id, image_id, quantity, price_list_id, during)
+         select n.meter, n.kind, n.plan, n.image, n.quantity, $6, tstzrange($7, null)
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[]) as n(meter, kind, plan, image, quantity)",
+        &meters,
+        &kinds,
+        &plans as &[Option<Uuid>],
+        &images as &[Option<Uuid>],
+        &quantities,
+        list.uuid(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(moved.rows_affected() + opened.rows_affected())
+}
+
 pub(super) async fn end_all(
     connection: &mut PgConnection,
     organisation: OrganisationId,

@@ -16,16 +16,19 @@ pub(super) use job::{lease, look, mark, undo_mark};
 pub use release::release;
 pub(super) use release::unmark;
 
+use super::burn::{burn_of, check_hour};
 use super::drift::cannot_ask;
+use super::estimate::{Cost, estimate_adoption, new_parts};
 use super::{create, db, disk, identity};
 use crate::addresses::{self, Claimed};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::catalog::{self, Plan};
+use crate::catalog::{self, Image, Plan, PowerState};
 use crate::clusters;
 use crate::error::{Error, Problem, Result};
 use crate::ids::{ClusterId, ImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Kind, NewJob};
+use crate::metering::Parts;
 use crate::{ledger, live};
 
 /// The most guests one page shows.
@@ -200,10 +203,11 @@ pub async fn adopt(
     let id = VmId::new();
     let mut transaction = app.pool.begin().await?;
     let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
-    let hour = plan.running.for_hours(1);
-    if wallet.exhausted_at.is_some() || hour > wallet.available() {
-        return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
-    }
+    let book = catalog::price_book_for(&mut transaction, organisation).await?;
+    let extra_disk_gib = i64::from((disk_gib - plan.disk_gib).max(0));
+    let parts = Parts { extra_disk_gib, ..new_parts(plan.id, Some(&image), PowerState::Running) };
+    check_hour(&wallet, &burn_of(&book, &parts.on(book.list()), now)?)?;
+    let image = image.id;
     let row = db::AdoptedRow {
         id,
         organisation,
@@ -245,12 +249,19 @@ pub async fn adopt(
     Ok((id, job))
 }
 
+/// Estimates what a guest would cost the organisation that it is given to. The cluster is not asked: the disk is what the last
+/// look saw.
+///
+/// # Errors
+/// `Invalid` with a problem per field, `NotFound` when the last look did not list the guest.
+pub async fn estimate(app: &App, cluster: ClusterId, vmid: i32, new: &NewAdoption) -> Result<Cost> {
+    let guest = find(app, cluster, vmid).await?;
+    let (organisation, plan, image, _) = checked(app, &guest, new).await?;
+    estimate_adoption(app, organisation, &plan, &image, guest.disk_gib).await
+}
+
 /// Checks every field, so that all problems are told at once.
-async fn checked(
-    app: &App,
-    guest: &ForeignGuest,
-    new: &NewAdoption,
-) -> Result<(OrganisationId, Plan, ImageId, String)> {
+async fn checked(app: &App, guest: &ForeignGuest, new: &NewAdoption) -> Result<(OrganisationId, Plan, Image, String)> {
     let mut problems = Vec::new();
     let typed = new.name.trim().to_ascii_lowercase();
     let name = if typed.is_empty() { proposed_name(guest) } else { typed };
@@ -264,7 +275,11 @@ async fn checked(
     if organisation.is_none() {
         problems.push(Problem::new("organisation", "Choose one of the organisations."));
     }
-    let plan = catalog::plans(app).await?.into_iter().find(|known| Some(known.id) == new.plan);
+    let plans = match organisation {
+        Some(organisation) => catalog::plans_for(app, organisation).await?,
+        None => catalog::plans(app).await?,
+    };
+    let plan = plans.into_iter().find(|known| Some(known.id) == new.plan);
     if plan.is_none() {
         problems.push(Problem::new("plan", "Choose one of the plans."));
     }
@@ -273,9 +288,7 @@ async fn checked(
         problems.push(Problem::new("image", "Choose one of the images."));
     }
     match (organisation, plan, image) {
-        (Some(organisation), Some(plan), Some(image)) if problems.is_empty() => {
-            Ok((organisation, plan, image.id, name))
-        }
+        (Some(organisation), Some(plan), Some(image)) if problems.is_empty() => Ok((organisation, plan, image, name)),
         _ => Err(Error::Invalid(problems)),
     }
 }

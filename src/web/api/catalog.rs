@@ -49,9 +49,9 @@ pub async fn locations(State(app): State<Arc<App>>, _caller: ApiCaller) -> Resul
     Ok(Json(List { items: catalog::locations(&app).await?, next: None }))
 }
 
-/// `GET /plans`
-pub async fn plans(State(app): State<Arc<App>>, _caller: ApiCaller) -> Result<Json<List<PlanView>>, ApiError> {
-    let items = catalog::plans(&app).await?.into_iter().map(PlanView::from).collect();
+/// `GET /plans`: at the customer's prices.
+pub async fn plans(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<List<PlanView>>, ApiError> {
+    let items = catalog::plans_for(&app, caller.organisation.id).await?.into_iter().map(PlanView::from).collect();
     Ok(Json(List { items, next: None }))
 }
 

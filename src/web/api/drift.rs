@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::vms::{CostView, DryRun};
 use super::{ApiJson, List, Page};
 use crate::app::App;
 use crate::ids::{ClusterId, DriftId, JobId, VmId};
@@ -95,10 +97,14 @@ pub async fn adopt_guest(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
     Path((cluster, vmid)): Path<(ClusterId, i32)>,
+    Query(query): Query<DryRun>,
     ApiJson(new): ApiJson<NewAdoption>,
-) -> Result<(StatusCode, Json<Adopted>), ApiError> {
+) -> Result<Response, ApiError> {
+    if query.dry_run {
+        return Ok(Json(CostView::from(adopt::estimate(&app, cluster, vmid, &new).await?)).into_response());
+    }
     let (vm, job) = adopt::adopt(&app, cluster, vmid, &new, &staff.actor).await?;
-    Ok((StatusCode::ACCEPTED, Json(Adopted { vm, job })))
+    Ok((StatusCode::ACCEPTED, Json(Adopted { vm, job })).into_response())
 }
 
 /// `POST /admin/vms/{id}/release`

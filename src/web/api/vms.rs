@@ -1,10 +1,12 @@
 //! `/vms`: ordering machines and turning them on and off; what changes them is in `changes`. Every change answers 202 with the machine and the job at work on it.
 
 mod changes;
+mod cost;
 
 use std::sync::Arc;
 
 pub use changes::{boot, configure, iso_images, rebuild, resize, set_password};
+pub use cost::CostView;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +22,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::ids::{ImageId, IsoImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
 use crate::jobs;
-use crate::vms::{self, NewVm, Power, Vm};
+use crate::vms::{self, EstimatedVms, NewVm, Power, Vm};
 use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
@@ -109,30 +111,38 @@ impl From<Vm> for VmView {
     }
 }
 
-/// What would happen.
+/// What new machines would cost.
 #[derive(Debug, Serialize)]
 pub struct EstimateView {
+    /// All of them running, all their lines together.
     price_running_per_hour: Rate,
+    /// All of them stopped.
     price_stopped_per_hour: Rate,
-    monthly_cap: Option<Money>,
-    reserved: Money,
-    available: Money,
-    short_by: Money,
-    runs_out_before: Option<DateTime<Utc>>,
-    runs_out_after: Option<DateTime<Utc>>,
+    /// What a month costs each entry that was asked about, by its hours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    months: Vec<Money>,
+    #[serde(flatten)]
+    cost: CostView,
 }
 
 impl From<vms::Estimate> for EstimateView {
     fn from(estimate: vms::Estimate) -> Self {
         Self {
-            price_running_per_hour: estimate.running,
+            price_running_per_hour: estimate.cost.rate_to,
             price_stopped_per_hour: estimate.stopped,
-            monthly_cap: estimate.monthly_cap,
-            reserved: estimate.reserved,
-            available: estimate.available,
-            short_by: estimate.short_by,
-            runs_out_before: estimate.runs_out_before,
-            runs_out_after: estimate.runs_out_after,
+            months: Vec::new(),
+            cost: estimate.cost.into(),
+        }
+    }
+}
+
+impl From<vms::ManyEstimate> for EstimateView {
+    fn from(estimate: vms::ManyEstimate) -> Self {
+        Self {
+            price_running_per_hour: estimate.cost.rate_to,
+            price_stopped_per_hour: estimate.stopped,
+            months: estimate.months,
+            cost: estimate.cost.into(),
         }
     }
 }
@@ -148,13 +158,16 @@ pub struct Accepted {
 #[derive(Debug, Deserialize)]
 pub struct DryRun {
     #[serde(default)]
-    dry_run: bool,
+    pub(in crate::web::api) dry_run: bool,
 }
 
-/// What to estimate.
+/// What to estimate: one machine of a plan, or several.
 #[derive(Debug, Deserialize)]
 pub struct EstimateRequest {
-    plan: PlanId,
+    plan: Option<PlanId>,
+    image: Option<ImageId>,
+    #[serde(default)]
+    vms: Vec<EstimatedVms>,
 }
 
 /// Which machines are listed.
@@ -211,7 +224,7 @@ pub async fn create(
     let organisation = caller.organisation.id;
     if query.dry_run {
         let plan = new.plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
-        return Ok(Json(EstimateView::from(vms::estimate(&app, organisation, plan).await?)).into_response());
+        return Ok(Json(EstimateView::from(vms::estimate(&app, organisation, plan, new.image).await?)).into_response());
     }
     let key = idempotency_key(&headers)?;
     let ordered = vms::create(&app, organisation, &new, key, &caller.actor).await?;
@@ -224,7 +237,12 @@ pub async fn estimate(
     caller: ApiCaller,
     ApiJson(request): ApiJson<EstimateRequest>,
 ) -> Result<Json<EstimateView>, ApiError> {
-    Ok(Json(vms::estimate(&app, caller.organisation.id, request.plan).await?.into()))
+    let organisation = caller.organisation.id;
+    Ok(Json(match request.plan {
+        Some(plan) if request.vms.is_empty() => vms::estimate(&app, organisation, plan, request.image).await?.into(),
+        Some(_) => return Err(Error::invalid("plan", "Give a plan, or VMs, not both.").into()),
+        None => vms::estimate_many(&app, organisation, &request.vms).await?.into(),
+    }))
 }
 
 /// `DELETE /vms/{id}`
@@ -241,8 +259,13 @@ pub async fn delete(
 }
 
 /// `POST /vms/{id}/start`
-pub async fn start(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Start).await
+pub async fn start(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Start, query).await
 }
 
 /// `POST /vms/{id}/shutdown`
@@ -250,13 +273,19 @@ pub async fn shutdown(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
 ) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Shutdown).await
+    power(&app, &caller, id, Power::Shutdown, query).await
 }
 
 /// `POST /vms/{id}/stop`
-pub async fn stop(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Stop).await
+pub async fn stop(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Stop, query).await
 }
 
 /// `POST /vms/{id}/reboot`
@@ -264,13 +293,19 @@ pub async fn reboot(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
 ) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Reboot).await
+    power(&app, &caller, id, Power::Reboot, query).await
 }
 
 /// `POST /vms/{id}/reset`
-pub async fn reset(State(app): State<Arc<App>>, caller: ApiCaller, Path(id): Path<VmId>) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Reset).await
+pub async fn reset(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, ApiError> {
+    power(&app, &caller, id, Power::Reset, query).await
 }
 
 /// `POST /vms/{id}/suspend`
@@ -278,8 +313,9 @@ pub async fn suspend(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
 ) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Suspend).await
+    power(&app, &caller, id, Power::Suspend, query).await
 }
 
 /// `POST /vms/{id}/resume`
@@ -287,13 +323,19 @@ pub async fn resume(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
 ) -> Result<Response, ApiError> {
-    power(&app, &caller, id, Power::Resume).await
+    power(&app, &caller, id, Power::Resume, query).await
 }
 
-async fn power(app: &App, caller: &ApiCaller, id: VmId, power: Power) -> Result<Response, ApiError> {
-    let job = vms::power(app, caller.organisation.id, id, power, &caller.actor).await?;
-    accepted(app, caller.organisation.id, id, Some(job)).await
+/// With `?dry_run=true` it only says what the change would cost.
+async fn power(app: &App, caller: &ApiCaller, id: VmId, power: Power, query: DryRun) -> Result<Response, ApiError> {
+    let organisation = caller.organisation.id;
+    if query.dry_run {
+        return Ok(Json(CostView::from(vms::estimate_power(app, organisation, id, power).await?)).into_response());
+    }
+    let job = vms::power(app, organisation, id, power, &caller.actor).await?;
+    accepted(app, organisation, id, Some(job)).await
 }
 
 async fn accepted(app: &App, organisation: OrganisationId, vm: VmId, job: Option<JobId>) -> Result<Response, ApiError> {

@@ -129,6 +129,8 @@ async fn customer_page(
         customer: customer_facts(app, line).await?,
         credit: forms.credit,
         debit: forms.debit,
+        price_lists: super::price_lists::options(app).await?,
+        price_list: ledger::wallet(app, id).await?.price_list.to_string(),
         zero: zero::part(app, id, forms.zero).await?,
     })
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::audit::AuditTable;
-use super::form::FormErrors;
+use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
 use super::vms::new::Choice;
@@ -148,6 +148,10 @@ pub struct CustomerPage {
     pub credit: CreditForm,
     /// The form that takes credit.
     pub debit: DebitForm,
+    /// Every price list.
+    pub price_lists: Vec<SelectOption>,
+    /// The one that it is on.
+    pub price_list: String,
     /// What happens when its credit ends.
     pub zero: CustomerZero,
     /// All its machines.

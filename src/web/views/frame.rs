@@ -17,6 +17,8 @@ pub enum Section {
     SshKeys,
     /// Balance, burn and ledger.
     Wallet,
+    /// What everything costs.
+    Prices,
     /// What happened in the organisation.
     Audit,
     /// What it should know.
@@ -30,6 +32,8 @@ pub enum AdminSection {
     Exceptions,
     /// Organisations and their wallets.
     Customers,
+    /// Price lists and plans.
+    Prices,
     /// Wallets about to run out.
     Wallets,
     /// What was charged.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use billing::{Money, Rate};
-use chrono::{DateTime, Utc};
+use billing::Money;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{DryRun, accepted};
+use super::{CostView, DryRun, accepted};
 use crate::app::App;
 use crate::clusters;
 use crate::ids::{IsoImageId, PlanId, VmId};
@@ -25,9 +24,6 @@ use crate::web::session::ApiCaller;
 pub struct ResizeView {
     plan: PlanId,
     plan_name: String,
-    /// Per hour now and then, in the state it is in.
-    rate_from: Rate,
-    rate_to: Rate,
     monthly_cap_from: Option<Money>,
     monthly_cap_to: Option<Money>,
     disk_gib_from: i32,
@@ -35,10 +31,9 @@ pub struct ResizeView {
     disk_gib_to: i32,
     /// Whether it is shut down for it and started again.
     restarts: bool,
-    available: Money,
-    short_by: Money,
-    runs_out_before: Option<DateTime<Utc>>,
-    runs_out_after: Option<DateTime<Utc>>,
+    /// In the state it is in; `short_by` for an hour of running.
+    #[serde(flatten)]
+    cost: CostView,
 }
 
 impl From<vms::ResizeEstimate> for ResizeView {
@@ -46,17 +41,12 @@ impl From<vms::ResizeEstimate> for ResizeView {
         Self {
             plan: estimate.plan.id,
             plan_name: estimate.plan.name,
-            rate_from: estimate.rate_from,
-            rate_to: estimate.rate_to,
             monthly_cap_from: estimate.cap_from,
-            monthly_cap_to: estimate.cap_to,
+            monthly_cap_to: estimate.plan.monthly_cap,
             disk_gib_from: estimate.disk_gib_from,
             disk_gib_to: estimate.disk_gib_to,
             restarts: estimate.restarts,
-            available: estimate.available,
-            short_by: estimate.short_by,
-            runs_out_before: estimate.runs_out_before,
-            runs_out_after: estimate.runs_out_after,
+            cost: vms::Cost { short_by: estimate.short_by, ..estimate.cost }.into(),
         }
     }
 }
@@ -98,13 +88,18 @@ pub async fn resize(
     accepted(&app, organisation, id, Some(job)).await
 }
 
-/// `POST /vms/{id}/rebuild`: everything on its disk is lost.
+/// `POST /vms/{id}/rebuild`: everything on its disk is lost. With `?dry_run=true` it only says what it would cost.
 pub async fn rebuild(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
     ApiJson(new): ApiJson<Rebuild>,
 ) -> Result<Response, ApiError> {
+    if query.dry_run {
+        let cost = vms::estimate_rebuild(&app, caller.organisation.id, id, new.image).await?;
+        return Ok(Json(CostView::from(cost)).into_response());
+    }
     let job = vms::rebuild(&app, caller.organisation.id, id, &new, &caller.actor).await?;
     accepted(&app, caller.organisation.id, id, Some(job)).await
 }
@@ -120,13 +115,18 @@ pub async fn configure(
     accepted(&app, caller.organisation.id, id, job).await
 }
 
-/// `POST /vms/{id}/boot`
+/// `POST /vms/{id}/boot`: it runs afterwards. With `?dry_run=true` it only says what that would cost.
 pub async fn boot(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<VmId>,
+    Query(query): Query<DryRun>,
     ApiJson(new): ApiJson<NewBoot>,
 ) -> Result<Response, ApiError> {
+    if query.dry_run {
+        let cost = vms::estimate_power(&app, caller.organisation.id, id, vms::Power::Start).await?;
+        return Ok(Json(CostView::from(cost)).into_response());
+    }
     let job = vms::boot(&app, caller.organisation.id, id, new.boot, &caller.actor).await?;
     accepted(&app, caller.organisation.id, id, Some(job)).await
 }

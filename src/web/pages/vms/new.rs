@@ -84,12 +84,12 @@ struct Offer {
 }
 
 impl Offer {
-    async fn read(app: &App, customer: &Customer) -> Result<Self> {
+    async fn read(app: &App, customer: &Customer, image: &str) -> Result<Self> {
         let organisation = customer.organisation();
         Ok(Self {
             locations: catalog::locations(app).await?,
             images: catalog::images(app).await?,
-            estimates: vms::estimate_all(app, organisation).await?,
+            estimates: vms::estimate_all(app, organisation, image.parse().ok()).await?,
             keys: ssh_keys::list(app, organisation).await?,
             is_exhausted: ledger::wallet(app, organisation).await?.exhausted_at.is_some(),
         })
@@ -102,8 +102,8 @@ impl Offer {
         let image =
             self.images.iter().find(|image| location.is_some_and(|location| image.locations.contains(&location.id)));
         let mut cheapest_first: Vec<&Estimate> =
-            self.estimates.iter().filter(|estimate| estimate.short_by.is_zero()).collect();
-        cheapest_first.sort_by_key(|estimate| estimate.running);
+            self.estimates.iter().filter(|estimate| estimate.cost.short_by.is_zero()).collect();
+        cheapest_first.sort_by_key(|estimate| estimate.cost.rate_to);
         let plan = cheapest_first.get(1).or(cheapest_first.first()).copied();
         let keys = if self.keys.len() <= KEYS_PRESELECTED_MAX { self.keys.as_slice() } else { &[] };
         let known = vms::list(app, customer.organisation(), None, vms::PAGE_MAX).await?;
@@ -124,7 +124,7 @@ impl Offer {
         self.estimates
             .iter()
             .find(|estimate| Some(estimate.plan.id) == plan)
-            .or_else(|| self.estimates.iter().min_by_key(|estimate| estimate.running))
+            .or_else(|| self.estimates.iter().min_by_key(|estimate| estimate.cost.rate_to))
             .ok_or_else(|| Error::Unavailable("No plan is on sale just now. The operator has to add one first.".into()))
     }
 }
@@ -139,8 +139,11 @@ fn free_name(taken: &[&str]) -> String {
 
 /// `GET /vms/new`
 pub async fn new(State(app): State<Arc<App>>, customer: Customer, notice: Notice) -> Result<Response, PageError> {
-    let offer = Offer::read(&app, &customer).await?;
+    let mut offer = Offer::read(&app, &customer, "").await?;
     let typed = offer.preselected(&app, &customer).await?;
+    if offer.images.iter().any(|image| image.licence.is_some() && image.id.to_string() == typed.image) {
+        offer = Offer::read(&app, &customer, &typed.image).await?;
+    }
     page(&app, &customer, &notice, &offer, &typed, FormErrors::none(), None).await
 }
 
@@ -150,9 +153,9 @@ pub async fn cost(
     customer: Customer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
-    let typed = serde_html_form::from_str(query.as_deref().unwrap_or_default())
+    let typed: Typed = serde_html_form::from_str(query.as_deref().unwrap_or_default())
         .map_err(|_| PageError::Request(StatusCode::BAD_REQUEST, "The address could not be read.".into()))?;
-    let offer = Offer::read(&app, &customer).await?;
+    let offer = Offer::read(&app, &customer, &typed.image).await?;
     Ok(render(&cost_panel(&app, &offer, &typed, None)?))
 }
 
@@ -172,7 +175,7 @@ pub async fn create(
         Error::NotEnoughCredit { short_by } => (FormErrors::none(), Some(short_by)),
         other => (form_errors(other)?, None),
     };
-    let offer = Offer::read(&app, &customer).await?;
+    let offer = Offer::read(&app, &customer, &typed.image).await?;
     Ok((status, page(&app, &customer, &Notice::default(), &offer, &typed, errors, short_by).await?).into_response())
 }
 
@@ -226,15 +229,15 @@ fn image_choice(image: &Image, chosen: &str) -> Choice {
 
 fn plan_choice(app: &App, offer: &Offer, estimate: &Estimate, chosen: &str) -> PlanChoice {
     let plan = &estimate.plan;
-    let is_short = estimate.short_by.is_positive();
-    let missing = format::missing(&decimal(estimate.short_by), &app.settings.currency);
+    let is_short = estimate.cost.short_by.is_positive();
+    let missing = format::missing(&decimal(estimate.cost.short_by), &app.settings.currency);
     PlanChoice {
         id: plan.id.to_string(),
         name: plan.name.clone(),
         detail: format!("{} vCPU · {} · {} GiB", plan.vcpu, memory(plan.memory_mib), plan.disk_gib),
-        running_per_hour: estimate.running.to_decimal(),
-        monthly_cap: estimate.monthly_cap.map(decimal),
-        lasts_after: lasts(offer.is_exhausted, estimate.runs_out_after, app.clock.now()),
+        running_per_hour: estimate.cost.rate_to.to_decimal(),
+        monthly_cap: estimate.cost.monthly_cap.map(decimal),
+        lasts_after: lasts(offer.is_exhausted, estimate.cost.runs_out_after, app.clock.now()),
         chosen: !is_short && plan.id.to_string() == chosen,
         refusal: is_short.then(|| format!("{missing} more credit needed")),
     }
@@ -248,18 +251,18 @@ fn key_choice(key: &SshKey, chosen: &[String]) -> KeyChoice {
 fn cost_panel(app: &App, offer: &Offer, typed: &Typed, short_by: Option<Money>) -> Result<CostPanel> {
     let estimate = offer.chosen(&typed.plan)?;
     let now = app.clock.now();
-    let short_by = short_by.or(Some(estimate.short_by)).filter(|missing| missing.is_positive());
+    let short_by = short_by.or(Some(estimate.cost.short_by)).filter(|missing| missing.is_positive());
     Ok(CostPanel {
         name: typed.name.trim().to_owned(),
         plan: estimate.plan.name.clone(),
-        running_per_hour: estimate.running.to_decimal(),
+        running_per_hour: estimate.cost.rate_to.to_decimal(),
         stopped_per_hour: estimate.stopped.to_decimal(),
-        monthly_cap: estimate.monthly_cap.map(decimal),
-        reserved: decimal(estimate.reserved),
+        monthly_cap: estimate.cost.monthly_cap.map(decimal),
+        reserved: decimal(estimate.cost.reserved),
         reserved_hours: u32::try_from(billing::HOLD_HOURS).unwrap_or(0),
-        available: decimal(estimate.available),
-        lasts_before: lasts(offer.is_exhausted, estimate.runs_out_before, now),
-        lasts_after: lasts(offer.is_exhausted, estimate.runs_out_after, now),
+        available: decimal(estimate.cost.available),
+        lasts_before: lasts(offer.is_exhausted, estimate.cost.runs_out_before, now),
+        lasts_after: lasts(offer.is_exhausted, estimate.cost.runs_out_after, now),
         short_by: short_by.map(decimal),
         refusal: None,
         curl: curl(app, typed, estimate.plan.id),

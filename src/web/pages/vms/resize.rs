@@ -152,7 +152,7 @@ fn plan_choice(app: &App, offer: &Offer, estimate: &ResizeEstimate, chosen: &str
         detail: format!("{} vCPU · {} · {} GiB", plan.vcpu, memory(plan.memory_mib), plan.disk_gib),
         running_per_hour: plan.running.to_decimal(),
         monthly_cap: plan.monthly_cap.map(decimal),
-        lasts_after: lasts(offer.is_exhausted, estimate.runs_out_after, app.clock.now()),
+        lasts_after: lasts(offer.is_exhausted, estimate.cost.runs_out_after, app.clock.now()),
         chosen: refusal.is_none() && plan.id.to_string() == chosen,
         refusal,
     }
@@ -162,20 +162,20 @@ fn cost(app: &App, vm: &Vm, offer: &Offer, typed: &Typed, short_by: Option<Money
     let now = app.clock.now();
     let change = offer.chosen(&typed.plan).map(|estimate| {
         let short_by = short_by.or(Some(estimate.short_by)).filter(|missing| missing.is_positive());
-        let (rate_from, rate_to) = (estimate.rate_from.to_decimal(), estimate.rate_to.to_decimal());
+        let (rate_from, rate_to) = (estimate.cost.rate_from.to_decimal(), estimate.cost.rate_to.to_decimal());
         ResizeChange {
             plan: estimate.plan.name.clone(),
             rate_from,
             rate_to,
             difference: rate_to - rate_from,
             cap_from: estimate.cap_from.map(decimal),
-            cap_to: estimate.cap_to.map(decimal),
+            cap_to: estimate.plan.monthly_cap.map(decimal),
             disk_from: estimate.disk_gib_from,
             disk_to: estimate.disk_gib_to,
             disk_of_plan: estimate.plan.disk_gib,
             restarts: estimate.restarts,
-            lasts_before: lasts(offer.is_exhausted, estimate.runs_out_before, now),
-            lasts_after: lasts(offer.is_exhausted, estimate.runs_out_after, now),
+            lasts_before: lasts(offer.is_exhausted, estimate.cost.runs_out_before, now),
+            lasts_after: lasts(offer.is_exhausted, estimate.cost.runs_out_after, now),
             short_by: short_by.map(decimal),
         }
     });

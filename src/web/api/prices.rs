@@ -1,0 +1,202 @@
+//! `/prices` for customers; `/admin/price-lists` and `/admin/plans` for operators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use billing::Month;
+use serde::{Deserialize, Serialize};
+
+use super::vms::DryRun;
+use super::{ApiJson, List};
+use crate::app::App;
+use crate::error::Error;
+use crate::ids::{OrganisationId, PlanId, PriceListId};
+use crate::pricing::{self, ListLine, NewList, NewPlan, NewVersion, Offer, PlanLine, Question, WhatIf};
+use crate::web::error::ApiError;
+use crate::web::read::{Path, Query};
+use crate::web::session::{ApiCaller, ApiStaff};
+
+/// `GET /prices`: the customer's prices and the changes that are announced.
+pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<Offer>, ApiError> {
+    Ok(Json(pricing::offer_for(&app, caller.organisation.id).await?))
+}
+
+/// `GET /admin/price-lists`
+pub async fn lists(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<ListLine>>, ApiError> {
+    Ok(Json(List { items: pricing::lists(&app).await?, next: None }))
+}
+
+/// Something that was made.
+#[derive(Debug, Serialize)]
+pub struct Made<T> {
+    id: T,
+}
+
+/// `POST /admin/price-lists`
+pub async fn add_list(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    ApiJson(new): ApiJson<NewList>,
+) -> Result<(StatusCode, Json<Made<PriceListId>>), ApiError> {
+    let id = pricing::add_list(&app, &new, &staff.actor).await?;
+    Ok((StatusCode::CREATED, Json(Made { id })))
+}
+
+/// Which version is shown.
+#[derive(Debug, Deserialize)]
+pub struct Shown {
+    version: Option<i32>,
+}
+
+/// `GET /admin/price-lists/{id}?version=`
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Path(id): Path<PriceListId>,
+    Query(shown): Query<Shown>,
+) -> Result<Json<pricing::List>, ApiError> {
+    Ok(Json(pricing::show(&app, id, shown.version).await?))
+}
+
+/// `POST /admin/price-lists/{id}/versions`; with `?dry_run=true` it only says what it would do.
+pub async fn change(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<PriceListId>,
+    Query(query): Query<DryRun>,
+    ApiJson(new): ApiJson<NewVersion>,
+) -> Result<Response, ApiError> {
+    if query.dry_run {
+        return Ok(Json(pricing::preview(&app, id, &new).await?).into_response());
+    }
+    let (_, effect) = pricing::change(&app, id, &new, &staff.actor).await?;
+    Ok((StatusCode::CREATED, Json(effect)).into_response())
+}
+
+/// `DELETE /admin/price-lists/{id}/versions/{number}`
+pub async fn withdraw(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path((id, number)): Path<(PriceListId, i32)>,
+) -> Result<StatusCode, ApiError> {
+    pricing::withdraw(&app, id, number, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is asked of a month.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    /// `2026-10`; the last month when nothing is said.
+    pub(in crate::web) month: Option<String>,
+    /// The newest that is not withdrawn when nothing is said.
+    pub(in crate::web) version: Option<i32>,
+    /// Only what was metered on this list; everything when nothing is said.
+    pub(in crate::web) of: Option<String>,
+    /// `csv` for a file.
+    pub(in crate::web) format: Option<String>,
+}
+
+impl Asked {
+    /// The question about a list.
+    ///
+    /// # Errors
+    /// `Invalid` when the month or the list cannot be read.
+    pub(in crate::web) fn question(&self, app: &App, list: PriceListId) -> crate::error::Result<Question> {
+        let month = match self.month.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => text.parse::<Month>().map_err(|_| Error::invalid("month", "A month such as 2026-10."))?,
+            None => last_month(app),
+        };
+        let of_list = match self.of.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => Some(text.parse().map_err(|_| Error::invalid("of", "Choose one of the price lists."))?),
+            None => None,
+        };
+        Ok(Question { list, version: self.version, month, of_list })
+    }
+}
+
+/// The billing month before this one.
+pub(in crate::web) fn last_month(app: &App) -> Month {
+    let zone = app.settings.time_zone;
+    let begins = Month::of(app.clock.now(), zone).start(zone);
+    Month::of(begins - chrono::TimeDelta::microseconds(1), zone)
+}
+
+/// `GET /admin/price-lists/{id}/what-if?month=&version=&of=&format=csv`
+pub async fn what_if(
+    State(app): State<Arc<App>>,
+    _staff: ApiStaff,
+    Path(id): Path<PriceListId>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, ApiError> {
+    let answer = pricing::what_if(&app, asked.question(&app, id)?).await?;
+    Ok(if asked.format.as_deref() == Some("csv") { csv(&answer) } else { Json(answer).into_response() })
+}
+
+/// The file of an answer.
+pub(in crate::web) fn csv(answer: &WhatIf) -> Response {
+    let name = format!("attachment; filename=\"what-if-{}.csv\"", answer.month);
+    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    (headers, answer.csv.clone()).into_response()
+}
+
+/// Which list an organisation is put on; null: the default one.
+#[derive(Debug, Deserialize)]
+pub struct Assignment {
+    price_list: Option<PriceListId>,
+}
+
+/// What an assignment did.
+#[derive(Debug, Serialize)]
+pub struct Assigned {
+    /// How many meters go on by other prices.
+    meters: u64,
+}
+
+/// `PUT /admin/organisations/{id}/price-list`
+pub async fn assign(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    ApiJson(assignment): ApiJson<Assignment>,
+) -> Result<Json<Assigned>, ApiError> {
+    let meters = pricing::assign(&app, id, assignment.price_list, &staff.actor).await?;
+    Ok(Json(Assigned { meters }))
+}
+
+/// `GET /admin/plans`
+pub async fn plans(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<PlanLine>>, ApiError> {
+    Ok(Json(List { items: pricing::plans(&app).await?, next: None }))
+}
+
+/// `POST /admin/plans`
+pub async fn add_plan(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    ApiJson(new): ApiJson<NewPlan>,
+) -> Result<(StatusCode, Json<Made<PlanId>>), ApiError> {
+    let id = pricing::add_plan(&app, &new, &staff.actor).await?;
+    Ok((StatusCode::CREATED, Json(Made { id })))
+}
+
+/// `POST /admin/plans/{id}/retire`
+pub async fn retire(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<PlanId>,
+) -> Result<StatusCode, ApiError> {
+    pricing::retire(&app, id, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /admin/plans/{id}/sell`
+pub async fn sell(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<PlanId>,
+) -> Result<StatusCode, ApiError> {
+    pricing::sell_again(&app, id, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
