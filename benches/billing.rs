@@ -179,7 +179,7 @@ fn reset_peak() -> anyhow::Result<()> {
 }
 
 async fn prove_adds_up(pool: &PgPool, what: &str) -> anyhow::Result<()> {
-    match ledger::first_difference(pool).await? {
+    match ledger::first_difference(pool, chrono_tz::UTC).await? {
         None => Ok(()),
         Some(difference) => bail!("{what} does not add up: {difference}"),
     }

@@ -47,6 +47,11 @@ create trigger transfers_accounts_exist before insert on transfers
 -- Wallets are credited by everything else.
 drop index transfers_by_credit;
 create index transfers_by_credit on transfers (credit_account, id desc) where code <> 'charge';
+-- The legs of a posting; a charge is always alone.
+create index transfers_by_posting on transfers (posting) where code <> 'charge';
+-- The intervals of a meter: one that explains a charge, all of them for the proof. The index of the exclusion constraint
+-- reads a hundred pages to find them.
+create index meter_intervals_by_meter on meter_intervals (meter_id);
 -- Sums and exports by time. Transfers come in the order of time, so a summary for each range of blocks is enough; it costs
 -- an insert nothing.
 create index transfers_by_time on transfers using brin (at) with (autosummarize = on);

@@ -2,7 +2,7 @@
 
 mod create_admin;
 mod demo;
-mod ledger_verify;
+mod ledger;
 mod migrate;
 mod rotate_keys;
 mod seed;
@@ -32,8 +32,12 @@ pub enum Command {
     CreateAdmin(create_admin::CreateAdmin),
     /// Put example locations, plans and images into the catalogue.
     Seed(seed::Seed),
-    /// Prove the ledger: balances against transfers, transfers against charges.
-    LedgerVerify(ledger_verify::LedgerVerify),
+    /// Prove the ledger, or hand it to other programs.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// The former name of `ledger verify`.
+    #[command(hide = true)]
+    LedgerVerify(ledger::Verify),
     /// Encrypt every stored secret with the newest of the secret keys.
     RotateKeys(rotate_keys::RotateKeys),
 }
@@ -50,6 +54,7 @@ impl Command {
             Self::Migrate(migrate) => migrate.run().await,
             Self::CreateAdmin(create_admin) => create_admin.run().await,
             Self::Seed(seed) => seed.run().await,
+            Self::Ledger(ledger) => ledger.run().await,
             Self::LedgerVerify(verify) => verify.run().await,
             Self::RotateKeys(rotate) => rotate.run().await,
         }

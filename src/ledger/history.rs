@@ -181,8 +181,11 @@ pub async fn balances_since(app: &App, organisation: OrganisationId, from: DateT
     newest_first.reverse();
     let mut points = Vec::with_capacity(newest_first.len() + 1);
     if let Some((at, change, balance)) = newest_first.first().copied() {
-        let begin = if newest_first.len() < usize::try_from(POINTS_MAX).unwrap_or(usize::MAX) { from } else { at };
-        points.push(BalancePoint { at: begin, balance: balance - change });
+        let before = balance - change;
+        let is_whole = newest_first.len() < usize::try_from(POINTS_MAX).unwrap_or(usize::MAX);
+        // Where there was nothing yet, nothing is drawn.
+        let begin = if is_whole && !before.is_zero() { from } else { at };
+        points.push(BalancePoint { at: begin, balance: before });
     }
     points.extend(newest_first.into_iter().map(|(at, _, balance)| BalancePoint { at, balance }));
     Ok(points)

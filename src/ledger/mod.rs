@@ -2,7 +2,9 @@
 //! caused one is its unique source, so that a cause that runs twice posts once.
 
 mod db;
+mod export;
 mod history;
+mod proof;
 
 use std::collections::HashMap;
 
@@ -10,13 +12,15 @@ use anyhow::Context;
 use billing::{Account, Money, Posting, Rate};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 pub use db::{BulkTransfers, BulkWallets, bulk_post};
+pub use export::{Exported, Format, Raw, Selection, export, export_raw, organisation_numbered};
 pub use history::{
     BalancePoint, Filter, Kind, Line, STATEMENT_CHUNK, Statement, WalletTransfer, balances_since, statement,
     statement_lines, transfers, transfers_of, uncharged_since,
 };
+pub use proof::{first_difference, first_difference_from};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -304,14 +308,6 @@ pub async fn hold(
 /// When PostgreSQL fails.
 pub async fn release_hold(connection: &mut PgConnection, vm: VmId) -> Result<()> {
     db::delete_hold(connection, vm).await
-}
-
-/// The first thing that does not add up, if any: balances against transfers, and transfers against charges.
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn first_difference(pool: &PgPool) -> Result<Option<String>> {
-    db::select_first_difference(pool).await
 }
 
 /// All wallets together.

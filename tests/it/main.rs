@@ -24,6 +24,8 @@ mod features;
 mod grace;
 mod kill;
 mod kill_charging;
+mod ledger_export;
+mod ledger_proof;
 mod mails;
 mod money;
 mod money_pages;

@@ -154,7 +154,7 @@ async fn a_tampered_balance_is_found() {
     let ann = world.customer("ann", "5").await;
     world.execute("update wallets set balance = balance + 1").await;
 
-    let difference = uni_manager::ledger::first_difference(&world.app.pool).await.unwrap();
+    let difference = uni_manager::ledger::first_difference(&world.app.pool, chrono_tz::UTC).await.unwrap();
 
     assert!(
         difference

@@ -50,8 +50,10 @@ pub struct Start {
     pub registration_open: bool,
     /// What is on the cluster already.
     pub state: Option<Value>,
-    /// In which days and months begin.
+    /// Whose months are billing months.
     pub time_zone: chrono_tz::Tz,
+    /// Whether the tables belong to a role that may do no more than its database allows, as in production.
+    pub plain_owner: bool,
     /// Where mails go.
     pub mailer: Mailer,
 }
@@ -65,6 +67,7 @@ impl Default for Start {
             registration_open: true,
             state: None,
             time_zone: chrono_tz::UTC,
+            plain_owner: false,
             mailer: Mailer::Kept,
         }
     }
@@ -103,7 +106,7 @@ impl World {
 
     /// A platform that begins as told.
     pub async fn starting(start: Start) -> Self {
-        let database = Database::new().await;
+        let database = if start.plain_owner { Database::of_plain_owner().await } else { Database::new().await };
         let pool = uni_manager::database::connect(&database.url, 12).await.unwrap();
         let secret_key = Vault::generate_key();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -52,7 +52,11 @@ impl World {
         for (rule, sql) in NEVER {
             assert_eq!(self.text(sql).await, "", "rule: {rule}");
         }
-        assert_eq!(uni_manager::ledger::first_difference(&self.app.pool).await.unwrap(), None, "the ledger adds up");
+        assert_eq!(
+            uni_manager::ledger::first_difference(&self.app.pool, self.app.settings.time_zone).await.unwrap(),
+            None,
+            "the ledger adds up"
+        );
         let difference = uni_manager::vouchers::first_difference(&self.app.pool).await.unwrap();
         assert_eq!(difference, None, "vouchers and the ledger agree");
         self.check_guests().await;

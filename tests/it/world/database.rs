@@ -75,6 +75,19 @@ impl Database {
         database
     }
 
+    /// One whose owner is no superuser and has made all tables himself.
+    pub async fn of_plain_owner() -> Self {
+        let mut database = Self::empty().await;
+        let name = &database.name;
+        run(&format!("create role {name}")).await;
+        run(&format!("alter database {name} owner to {name}")).await;
+        database.url = format!("{}&options=-c%20role%3D{name}", database.url);
+        let pool = uni_manager::database::connect(&database.url, 1).await.unwrap();
+        uni_manager::database::migrate(&pool).await.unwrap();
+        pool.close().await;
+        database
+    }
+
     fn named() -> Self {
         let name = format!("it_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server().url(&name);

@@ -1,6 +1,9 @@
 //! The SQL of accounts, transfers, wallets and holds. What people read of a ledger is in `history`.
 
+pub(super) mod export;
 pub(super) mod history;
+pub(super) mod proof;
+pub(super) mod raw;
 
 use std::collections::HashMap;
 
@@ -417,39 +420,6 @@ pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers,
     .execute(connection)
     .await?;
     Ok(())
-}
-
-pub(super) async fn select_first_difference(pool: &PgPool) -> Result<Option<String>> {
-    let wallet = sqlx::query!(
-        r#"select w.organisation_id, w.balance, coalesce(c.total, 0) - coalesce(d.total, 0) as "proved!"
-           from wallets w
-           left join (select credit_account, sum(amount) as total from transfers group by 1) c on c.credit_account = w.account_id
-           left join (select debit_account, sum(amount) as total from transfers group by 1) d on d.debit_account = w.account_id
-           where w.balance <> coalesce(c.total, 0) - coalesce(d.total, 0) limit 1"#
-    )
-    .fetch_optional(pool)
-    .await?;
-    if let Some(wallet) = wallet {
-        return Ok(Some(format!(
-            "the wallet of organisation {} says {}, its transfers say {}",
-            wallet.organisation_id, wallet.balance, wallet.proved
-        )));
-    }
-    let charges = sqlx::query!(
-        r#"select w.organisation_id, coalesce(c.total, 0) as "charged!", coalesce(t.total, 0) as "posted!"
-           from wallets w
-           left join (select organisation_id, sum(amount) as total from charges group by 1) c on c.organisation_id = w.organisation_id
-           left join (select debit_account, sum(amount) as total from transfers where code = 'charge' group by 1) t on t.debit_account = w.account_id
-           where coalesce(c.total, 0) <> coalesce(t.total, 0) limit 1"#
-    )
-    .fetch_optional(pool)
-    .await?;
-    Ok(charges.map(|row| {
-        format!(
-            "the charges of organisation {} add up to {}, but {} was posted",
-            row.organisation_id, row.charged, row.posted
-        )
-    }))
 }
 
 pub(super) async fn select_outlook(pool: &PgPool, until: DateTime<Utc>) -> Result<Outlook> {
