@@ -13,6 +13,15 @@ use crate::mail::Mailer;
 /// The shortest token key that is accepted, in bytes: HMAC-SHA-256 is as strong as its key up to 32.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
 
+/// The most batches of wallets that one process charges side by side. Each takes a connection to the database.
+pub const CHARGING_WORKERS_MAX: usize = 16;
+
+/// As many batches side by side as the machine has cores.
+#[must_use]
+pub fn charging_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(CHARGING_WORKERS_MAX)
+}
+
 /// Settings of a running platform.
 #[derive(Debug)]
 pub struct Settings {
@@ -36,6 +45,8 @@ pub struct Settings {
     pub mailer: Mailer,
     /// Says that the books run on a demo clock, so that pages can show it.
     pub demo: bool,
+    /// How many batches of wallets are charged side by side in this process, at most [`CHARGING_WORKERS_MAX`].
+    pub charging_workers: usize,
 }
 
 impl Settings {

@@ -93,6 +93,8 @@ ids! {
     VoucherId
     /// A meter.
     MeterId
+    /// A pass of charging.
+    PassId
     /// An audit event.
     AuditEventId
     /// A pool of addresses.

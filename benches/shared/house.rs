@@ -43,6 +43,7 @@ pub fn settings(secret_key: &SecretString, sign_up_credit: Money) -> anyhow::Res
         token_key: token_key(TOKEN_KEY.into())?,
         mailer: uni_manager::mail::Mailer::Kept,
         demo: false,
+        charging_workers: 2,
     })
 }
 

@@ -24,6 +24,6 @@ posted as (
            'VMs, ' || to_char($1 at time zone 'UTC', 'FMDD Mon HH24:MI') || '–' || to_char($2 at time zone 'UTC', 'HH24:MI') || ' UTC'
     from totals)
 update wallets w
-set balance = w.balance - t.amount, charged_through = $2, runs_out_at = $2 + (w.balance - t.amount) / w.burn * interval '1 hour', due_at = $2 + interval '1 hour',
+set balance = w.balance - t.amount, charged_through = $2, runs_out_at = $2 + (w.balance - t.amount) / w.burn * interval '1 hour', due_at = null,
     charging_error = null
 from totals t where w.organisation_id = t.organisation_id

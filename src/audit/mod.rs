@@ -134,6 +134,14 @@ pub enum Event {
     VoucherRevoked,
     /// A voucher was redeemed.
     VoucherRedeemed,
+    /// An operator let a wallet that could not be charged be tried again.
+    ChargingRetried,
+    /// An operator let a held pass of charging go on.
+    PassApproved,
+    /// An operator said that a held pass must not go on as it is.
+    PassRefused,
+    /// An operator let missed time go by without a charge.
+    PassWaived,
     /// A cluster was added.
     ClusterAdded,
     /// Which template an image is cloned from was changed.
@@ -227,6 +235,10 @@ impl Event {
         Self::VouchersCreated,
         Self::VoucherRevoked,
         Self::VoucherRedeemed,
+        Self::ChargingRetried,
+        Self::PassApproved,
+        Self::PassRefused,
+        Self::PassWaived,
         Self::ClusterAdded,
         Self::ClusterTemplatesChanged,
         Self::ClusterChanged,
@@ -307,6 +319,10 @@ impl Event {
             Self::VouchersCreated => "voucher.created",
             Self::VoucherRevoked => "voucher.revoked",
             Self::VoucherRedeemed => "voucher.redeemed",
+            Self::ChargingRetried => "wallet.charging_retried",
+            Self::PassApproved => "pass.approved",
+            Self::PassRefused => "pass.refused",
+            Self::PassWaived => "pass.waived",
             Self::ClusterAdded => "cluster.added",
             Self::ClusterTemplatesChanged => "cluster.templates_changed",
             Self::ClusterChanged => "cluster.changed",
@@ -388,6 +404,10 @@ impl Event {
             "voucher.created" => "made the voucher",
             "voucher.revoked" => "revoked the voucher",
             "voucher.redeemed" => "redeemed the voucher",
+            "wallet.charging_retried" => "let charging be tried again of the",
+            "pass.approved" => "let go on the pass through",
+            "pass.refused" => "refused the pass through",
+            "pass.waived" => "let go by without a charge the time through",
             "cluster.added" => "added the cluster",
             "cluster.templates_changed" => "changed the templates of the cluster",
             "cluster.changed" => "changed the cluster",

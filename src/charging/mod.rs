@@ -5,13 +5,18 @@ mod by_hand;
 mod credit;
 mod db;
 mod debit;
+mod decide;
+mod parked;
 mod pass;
+pub mod passes;
+mod rated;
 mod resume;
 mod zero;
 
 pub use by_hand::typed_amount;
 pub use credit::{Credited, NewCredit, add_credit};
 pub use debit::{Debited, NewDebit, take_credit};
+pub use parked::{StuckShutdown, stuck_shutdowns, try_again};
 pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};
 pub use resume::receive;
 pub use zero::{

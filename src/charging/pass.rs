@@ -1,30 +1,42 @@
-//! A pass: every wallet that is due is charged through the last full hour, or to the instant at which its credit ended.
+//! A pass: every wallet that is due is charged through the full hour, or to the instant at which its credit ended. Batches of
+//! wallets are charged side by side, in the order of their keys; one that cannot be charged is found and set aside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use billing::{Money, WalletMeter};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use billing::Money;
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
-use super::db::{self, DueWallet};
+use super::db::{self, passes as pass_rows};
+use super::passes::{self, Gate, Sweep};
+use super::rated::{self, Charged, Until};
 use super::zero;
 use crate::app::App;
 use crate::catalog::{self, PriceBook};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault;
-use crate::ids::{OrganisationId, PriceId, TransferId};
+use crate::ids::{OrganisationId, TransferId};
 use crate::ledger::{self, BulkTransfers, BulkWallets};
-use crate::live;
-use crate::metering::{self, BulkCharges, BulkMeters, Unsettled};
+use crate::metering::{self, BulkCharges, BulkMeters};
+use crate::platform_settings;
 use crate::runway::Standing;
 
 /// How many wallets one transaction charges. It bounds memory and how long their rows are locked.
 pub const WALLETS_PER_BATCH: i64 = 1_000;
-/// How many batches one pass runs before it lets its caller look around.
-const BATCHES_MAX: usize = 10_000;
+/// How many rounds one call makes before it lets its caller look around.
+const ROUNDS_MAX: usize = 10_000;
 /// When a wallet that could not be charged is tried again.
 const RETRY_MINUTES: i64 = 15;
+/// How often a wallet is tried before it is parked.
+const TRIES_MAX: i32 = 5;
+/// How soon to look again for a wallet that somebody else was working on.
+const RECHECK_SECONDS: i64 = 1;
+/// Connections of the pool that are left to others.
+const CONNECTIONS_LEFT: u32 = 2;
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,136 +53,313 @@ pub struct Pass {
     pub failed: usize,
 }
 
-/// Charges every wallet that is due.
+impl Pass {
+    fn add(&mut self, other: Self) {
+        self.wallets += other.wallets;
+        self.charges += other.charges;
+        self.amount += other.amount;
+        self.ran_out += other.ran_out;
+        self.failed += other.failed;
+    }
+}
+
+/// Charges every wallet that is due, unless a person has to look first.
 ///
 /// # Errors
 /// When PostgreSQL fails; what was committed until then stays, and the next pass goes on from there.
-pub async fn run(app: &App) -> Result<Pass> {
-    let mut pass = Pass::default();
-    for _ in 0..BATCHES_MAX {
-        let batch = run_batch(app).await?;
-        pass.wallets += batch.wallets;
-        pass.charges += batch.charges;
-        pass.amount += batch.amount;
-        pass.ran_out += batch.ran_out;
-        pass.failed += batch.failed;
-        if batch.wallets == 0 {
+pub async fn run(app: &Arc<App>) -> Result<Pass> {
+    let mut total = Pass::default();
+    for _ in 0..ROUNDS_MAX {
+        let now = app.clock.now();
+        let gate = passes::gate(app, now).await?;
+        let mut round = Pass::default();
+        if gate != Gate::Nothing {
+            let work = Arc::new(Work::wakes(app, now, gate == Gate::OnlyRunOuts).await?);
+            passes::hold_run_outs(app, now, gate == Gate::OnlyRunOuts).await?;
+            round.add(side_by_side(app, &work).await?);
+        }
+        if let Gate::Sweep(sweep) = gate {
+            let work = Arc::new(Work::sweep(app, now, sweep).await?);
+            round.add(side_by_side(app, &work).await?);
+            if !db::is_any_left(&app.pool, sweep.hour).await? {
+                pass_rows::finish(&app.pool, sweep.id, sweep.hour, app.clock.now()).await?;
+                fault::point("charging.finished");
+                total.add(round);
+                // The next hour may have come, or the run-out of somebody.
+                continue;
+            }
+        }
+        total.add(round);
+        if round.wallets == 0 {
             break;
         }
     }
-    Ok(pass)
+    Ok(total)
 }
 
-/// When the next wallet is due, if any is.
+/// When there is something to charge again, if ever.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn next_due(app: &App) -> Result<Option<DateTime<Utc>>> {
-    db::select_next_due(&app.pool).await
-}
-
-/// A wallet's charges, computed and not yet written.
-struct Charged {
-    wallet: DueWallet,
-    /// Where the cursor goes.
-    through: DateTime<Utc>,
-    ran_out: bool,
-    meters: Vec<Unsettled>,
-    charges: Vec<(usize, (PriceId, i64), billing::Charge)>,
-}
-
-async fn run_batch(app: &App) -> Result<Pass> {
     let now = app.clock.now();
-    let zone = app.settings.time_zone;
-    let mut pass = Pass::default();
-    let mut transaction = app.pool.begin().await?;
-    let due = db::claim_due(&mut transaction, now, WALLETS_PER_BATCH).await?;
-    pass.wallets = due.len();
-    if due.is_empty() {
-        return Ok(pass);
+    let next_hour = billing::hour_floor(now) + TimeDelta::hours(1);
+    let gate = passes::gate(app, now).await?;
+    let soon = match gate {
+        Gate::Nothing => None,
+        Gate::Sweep(_) => Some(now + TimeDelta::seconds(RECHECK_SECONDS)),
+        Gate::Done => db::select_next_wake(&app.pool).await?,
+        Gate::OnlyRunOuts => db::select_next_run_out(&app.pool).await?,
+    };
+    let hour = db::is_any_metered(&app.pool).await?.then_some(next_hour);
+    Ok([soon, hour].into_iter().flatten().min())
+}
+
+/// What the batches that run side by side share.
+struct Work {
+    now: DateTime<Utc>,
+    zone: Tz,
+    book: PriceBook,
+    limit_hours: u32,
+    what: What,
+    /// Behind which key the next batch of a sweep begins. Held while a batch is claimed, so that the next one need not step
+    /// over its locks.
+    after: tokio::sync::Mutex<Uuid>,
+    /// Months whose partitions are known to be there.
+    months: Mutex<BTreeSet<NaiveDate>>,
+}
+
+enum What {
+    /// What cannot wait for the full hour.
+    Wakes { only_run_outs: bool },
+    /// A full hour.
+    Sweep(Sweep),
+}
+
+impl Work {
+    async fn wakes(app: &App, now: DateTime<Utc>, only_run_outs: bool) -> Result<Self> {
+        Self::new(app, now, What::Wakes { only_run_outs }).await
     }
-    let book = catalog::price_book(&mut transaction).await?;
-    let organisations: Vec<_> = due.iter().map(|wallet| wallet.organisation.uuid()).collect();
-    let mut unsettled = metering::unsettled(&mut transaction, &book, &organisations).await?;
+
+    async fn sweep(app: &App, now: DateTime<Utc>, sweep: Sweep) -> Result<Self> {
+        Self::new(app, now, What::Sweep(sweep)).await
+    }
+
+    async fn new(app: &App, now: DateTime<Utc>, what: What) -> Result<Self> {
+        let mut connection = app.pool.acquire().await?;
+        let book = catalog::price_book(&mut connection).await?;
+        let limit = platform_settings::read(&mut connection).await?.catch_up_hours;
+        Ok(Self {
+            now,
+            zone: app.settings.time_zone,
+            book,
+            limit_hours: u32::try_from(limit).unwrap_or(0),
+            what,
+            after: tokio::sync::Mutex::new(Uuid::nil()),
+            months: Mutex::default(),
+        })
+    }
+
+    fn until(&self) -> Until {
+        match self.what {
+            What::Wakes { .. } => Until::Now(self.now),
+            What::Sweep(sweep) => Until::Hour(sweep.hour),
+        }
+    }
+
+    fn is_approved(&self) -> bool {
+        matches!(self.what, What::Sweep(sweep) if sweep.is_approved)
+    }
+
+    /// Makes the partitions of months in which charges begin, if they are not there.
+    async fn ensure_partitions(&self, app: &App, charges: &BulkCharges) -> Result<()> {
+        let mut missing: BTreeSet<NaiveDate> = charges.from.iter().map(|from| passes::first_day(*from)).collect();
+        missing.retain(|month| !self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(month));
+        for month in missing {
+            db::ensure_partition(&app.pool, month).await?;
+            self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
+        }
+        Ok(())
+    }
+}
+
+/// Runs as many batches at once as are set, until nothing is claimed any more.
+async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
+    let first = run_batch(app, work, &Claim::Next).await?;
+    // Most of the time there is nothing more, and nobody else is needed.
+    if first.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
+        return Ok(first);
+    }
+    let connections = app.pool.options().get_max_connections().saturating_sub(CONNECTIONS_LEFT) / 2;
+    let workers = app.settings.charging_workers.min(usize::try_from(connections).unwrap_or(1)).max(1);
+    let mut running = JoinSet::new();
+    for _ in 0..workers {
+        let (app, work) = (Arc::clone(app), Arc::clone(work));
+        running.spawn(async move {
+            let mut done = Pass::default();
+            for _ in 0..ROUNDS_MAX {
+                let batch = run_batch(&app, &work, &Claim::Next).await?;
+                done.add(batch);
+                if batch.wallets == 0 {
+                    break;
+                }
+            }
+            Ok::<_, Error>(done)
+        });
+    }
+    let mut total = first;
+    while let Some(worker) = running.join_next().await {
+        total.add(worker.context("a worker of the pass panicked")??);
+    }
+    Ok(total)
+}
+
+/// Which wallets a batch takes.
+enum Claim {
+    /// The next ones.
+    Next,
+    /// Those of these that are still due.
+    Only(Vec<Uuid>),
+}
+
+/// Charges a batch. When PostgreSQL refuses it as a whole, it is halved until the wallet is found that it was refused for.
+async fn run_batch(app: &App, work: &Work, claim: &Claim) -> Result<Pass> {
+    let mut claimed = Vec::new();
+    let error = match attempt(app, work, claim, &mut claimed).await {
+        Err(error) if !claimed.is_empty() && concerns_a_wallet(&error) => error,
+        outcome => return outcome,
+    };
+    let mut done = Pass::default();
+    let mut refused = vec![(claimed, error)];
+    while let Some((organisations, error)) = refused.pop() {
+        if let [organisation] = organisations[..] {
+            fail(app, work, organisation.into(), &error).await?;
+            done.add(Pass { wallets: 1, failed: 1, ..Pass::default() });
+            continue;
+        }
+        tracing::warn!(wallets = organisations.len(), error = ?error, "a batch was refused; it is halved to find out why");
+        for half in organisations.chunks(organisations.len().div_ceil(2)) {
+            let mut again = Vec::new();
+            match attempt(app, work, &Claim::Only(half.to_vec()), &mut again).await {
+                Ok(pass) => done.add(pass),
+                Err(error) if !again.is_empty() && concerns_a_wallet(&error) => refused.push((again, error)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Whether an error comes from what was to be written, and not from the way to PostgreSQL or from its state.
+fn concerns_a_wallet(error: &Error) -> bool {
+    /// Connection, transaction rollback (deadlocks), resources, intervention of an operator, system, configuration.
+    const NOT_OURS: [&str; 6] = ["08", "40", "53", "57", "58", "F0"];
+    let Error::Internal(cause) = error else { return true };
+    match cause.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>()) {
+        None => true,
+        Some(sqlx::Error::Database(database)) => {
+            database.code().is_none_or(|code| !NOT_OURS.iter().any(|class| code.starts_with(class)))
+        }
+        Some(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_)) => true,
+        Some(_) => false,
+    }
+}
+
+/// One wallet's trouble stays its own: the others are charged, this one is tried again, and shown to an operator.
+async fn fail(app: &App, work: &Work, organisation: OrganisationId, error: &Error) -> Result<()> {
+    let mut transaction = app.pool.begin().await?;
+    let again = work.now + TimeDelta::minutes(RETRY_MINUTES);
+    let parked =
+        db::fail(&mut transaction, organisation, work.now, again, TRIES_MAX, &super::parked::words(error)).await?;
+    tracing::error!(%organisation, parked, error = ?error, "a wallet could not be charged");
+    crate::live::announce(&mut transaction, None, "exceptions").await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Claims and charges one batch in one transaction. `claimed` tells which wallets it took, also when it fails.
+async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>) -> Result<Pass> {
+    let mut transaction = app.pool.begin().await?;
+    let due = match (claim, &work.what) {
+        (Claim::Only(organisations), _) => {
+            let hour = match work.until() {
+                Until::Hour(hour) => hour,
+                Until::Now(now) => billing::hour_floor(now),
+            };
+            db::claim_only(&mut transaction, organisations, hour, work.now).await?
+        }
+        (Claim::Next, What::Wakes { only_run_outs: true }) => {
+            db::claim_run_outs(&mut transaction, work.now, WALLETS_PER_BATCH).await?
+        }
+        (Claim::Next, What::Wakes { .. }) => db::claim_wakes(&mut transaction, work.now, WALLETS_PER_BATCH).await?,
+        (Claim::Next, What::Sweep(sweep)) => {
+            let mut after = work.after.lock().await;
+            let due = db::claim_next(&mut transaction, *after, sweep.hour, WALLETS_PER_BATCH).await?;
+            if let Some(last) = due.last() {
+                *after = last.organisation.uuid();
+            }
+            due
+        }
+    };
+    if due.is_empty() {
+        return Ok(Pass::default());
+    }
+    claimed.extend(due.iter().map(|wallet| wallet.organisation.uuid()));
+    let mut unsettled = metering::unsettled(&mut transaction, &work.book, claimed).await?;
     fault::point("charging.claimed");
 
+    let mut pass = Pass { wallets: due.len(), ..Pass::default() };
     let mut columns = Columns::default();
-    let mut ran_out = Vec::new();
+    let (mut ran_out, mut failed, mut behind) = (Vec::new(), Vec::new(), 0_usize);
     for wallet in due {
         let organisation = wallet.organisation;
+        let Some(through) = rated::target(&wallet, work.until(), work.limit_hours, work.is_approved()) else {
+            behind += 1;
+            continue;
+        };
         let meters = unsettled.remove(&organisation).unwrap_or_default();
-        match charge(wallet, meters, &book, now, zone).and_then(|charged| columns.add(charged, &book, zone)) {
+        match rated::charge(wallet, meters, &work.book, through, work.zone)
+            .and_then(|charged| columns.add(charged, &work.book, work.zone))
+        {
             Ok(added) => {
                 pass.charges += added.charges;
                 pass.amount += added.amount;
                 ran_out.extend(added.ran_out);
             }
-            Err(error) => {
-                // One wallet's trouble stays its own: the others are charged, this one is shown to an operator.
-                tracing::error!(%organisation, error = ?error, "a wallet could not be charged");
-                db::postpone(
-                    &mut transaction,
-                    organisation,
-                    now + TimeDelta::minutes(RETRY_MINUTES),
-                    &format!("{error:?}"),
-                )
-                .await?;
-                pass.failed += 1;
-            }
+            Err(error) => failed.push((organisation, error)),
         }
     }
+    work.ensure_partitions(app, &columns.charges).await?;
     metering::bulk_charge(&mut transaction, &columns.charges, &columns.meters).await?;
     fault::point("charging.charged");
     ledger::bulk_post(&mut transaction, &columns.transfers, &columns.wallets).await?;
     fault::point("charging.posted");
+    pass.ran_out = ran_out.len();
     for (organisation, at) in ran_out {
-        zero::ran_out(app, &mut transaction, organisation, at, now).await?;
-        pass.ran_out += 1;
+        zero::ran_out(app, &mut transaction, organisation, at, work.now).await?;
     }
-    live::announce(&mut transaction, None, "wallet").await?;
+    if let What::Sweep(sweep) = &work.what {
+        let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let part = pass_rows::Part {
+            wallets: small(pass.wallets - failed.len() - behind),
+            charges: small(pass.charges),
+            amount: pass.amount,
+            ran_out: small(pass.ran_out),
+        };
+        pass_rows::insert_part(&mut transaction, sweep.id, &part).await?;
+    }
     fault::point("charging.before_commit");
     transaction.commit().await?;
     fault::point("charging.committed");
+    app.hub.announce_soon(None, "wallet");
+    pass.failed = failed.len();
+    for (organisation, error) in failed {
+        fail(app, work, organisation, &error).await?;
+    }
+    if behind > 0 {
+        passes::hold_behind(app, work.now).await?;
+    }
     Ok(pass)
-}
-
-/// Rates what a wallet has run up, and cuts it at the instant the balance ended.
-fn charge(
-    wallet: DueWallet,
-    mut meters: Vec<Unsettled>,
-    book: &PriceBook,
-    now: DateTime<Utc>,
-    zone: Tz,
-) -> Result<Charged> {
-    let from = wallet.charged_through;
-    let running_out = wallet.runs_out_at.is_some_and(|at| at <= now);
-    let mut through = if running_out { now } else { billing::hour_floor(now) }.max(from);
-
-    let mut cut = pieces(&meters, book, from, through)?;
-    let views: Vec<_> =
-        meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
-    let end = billing::run_out_instant(&views, wallet.balance + wallet.credit_limit, from, through, zone)
-        .context("while looking for the run-out")?;
-    if let Some(end) = end {
-        through = end;
-        cut = pieces(&meters, book, from, through)?;
-    }
-
-    let mut charges = Vec::with_capacity(meters.len());
-    for (index, (meter, (pieces, prices))) in meters.iter_mut().zip(&cut).enumerate() {
-        billing::rate_pieces(&mut meter.state, pieces, zone, |charge| {
-            charges.push((index, prices[charge.piece], charge))
-        })
-        .context("while rating")?;
-    }
-    Ok(Charged { wallet, through, ran_out: end.is_some(), meters, charges })
-}
-
-type Cut = (Vec<billing::Piece>, Vec<(PriceId, i64)>);
-
-fn pieces(meters: &[Unsettled], book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Cut>> {
-    let cut: std::result::Result<Vec<_>, _> = meters.iter().map(|meter| meter.pieces(book, from, to)).collect();
-    Ok(cut.context("while looking up prices")?)
 }
 
 /// Everything a batch writes, as columns.
@@ -242,7 +431,8 @@ impl Columns {
         self.wallets.charged_through.push(through);
         self.wallets.burns.push(outlook.burn_per_hour.to_decimal());
         self.wallets.runs_out_at.push(outlook.runs_out_at);
-        self.wallets.due_at.push(outlook.due_at);
+        self.wallets.metered.push(outlook.due_at.is_some());
+        self.wallets.due_at.push(outlook.wakes_at());
         Ok(Added { charges: charges.len(), amount: total, ran_out: ran_out.then_some((wallet.organisation, through)) })
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn has_recovered(
 /// The books begin again here: nothing was charged since the credit ended, except where the grace is.
 async fn begin_again(app: &App, connection: &mut PgConnection, before: &Wallet, now: DateTime<Utc>) -> Result<()> {
     let organisation = before.organisation;
-    if before.due_at.is_none() {
+    if !before.metered {
         ledger::set_charged_through(&mut *connection, organisation, now).await?;
     }
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;

@@ -35,6 +35,9 @@ pub struct PlatformArguments {
     /// A sentence that tells customers how to get credit
     #[arg(long, env = "UNI_MANAGER_CREDIT_CONTACT", default_value = "Ask the operator of this platform for credit.")]
     credit_contact: String,
+    /// How many batches of wallets are charged side by side, at most 16; as many as there are cores unless set
+    #[arg(long, env = "UNI_MANAGER_CHARGING_WORKERS")]
+    charging_workers: Option<usize>,
     #[command(flatten)]
     mail: MailArguments,
 }
@@ -120,6 +123,13 @@ impl PlatformArguments {
             token_key: config::token_key(self.token_key).context("UNI_MANAGER_TOKEN_KEY")?,
             mailer: self.mail.checked()?,
             demo: false,
+            charging_workers: match self.charging_workers {
+                None => config::charging_workers(),
+                Some(workers @ 1..=config::CHARGING_WORKERS_MAX) => workers,
+                Some(other) => {
+                    bail!("UNI_MANAGER_CHARGING_WORKERS must be 1 to {}, not {other}", config::CHARGING_WORKERS_MAX)
+                }
+            },
         })
     }
 }

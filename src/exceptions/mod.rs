@@ -4,7 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::app::App;
-use crate::charging;
+use crate::charging::passes::PassRecord;
+use crate::charging::{self, StuckShutdown};
 use crate::clusters::{self, Cluster};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
@@ -28,6 +29,10 @@ pub struct Exceptions {
     pub silent: Vec<Cluster>,
     /// Wallets that could not be charged.
     pub uncharged: Vec<Uncharged>,
+    /// Passes of charging that wait for a decision.
+    pub passes: Vec<PassRecord>,
+    /// Machines that run on an ended credit, because their shutdown waits behind a parked job.
+    pub stuck: Vec<StuckShutdown>,
     /// Guests that are not what is sold.
     pub drifts: i64,
     /// Machines of which the change that a look found could not be written.
@@ -51,6 +56,8 @@ impl Exceptions {
         let jobs = self.parked.len() + self.failed.len();
         jobs + self.deletions.len()
             + self.silent.len()
+            + self.passes.len()
+            + self.stuck.len()
             + self.uncharged.len()
             + self.unwritten.len()
             + drifts
@@ -80,6 +87,8 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         failed: jobs::list(app, &failed, jobs::PAGE_MAX).await?,
         silent,
         uncharged: ledger::uncharged(app).await?,
+        passes: charging::passes::held(app).await?,
+        stuck: charging::stuck_shutdowns(app).await?,
         drifts: vms::drift::count(app).await?,
         unwritten: vms::look_failures(app).await?,
         mails: mail::trouble(app).await?,

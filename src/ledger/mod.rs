@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 
-pub use db::{BulkTransfers, BulkWallets, bulk_post};
+pub use db::bulk::{BulkTransfers, BulkWallets, bulk_post};
 pub use export::{Exported, Format, Raw, Selection, export, export_raw, organisation_numbered};
 pub use history::{
     BalancePoint, Filter, Kind, Line, STATEMENT_CHUNK, Statement, WalletTransfer, balances_since, statement,
@@ -44,8 +44,10 @@ pub struct Wallet {
     pub burn_per_hour: Rate,
     /// When the credit runs out, if it does within the horizon.
     pub runs_out_at: Option<DateTime<Utc>>,
-    /// When the engine looks again.
+    /// When the engine looks again, if that is before the next full hour.
     pub due_at: Option<DateTime<Utc>>,
+    /// Whether something runs up charges, or has and is not charged yet.
+    pub metered: bool,
     /// Since when it has run out.
     pub exhausted_at: Option<DateTime<Utc>>,
     /// Set aside for machines that are being made.
@@ -139,7 +141,8 @@ pub async fn wallet(app: &App, organisation: OrganisationId) -> Result<Wallet> {
     db::select_wallet(&app.pool, organisation).await?.ok_or(Error::NotFound("wallet"))
 }
 
-/// Writes down a wallet's outlook: burn, run-out and when to look again.
+/// Writes down a wallet's outlook: burn, run-out and when to look again; never, when nothing of it runs up charges. At full
+/// hours every wallet is looked at, so only another instant is written down.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -340,6 +343,8 @@ pub struct Uncharged {
     pub charged_through: DateTime<Utc>,
     /// Why, for operators.
     pub error: String,
+    /// Since when nobody tries any more; none: it is tried again by itself.
+    pub parked_at: Option<DateTime<Utc>>,
 }
 
 /// The wallets that the last pass could not charge, longest waiting first, at most a page of them.

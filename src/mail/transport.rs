@@ -23,8 +23,8 @@ const ABOUT_THE_LOGIN: [u16; 4] = [530, 534, 535, 538];
 const ABOUT_THE_SERVER: [u16; 2] = [421, 521];
 
 /// Where mails go.
+#[expect(clippy::large_enum_variant, reason = "there is one for the whole process")]
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of it")]
 pub enum Mailer {
     /// Nowhere: no mail server is set up.
     None,

@@ -4,6 +4,7 @@
 mod db;
 mod explain;
 mod history;
+pub mod uncharged;
 
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ pub use history::{
 
 use crate::app::App;
 use crate::error::Result;
-use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PlanId, PriceId, PriceListId, VmId};
+use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PassId, PlanId, PriceId, PriceListId, VmId};
 use crate::ledger::{self, Wallet};
 use crate::platform_settings;
 
@@ -53,6 +54,7 @@ pub async fn open(
 ) -> Result<()> {
     // A clock that was set back must not open a time that is already charged.
     let at = at.max(wallet.charged_through);
+    db::uncharged::close(&mut *connection, what.vm, at).await?;
     let in_charged_grace = wallet.grace_charged_until.is_some_and(|until| at < until);
     let wanted = match wallet.exhausted_at {
         None => wanted(&mut *connection, wallet, what).await?,
@@ -67,7 +69,7 @@ pub async fn open(
             db::end(&mut *connection, open.id, open.from, at).await?;
         }
     }
-    if !wanted.is_empty() && wallet.due_at.is_none() {
+    if !wanted.is_empty() && !wallet.metered {
         // Nothing ran up charges until now, so there is nothing to look at before.
         ledger::set_charged_through(&mut *connection, wallet.organisation, at).await?;
     }
@@ -152,6 +154,7 @@ pub async fn change_list(connection: &mut PgConnection, wallet: &Wallet, at: Dat
 /// When PostgreSQL fails.
 pub async fn close(connection: &mut PgConnection, wallet: &Wallet, vm: VmId, at: DateTime<Utc>) -> Result<()> {
     let at = at.max(wallet.charged_through);
+    db::uncharged::close(&mut *connection, vm, at).await?;
     let known = db::select_of_vm(&mut *connection, vm).await?;
     let machine = known.iter().find(|meter| meter.resource == Resource::Vm);
     let at = match machine.and_then(|machine| machine.first_from.filter(|_| machine.open.is_some())) {
@@ -185,7 +188,22 @@ pub async fn suspend_cluster(
     cluster: ClusterId,
     seen: DateTime<Utc>,
 ) -> Result<Vec<OrganisationId>> {
+    db::uncharged::open_cluster(&mut *connection, cluster, seen).await?;
     db::end_cluster(connection, cluster, seen).await
+}
+
+/// Takes what ran between the cursors of some locked wallets and `through` out of their meters, and writes it down as not
+/// charged. The cursors are still to be moved.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn waive(
+    connection: &mut PgConnection,
+    organisations: &[Uuid],
+    through: DateTime<Utc>,
+    pass: PassId,
+) -> Result<()> {
+    db::uncharged::waive(connection, organisations, through, pass).await
 }
 
 /// Pieces of constant price, and of each the price and the quantity.

@@ -34,6 +34,14 @@ pub struct Outlook {
     pub due_at: Option<DateTime<Utc>>,
 }
 
+impl Outlook {
+    /// When to look, unless that is at a full hour, when every wallet is looked at.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<DateTime<Utc>> {
+        self.due_at.filter(|due| *due != billing::hour_floor(*due))
+    }
+}
+
 /// Where a wallet stands at an instant, and what runs up charges from there on.
 #[derive(Debug, Clone)]
 pub struct Standing {
@@ -192,7 +200,11 @@ pub async fn recompute(
     now: DateTime<Utc>,
 ) -> Result<Outlook> {
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
-    let outlook = read_standing(app, &mut *connection, &wallet, now).await?.outlook(app.settings.time_zone);
+    let mut outlook = read_standing(app, &mut *connection, &wallet, now).await?.outlook(app.settings.time_zone);
+    if wallet.charged_through < billing::hour_floor(now) {
+        // The pass of this hour may have gone by already.
+        outlook.due_at = outlook.due_at.map(|due| due.min(now));
+    }
     ledger::set_outlook(&mut *connection, organisation, outlook.burn_per_hour, outlook.runs_out_at, outlook.due_at)
         .await?;
     crate::live::wake_billing(&mut *connection).await?;

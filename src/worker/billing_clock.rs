@@ -1,5 +1,6 @@
 //! Sleeps until the next wallet is due (the full hour, or the second its credit ends), charges, and sleeps again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
@@ -13,7 +14,7 @@ const SLEEP_MILLISECONDS_MIN: u64 = 50;
 const RETRY_SECONDS: u64 = 5;
 
 /// Runs until the task is dropped.
-pub async fn run_billing_clock(app: &App) {
+pub async fn run_billing_clock(app: &Arc<App>) {
     loop {
         let sleep = match pass_and_look_ahead(app).await {
             Ok(sleep) => sleep,
@@ -31,7 +32,7 @@ pub async fn run_billing_clock(app: &App) {
     }
 }
 
-async fn pass_and_look_ahead(app: &App) -> crate::error::Result<Duration> {
+async fn pass_and_look_ahead(app: &Arc<App>) -> crate::error::Result<Duration> {
     let pass = charging::run(app).await?;
     if pass.charges > 0 {
         tracing::info!(wallets = pass.wallets, charges = pass.charges, amount = %pass.amount, ran_out = pass.ran_out, "charged");

@@ -150,7 +150,7 @@ async fn a_thousand_credits_debits_vouchers_and_charges_at_once_add_up() {
         let (app, actor) = (Arc::clone(&world.app), actor.clone());
         let code = turn.checked_sub(CREDITS + SENT_TWICE).and_then(|place| codes.get(place)).cloned();
         tasks.push(tokio::spawn(async move {
-            let app: &App = &app;
+            let app: &Arc<App> = &app;
             if turn < CREDITS + SENT_TWICE {
                 let order = format!("credit-{}", turn % CREDITS);
                 let new = NewCredit { amount: "0.011".into(), reason: "Paid".into(), order: Some(order) };

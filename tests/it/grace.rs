@@ -349,3 +349,70 @@ async fn credit_for_all_sources_at_once_starts_each_machine_once() {
     assert_eq!(world.count("select count(*) from jobs where kind = 'vm.start'").await, 2);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn what_costs_nothing_runs_on_and_is_not_deleted() {
+    let world = World::new().await;
+    let free = "case when kind in ('vm_running', 'vm_stopped') and slug = 'xs' then 0 else hourly_rate end";
+    crate::money::new_version(&world, "2026-11-10T12:00:01Z", free, "true").await;
+    world.advance(TimeDelta::seconds(1));
+    let ann = world.customer("ann", "0.48").await;
+    let mut order = world.new_vm(&ann, "free").await;
+    order["plan"] = json!(world.plan("xs").await);
+    let gift = world.post(&ann, "/vms", &order).await.expect(202);
+    let gift = text(&gift, "/vm/id").to_owned();
+    let paid = world.running_vm(&ann, "paid").await;
+
+    world.hours(25);
+    world.charge().await;
+    world.run_due_jobs().await;
+    world.advance(TimeDelta::seconds(30));
+    world.look().await;
+    world.run_due_jobs().await;
+    assert_eq!((world.state(&ann, &gift).await, world.state(&ann, &paid).await), ("running".into(), "stopped".into()));
+    world.post(&ann, "/wallet/rescue", &json!({})).await.expect(202);
+    days(&world, 16).await;
+
+    assert_eq!(world.state(&ann, &gift).await, "running");
+    assert_eq!(world.get(&ann, &format!("/vms/{paid}")).await.status, 404);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_has_reached_its_cap_runs_on_until_the_month_ends() {
+    let world = World::new().await;
+    world
+        .execute(
+            "with added as (insert into price_list_versions (id, price_list_id, number, effective_from, created_at)
+                            select gen_random_uuid(), price_list_id, 100, '2026-11-10T12:00:01Z', '2026-11-10T12:00:01Z' from price_list_versions limit 1 returning id)
+             insert into prices (id, price_list_version_id, kind, plan_id, image_id, hourly_rate, monthly_cap)
+             select gen_random_uuid(), added.id, p.kind, p.plan_id, p.image_id, p.hourly_rate, case when p.kind = 'vm_running' then 0.24 else p.monthly_cap end
+             from added, prices p",
+        )
+        .await;
+    world.advance(TimeDelta::seconds(1));
+    let ann = world.customer("ann", "0.96").await;
+    let capped = world.running_vm(&ann, "capped").await;
+    world.hours_with_passes(13).await;
+    let later = world.running_vm(&ann, "later").await;
+    let admin = world.admin().await;
+    let left = world.wallet(&ann).await.balance - "0.04".parse().unwrap();
+    let take = json!({ "amount": left.to_string(), "reason": "Moved" });
+    world.post(&admin, &format!("/admin/organisations/{}/debits", ann.organisation), &take).await.expect(201);
+
+    world.hours_with_passes(3).await;
+    world.run_due_jobs().await;
+
+    assert!(world.wallet(&ann).await.exhausted_at.is_some());
+    let states = (world.state(&ann, &capped).await, world.state(&ann, &later).await);
+    assert_eq!(states, ("running".into(), "stopped".into()), "no more stop than must");
+    days(&world, 16).await;
+    assert_eq!(world.state(&ann, &capped).await, "running", "what runs is not deleted");
+    assert_eq!(world.get(&ann, &format!("/vms/{later}")).await.status, 404);
+    world.app.clock.set(at("2026-12-01T00:00:00Z"));
+    world.zero().await;
+    world.run_due_jobs().await;
+    assert_eq!(world.state(&ann, &capped).await, "stopped", "a new month, and it costs something again");
+    assert!(!world.wallet(&ann).await.balance.is_negative());
+    world.finish().await;
+}

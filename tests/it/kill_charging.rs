@@ -3,10 +3,30 @@
 use chrono::{TimeDelta, Timelike};
 
 use crate::kill::{die_at, outlive};
-use crate::world::{Start, World, machine_time};
+use crate::world::{Customer, Start, World, machine_time};
 
-const POINTS: [&str; 5] =
-    ["charging.claimed", "charging.charged", "charging.posted", "charging.before_commit", "charging.committed"];
+const POINTS: [&str; 7] = [
+    "charging.opened",
+    "charging.claimed",
+    "charging.charged",
+    "charging.posted",
+    "charging.before_commit",
+    "charging.committed",
+    "charging.finished",
+];
+
+/// What was charged of a customer's one machine, and posted: the beginning of each hour and its amount.
+async fn hours_of(world: &World, customer: &Customer) -> Vec<String> {
+    sqlx::query_scalar(
+        "select to_char(c.period_start at time zone 'UTC', 'HH24:MI') || ' ' || t.amount from charges c
+         join wallets w using (organisation_id) join transfers t on t.debit_account = w.account_id and t.amount = c.amount and t.at = c.period_end
+         where c.organisation_id = $1 order by c.period_start",
+    )
+    .bind(customer.organisation.uuid())
+    .fetch_all(&world.app.pool)
+    .await
+    .unwrap()
+}
 
 #[tokio::test]
 async fn an_hour_is_charged_once_wherever_the_worker_is_killed() {
@@ -20,7 +40,8 @@ async fn an_hour_is_charged_once_wherever_the_worker_is_killed() {
 
         die_at(&world, point).await;
         let charged = world.count("select count(*) from charges").await;
-        assert_eq!(charged, if point == "charging.committed" { 6 } else { 0 }, "{point}: all of a batch or nothing");
+        let is_written = ["charging.committed", "charging.finished"].contains(&point);
+        assert_eq!(charged, if is_written { 6 } else { 0 }, "{point}: all of a batch or nothing");
         world.check().await;
         world.app.clock.set(hour + TimeDelta::minutes(59));
         world.charge().await;
@@ -29,6 +50,16 @@ async fn an_hour_is_charged_once_wherever_the_worker_is_killed() {
         for customer in [&ann, &bob] {
             assert_eq!(world.balance(customer).await, "4.940000", "{point}: three hours, once each");
         }
+        let undisturbed: Vec<_> =
+            (1..=3).rev().map(|ago| format!("{} 0.020000", (hour - TimeDelta::hours(ago)).format("%H:%M"))).collect();
+        for customer in [&ann, &bob] {
+            assert_eq!(hours_of(&world, customer).await, undisturbed, "{point}: as a pass that nothing disturbed");
+        }
+        assert_eq!(
+            world.text("select string_agg(status, ' ') from passes").await,
+            "done",
+            "{point}: one pass, and it is done"
+        );
         world.finish().await;
     }
 }

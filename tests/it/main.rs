@@ -10,6 +10,8 @@ mod adopt;
 mod attacks;
 mod bad_cluster;
 mod bad_luck;
+mod bad_money;
+mod bad_passes;
 mod clusters;
 mod console;
 mod credit_notices;

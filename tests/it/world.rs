@@ -122,6 +122,7 @@ impl World {
             token_key: config::token_key(TOKEN_KEY.to_owned()).unwrap(),
             mailer: start.mailer,
             demo: false,
+            charging_workers: 2,
         };
         let app = App::new(pool, Clock::set_to(start.now), settings);
         let simulator =

@@ -347,7 +347,9 @@ async fn delete(
     let wallet = ledger::lock_wallet(&mut *connection, organisation).await?;
     let system = Actor::system();
     let mut deleted = Vec::new();
-    for vm in doomed.iter().take(DELETIONS_MAX) {
+    // What still runs has reached its cap, or its shutdown is not over: it follows when it is off.
+    let off = doomed.iter().filter(|vm| vm.power_state == PowerState::Stopped);
+    for vm in off.take(DELETIONS_MAX) {
         match vms::delete_within(app, &mut *connection, &wallet, vm.id, &system).await {
             Ok(_) => deleted.push(vm.name.clone()),
             // Something is at work on it: it follows when that is over.

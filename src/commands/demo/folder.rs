@@ -208,6 +208,7 @@ impl Secrets {
             token_key: self.token_key.clone(),
             mailer: Mailer::Kept,
             demo: true,
+            charging_workers: config::charging_workers(),
         })
     }
 }

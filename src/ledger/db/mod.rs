@@ -1,5 +1,6 @@
 //! The SQL of accounts, transfers, wallets and holds. What people read of a ledger is in `history`.
 
+pub(super) mod bulk;
 pub(super) mod export;
 pub(super) mod history;
 pub(super) mod proof;
@@ -59,6 +60,7 @@ struct WalletRow {
     burn: Decimal,
     runs_out_at: Option<DateTime<Utc>>,
     due_at: Option<DateTime<Utc>>,
+    metered: bool,
     exhausted_at: Option<DateTime<Utc>>,
     held: Decimal,
     credit_limit: Decimal,
@@ -78,6 +80,7 @@ impl TryFrom<WalletRow> for Wallet {
             burn_per_hour: rate(row.burn)?,
             runs_out_at: row.runs_out_at,
             due_at: row.due_at,
+            metered: row.metered,
             exhausted_at: row.exhausted_at,
             held: money(row.held)?,
             credit_limit: money(row.credit_limit)?,
@@ -118,7 +121,7 @@ pub(super) async fn select_wallets_for_update(
     let rows = sqlx::query_as!(
         WalletRow,
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
-                  w.runs_out_at, w.due_at, w.exhausted_at,
+                  w.runs_out_at, w.due_at, w.metered, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
                   w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
@@ -137,7 +140,7 @@ pub(super) async fn select_wallet(
     let row = sqlx::query_as!(
         WalletRow,
         r#"select w.organisation_id as "organisation: OrganisationId", w.account_id as "account: AccountId", w.balance, w.charged_through, w.burn,
-                  w.runs_out_at, w.due_at, w.exhausted_at,
+                  w.runs_out_at, w.due_at, w.metered, w.exhausted_at,
                   coalesce((select sum(h.amount) from holds h where h.organisation_id = w.organisation_id), 0) as "held!", w.credit_limit,
                   w.rescue_until, w.grace_charged_until,
                   coalesce(o.price_list_id, (select l.id from price_lists l where l.is_default)) as "price_list!: PriceListId"
@@ -157,11 +160,14 @@ pub(super) async fn update_outlook(
     due_at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     sqlx::query!(
-        "update wallets set burn = $2, runs_out_at = $3, due_at = $4 where organisation_id = $1",
+        "update wallets set burn = $2, runs_out_at = $3, metered = $4, due_at = case when charging_error is null then $5 else least($5, due_at) end
+         where organisation_id = $1",
         organisation.uuid(),
         burn.to_decimal(),
         runs_out_at,
-        due_at,
+        due_at.is_some(),
+        // A wallet that could not be charged keeps its next try.
+        due_at.filter(|due| *due != billing::hour_floor(*due)),
     )
     .execute(connection)
     .await?;
@@ -351,77 +357,6 @@ pub(super) async fn delete_hold(connection: &mut PgConnection, vm: VmId) -> Resu
     Ok(())
 }
 
-/// Charges of one batch as columns, so that they are written by one statement.
-#[derive(Debug, Default)]
-pub struct BulkTransfers {
-    /// Ids of transfers, which are also their postings: each has one leg.
-    pub ids: Vec<Uuid>,
-    /// The wallets' accounts.
-    pub accounts: Vec<Uuid>,
-    /// What they pay.
-    pub amounts: Vec<Decimal>,
-    /// What caused each.
-    pub sources: Vec<String>,
-    /// When, by the books.
-    pub at: Vec<DateTime<Utc>>,
-    /// A sentence for the owner.
-    pub memos: Vec<String>,
-}
-
-/// The wallets of one batch as columns.
-#[derive(Debug, Default)]
-pub struct BulkWallets {
-    /// Whose.
-    pub organisations: Vec<Uuid>,
-    /// The balances after the charge.
-    pub balances: Vec<Decimal>,
-    /// The new cursors.
-    pub charged_through: Vec<DateTime<Utc>>,
-    /// Burn per hour from here on.
-    pub burns: Vec<Decimal>,
-    /// When they run out.
-    pub runs_out_at: Vec<Option<DateTime<Utc>>>,
-    /// When to look again.
-    pub due_at: Vec<Option<DateTime<Utc>>>,
-}
-
-/// Posts the charges of a batch of locked wallets and moves balances, cursors and outlooks: two statements, whatever the
-/// size of the batch.
-///
-/// # Errors
-/// When PostgreSQL fails, or a charge was posted before (then the whole batch is undone with its transaction).
-pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers, wallets: &BulkWallets) -> Result<()> {
-    sqlx::query!(
-        "insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)
-         select t.id, t.id, t.account, $7, t.amount, 'charge', t.source, t.at, t.memo
-         from unnest($1::uuid[], $2::uuid[], $3::numeric[], $4::text[], $5::timestamptz[], $6::text[]) as t (id, account, amount, source, at, memo)",
-        &transfers.ids,
-        &transfers.accounts,
-        &transfers.amounts,
-        &transfers.sources,
-        &transfers.at,
-        &transfers.memos,
-        REVENUE,
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        "update wallets w set balance = b.balance, charged_through = b.charged_through, burn = b.burn, runs_out_at = b.runs_out_at, due_at = b.due_at, charging_error = null
-         from unnest($1::uuid[], $2::numeric[], $3::timestamptz[], $4::numeric[], $5::timestamptz[], $6::timestamptz[])
-              as b (organisation_id, balance, charged_through, burn, runs_out_at, due_at)
-         where w.organisation_id = b.organisation_id",
-        &wallets.organisations,
-        &wallets.balances,
-        &wallets.charged_through,
-        &wallets.burns,
-        &wallets.runs_out_at as &[Option<DateTime<Utc>>],
-        &wallets.due_at as &[Option<DateTime<Utc>>],
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 pub(super) async fn select_outlook(pool: &PgPool, until: DateTime<Utc>) -> Result<Outlook> {
     let row = sqlx::query!(
         r#"select coalesce(sum(burn), 0) as "burn!", count(*) filter (where exhausted_at is null and runs_out_at <= $1) as "ending!",
@@ -437,7 +372,7 @@ pub(super) async fn select_outlook(pool: &PgPool, until: DateTime<Utc>) -> Resul
 pub(super) async fn select_uncharged(pool: &PgPool, limit: i64) -> Result<Vec<Uncharged>> {
     let rows = sqlx::query_as!(
         Uncharged,
-        r#"select w.organisation_id as "organisation: OrganisationId", o.name as organisation_name, w.charged_through, w.charging_error as "error!"
+        r#"select w.organisation_id as "organisation: OrganisationId", o.name as organisation_name, w.charged_through, w.charging_error as "error!", w.parked_at
            from wallets w join organisations o on o.id = w.organisation_id
            where w.charging_error is not null order by w.charged_through limit $1"#,
         limit,

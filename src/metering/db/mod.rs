@@ -3,6 +3,7 @@
 pub(super) mod charges;
 pub(super) mod history;
 pub(super) mod read;
+pub(super) mod uncharged;
 
 use std::collections::HashMap;
 

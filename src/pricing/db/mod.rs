@@ -242,7 +242,7 @@ pub(super) async fn update_withdrawn(
 pub(super) async fn update_due(connection: &mut PgConnection, list: PriceListId, at: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "update wallets w set due_at = $2 from organisations o
-         where o.id = w.organisation_id and w.due_at > $2
+         where o.id = w.organisation_id and w.metered and (w.due_at is null or w.due_at > $2)
            and (o.price_list_id = $1 or (o.price_list_id is null and (select l.is_default from price_lists l where l.id = $1)))",
         list.uuid(),
         at,

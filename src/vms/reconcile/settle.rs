@@ -207,6 +207,7 @@ async fn believe(
             Belief::Missed(looks) if *looks < MISSING_LOOKS_MIN => continue,
             Belief::Missed(_) => {
                 metering::close(&mut *connection, wallet, row.id, at).await?;
+                metering::uncharged::note_missing(&mut *connection, row.id, at).await?;
                 observed(&mut *connection, change, "missing", at).await?;
             }
         }

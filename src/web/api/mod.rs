@@ -9,6 +9,7 @@ pub mod drift;
 pub mod jobs;
 pub mod mails;
 pub mod notifications;
+pub mod passes;
 pub mod prices;
 pub mod revenue;
 pub mod ssh_keys;

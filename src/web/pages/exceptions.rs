@@ -9,7 +9,10 @@ use axum::response::Response;
 
 use super::frames::{self, Notice, Waiting, decimal, render, render_with};
 use super::jobs::{kind, since};
+use super::passes;
 use crate::app::App;
+use crate::charging::StuckShutdown;
+use crate::charging::passes::PassRecord;
 use crate::clusters::Cluster;
 use crate::error::Result;
 use crate::exceptions::{self, Exceptions};
@@ -56,7 +59,9 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     let said = jobs::last_said(app, &ids).await?;
     let parked = current.parked.iter().map(|job| job_exception(job, since(job, &said)));
     let failed = current.failed.iter().map(|job| job_exception(job, job.finished_at.unwrap_or(job.created_at)));
-    let mut items: Vec<Exception> = current.silent.iter().map(cluster_exception).collect();
+    let mut items: Vec<Exception> = current.passes.iter().map(|pass| pass_exception(app, pass)).collect();
+    items.extend(current.silent.iter().map(cluster_exception));
+    items.extend(current.stuck.iter().map(stuck_exception));
     items.extend(current.uncharged.iter().map(uncharged_exception));
     items.extend(current.unwritten.iter().map(unwritten_exception));
     items.extend(deletions::exceptions(&current));
@@ -153,15 +158,50 @@ fn cluster_exception(cluster: &Cluster) -> Exception {
     }
 }
 
+fn pass_exception(app: &App, pass: &PassRecord) -> Exception {
+    let why: Vec<_> = pass.reasons.iter().map(|reason| passes::sentence(app, reason)).collect();
+    Exception {
+        kind: ExceptionKind::PassHeld,
+        title: passes::title(pass),
+        text: format!("{} Nothing of it is written until you decide.", why.join(" ")),
+        words: None,
+        since: Some(pass.started_at),
+        buttons: vec![button("Decide", ButtonTarget::Open("/admin/passes".to_owned()), ButtonLook::Primary)],
+    }
+}
+
+fn stuck_exception(stuck: &StuckShutdown) -> Exception {
+    Exception {
+        kind: ExceptionKind::ShutdownStuck,
+        title: format!("{} of {} runs on though its credit has ended", stuck.vm_name, stuck.organisation_name),
+        text:
+            "Its shutdown waits behind a job that is parked. What runs meanwhile is not charged: decide about that job."
+                .to_owned(),
+        words: None,
+        since: Some(stuck.since),
+        buttons: vec![open(format!("/admin/jobs/{}", stuck.job))],
+    }
+}
+
 fn uncharged_exception(wallet: &Uncharged) -> Exception {
     Exception {
         kind: ExceptionKind::Uncharged,
         title: format!("{} could not be charged", wallet.organisation_name),
-        text: "It is tried again by itself, and what is owed is charged then. Until it is, its machines run on."
-            .to_owned(),
+        text: match wallet.parked_at {
+            Some(_) => "It was given up after several tries and is parked: mend the cause, then try again. What is owed is charged then; until it is, its machines run on.",
+            None => "It is tried again by itself, and what is owed is charged then. Until it is, its machines run on.",
+        }
+        .to_owned(),
         words: Some(wallet.error.clone()),
         since: Some(wallet.charged_through),
-        buttons: vec![open(format!("/admin/customers/{}", wallet.organisation))],
+        buttons: vec![
+            button(
+                "Try again",
+                ButtonTarget::Post(format!("/admin/customers/{}/charging/retry", wallet.organisation)),
+                ButtonLook::Primary,
+            ),
+            open(format!("/admin/customers/{}", wallet.organisation)),
+        ],
     }
 }
 

@@ -13,6 +13,7 @@ mod frames;
 pub mod jobs;
 pub mod mails;
 pub mod notifications;
+pub mod passes;
 pub mod plans;
 pub mod price_lists;
 pub mod prices;

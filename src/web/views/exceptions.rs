@@ -18,6 +18,10 @@ pub enum ExceptionKind {
     JobParked,
     /// A cluster that does not answer.
     ClusterAway,
+    /// A pass of charging that waits for a decision.
+    PassHeld,
+    /// A machine that runs on an ended credit.
+    ShutdownStuck,
     /// A wallet that could not be charged.
     Uncharged,
     /// What a look saw of a machine could not be written.
@@ -38,8 +42,8 @@ impl ExceptionKind {
     fn class(self) -> &'static str {
         match self {
             Self::JobFailed => "mark-bad",
-            Self::JobParked => "mark-warning",
-            Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
+            Self::JobParked | Self::ShutdownStuck => "mark-warning",
+            Self::PassHeld | Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
             Self::Mails | Self::Drift | Self::Deletion => "mark-warning",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
@@ -51,6 +55,8 @@ impl ExceptionKind {
             Self::JobFailed => markup::icon("alert-triangle"),
             Self::JobParked => markup::icon("player-stop"),
             Self::ClusterAway => markup::icon("server-off"),
+            Self::PassHeld => markup::icon("player-pause"),
+            Self::ShutdownStuck => markup::icon("power"),
             Self::Uncharged => markup::icon("coin"),
             Self::Unwritten => markup::icon("alert-triangle"),
             Self::Deletion => markup::icon("trash"),

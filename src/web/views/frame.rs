@@ -42,6 +42,8 @@ pub enum AdminSection {
     Vouchers,
     /// Proxmox clusters.
     Clusters,
+    /// Passes of charging.
+    Charging,
     /// Guests that are not what is sold.
     Drift,
     /// Guests that are not ours.

@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod mails;
 pub mod markup;
 pub mod notifications;
+pub mod passes;
 pub mod prices;
 pub mod revenue;
 pub mod ssh_keys;
