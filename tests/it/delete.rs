@@ -43,7 +43,7 @@ async fn a_deleted_machine_costs_nothing_more() {
 
     world.delete(&ann, &format!("/vms/{vm}")).await.expect(202);
     world.run_due_jobs().await;
-    world.hours(50);
+    world.hours(40);
     world.charge().await;
 
     assert_eq!(world.balance(&ann).await, "4.990000", "half an hour of 0.02");

@@ -105,7 +105,7 @@ async fn credit_in_the_rescue_time_goes_on_from_there() {
     let spent = "5".parse::<billing::Money>().unwrap() - world.wallet(&ann).await.balance;
     assert!(spent > "0.0399".parse().unwrap() && spent <= "0.0401".parse().unwrap(), "from the credit on: {spent}");
     // Another end of the credit has its own rescue time.
-    world.hours(300);
+    world.hours_with_passes(300).await;
     world.charge().await;
     world.run_due_jobs().await;
     world.post(&ann, "/wallet/rescue", &json!({})).await.expect(202);

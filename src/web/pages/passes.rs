@@ -161,10 +161,10 @@ fn held_pass(app: &App, pass: &PassRecord) -> HeldPass {
 fn row(pass: &PassRecord) -> PassRow {
     let (status, class) = match pass.status {
         Status::Running => ("running", "bg-azure-lt"),
-        Status::Done => ("done", "bg-green-lt"),
-        Status::Held => ("held", "bg-yellow-lt"),
-        Status::Approved => ("approved", "bg-green-lt"),
-        Status::Refused => ("refused", "bg-red-lt"),
+        Status::Done => ("done", "pill-good"),
+        Status::Held => ("held", "pill-warning"),
+        Status::Approved => ("approved", "pill-good"),
+        Status::Refused => ("refused", "pill-bad"),
         Status::Waived => ("waived", "bg-secondary-lt"),
     };
     PassRow {
