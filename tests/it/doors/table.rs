@@ -5,6 +5,7 @@
 /// method and path, in the order of `router.rs`.
 pub const DOORS: &[(&str, &str, &str)] = &[
     ("anybody", "GET", "/healthz"),
+    ("anybody", "GET", "/readyz"),
     ("member", "GET", "/live"),
     ("anybody", "GET", "/assets/{*name}"),
     ("anybody", "GET", "/"),
@@ -76,6 +77,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("platform.price.view", "GET", "/admin/price-lists/{id}"),
     ("platform.price.manage", "GET", "/admin/price-lists/{id}/change"),
     ("platform.price.manage", "POST", "/admin/price-lists/{id}/change"),
+    ("platform.price.manage", "POST", "/admin/price-lists/{id}/versions/{number}/withdraw"),
     ("platform.price.view", "GET", "/admin/price-lists/{id}/what-if"),
     ("platform.price.view", "GET", "/admin/plans"),
     ("platform.price.manage", "POST", "/admin/plans"),
@@ -85,6 +87,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("platform.customer.view", "GET", "/admin/customers/{id}/ledger"),
     ("platform.customer.view", "GET", "/admin/customers/{id}/ledger.csv"),
     ("platform.customer.view", "GET", "/admin/customers/{id}/charges"),
+    ("platform.customer.view", "GET", "/admin/customers/{id}/charges.csv"),
     ("platform.customer.view", "GET", "/admin/customers/{id}/charges/{meter}/{from}"),
     ("platform.money.view", "GET", "/admin/wallets"),
     ("platform.money.view", "GET", "/admin/revenue"),
@@ -191,6 +194,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("billing.view", "GET", "/api/v1/charges/{meter}/{from}"),
     ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/wallet"),
     ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/transfers"),
+    ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/transfers.csv"),
     ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/charges"),
     ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/charges.csv"),
     ("platform.customer.view", "GET", "/api/v1/admin/organisations/{id}/charges/{meter}/{from}"),
