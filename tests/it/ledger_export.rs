@@ -49,9 +49,9 @@ pub async fn eventful(world: &World) -> [Customer; 3] {
     world.run_due_jobs().await;
     world.delete(&ann, &format!("/vms/{web}")).await.expect(202);
     world.run_due_jobs().await;
-    // Into another month, with the engine asleep for two days.
-    world.hours_with_passes(24 * 14).await;
-    world.hours(49);
+    // Into another month, with the engine asleep for nearly two days: more would wait for a person.
+    world.hours_with_passes(24 * 14 + 4).await;
+    world.hours(45);
     world.charge().await;
     world.run_due_jobs().await;
 
