@@ -12,7 +12,7 @@ fn body(path: &str) -> Value {
     match last {
         "resize" => json!({ "plan": "01a1fbed-31c8-742a-973c-6a7a37dc7ee6" }),
         "rebuild" => json!({ "image": "01a1fbed-31c8-742a-973c-6a7a37dc7ee6", "ssh_keys": [] }),
-        "boot" => json!({ "from": "disk" }),
+        "boot" => json!({ "boot": "disk" }),
         "password" => json!({ "user": "root", "password": "a-long-enough-password" }),
         _ => json!({}),
     }
