@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, VoucherId};
 use crate::ledger::{self, Cause};
 
-/// How many wrong codes a person may give within [`WRONG_TRIES_MINUTES`].
+/// How many wrong codes a person may give within an hour of the first of them.
 pub const WRONG_TRIES_MAX: i32 = 10;
 /// For how long wrong codes are counted from the first of them.
 const WRONG_TRIES_MINUTES: i64 = 60;
