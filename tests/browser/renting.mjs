@@ -38,15 +38,16 @@ async function theWholeLoop(browser) {
     await logIn(admin.page, demo.url, demo.admin);
     await admin.page.goto(`${demo.url}/admin/customers?search=ada%40lab.example`);
     await admin.page.getByRole('link', { name: 'Lab Seven' }).first().click();
-    await admin.page.getByLabel('Amount').fill('20');
-    await admin.page.getByLabel('Reason').fill('Paid by bank transfer');
-    await admin.page.getByRole('button', { name: 'Add credit' }).click();
+    const credit = admin.page.locator('form[action$="/credits"]');
+    await credit.getByLabel('Amount').fill('20');
+    await credit.getByLabel('Reason').fill('Paid by bank transfer');
+    await credit.getByRole('button', { name: 'Add credit' }).click();
     await admin.page.locator('.flash').waitFor();
 
     // It runs again by itself.
     await customer.page.goto(vm);
     await waitForState(customer.page, 'Running');
-    await customer.page.goto(`${demo.url}/wallet`);
+    await customer.page.goto(`${demo.url}/wallet/ledger`);
     const ledger = await customer.page.locator('main').innerText();
     assert.match(ledger, /Paid by bank transfer/);
     assertNone(customer.troubles, 'on the pages of the customer');
