@@ -125,9 +125,6 @@ permissions! {
 /// What precedes the names of what staff may do.
 const PLATFORM: &str = "platform.";
 
-/// The most patterns that one role or key may be made of.
-pub const PATTERNS_MAX: usize = 64;
-
 impl Permission {
     /// Whether it is about the whole platform, and so only for its staff.
     #[must_use]

@@ -133,10 +133,17 @@ impl IntoResponse for PageError {
                         problems.iter().map(|Problem { problem, .. }| problem.as_str()).collect::<Vec<_>>().join(" ")
                     }
                     Error::NotFound(what) => format!("There is no such {what}, or it is not yours."),
-                    Error::NotPermitted(permission) => format!(
-                        "Your role does not allow this. It needs the permission {permission}: {} Ask who looks after the organisation.",
-                        permission.purpose()
-                    ),
+                    Error::NotPermitted(permission) => {
+                        let whom = if permission.is_platform() {
+                            "an admin of the platform"
+                        } else {
+                            "who looks after the organisation"
+                        };
+                        let purpose = permission.purpose();
+                        format!(
+                            "Your role does not allow this. It needs the permission {permission}: {purpose} Ask {whom}."
+                        )
+                    }
                     other => other.to_string(),
                 };
                 with_patience(&error, pages::errors::page(status(&error), Some(sentence)))

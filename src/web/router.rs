@@ -240,7 +240,7 @@ fn api_v1() -> Doors {
         .get("/plans", Door::Member, api::catalog::plans)
         .get("/images", Door::Member, api::catalog::images)
         .get("/prices", Door::Member, api::prices::show)
-        .post("/estimate", Door::Member, api::vms::estimate)
+        .post("/estimate", May::VmCreate, api::vms::estimate)
         .get("/vms", May::VmView, api::vms::list)
         .post("/vms", May::VmCreate, api::vms::create)
         .get("/vms/{id}", May::VmView, api::vms::show)

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::ids::OrganisationId;
 use crate::ledger::{self, Wallet};
 use crate::notifications;
+use crate::permissions::Permission;
 use crate::web::assets;
 use crate::web::format::{self, Lasts};
 use crate::web::session::{Customer, Staff, cookie, cookie_name};
@@ -117,7 +118,11 @@ pub async fn portal(
     active: Section,
     notice: &Notice,
 ) -> Result<PortalFrame> {
-    let wallet = ledger::wallet(app, customer.organisation()).await?;
+    let may = customer.session.permissions;
+    let wallet = match may.has(Permission::BillingView) {
+        true => Some(wallet_view(app, &ledger::wallet(app, customer.organisation()).await?)),
+        false => None,
+    };
     let user = &customer.session.user;
     Ok(PortalFrame {
         title: title.into(),
@@ -126,8 +131,9 @@ pub async fn portal(
         user_email: user.email.clone(),
         user_initials: format::initials(&user.name),
         is_staff: user.platform_role.is_some(),
+        may,
         csrf: customer.session.csrf_token.clone(),
-        wallet: wallet_view(app, &wallet),
+        wallet,
         bell: bell(app, customer.organisation()).await?,
         flash: notice.0.clone(),
         assets: AssetVersion(assets::version()),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::markup;
+use crate::permissions::Permissions;
 use crate::web::format::{self, Lasts};
 
 /// The page of the portal that is open.
@@ -177,10 +178,12 @@ pub struct PortalFrame {
     pub user_initials: String,
     /// Offers the way to the admin panel.
     pub is_staff: bool,
+    /// What he may do in the organisation: where he may not go, nothing leads.
+    pub may: Permissions,
     /// Token for forms.
     pub csrf: String,
-    /// Money in the header.
-    pub wallet: WalletView,
+    /// Money in the header, for who may see it.
+    pub wallet: Option<WalletView>,
     /// The bell in the header.
     pub bell: BellView,
     /// A notice from the last action.

@@ -1,10 +1,11 @@
 //! Things of somebody else look like things that are not there, at every door that takes an id.
 
 use serde_json::{Value, json};
+use uni_manager::notifications::{self, Notice, Severity};
 
 use super::somebody::{Somebody, with_ids_of_nothing};
 use super::table::DOORS;
-use crate::world::{Answer, World, text};
+use crate::world::{Answer, Customer, World, text};
 
 /// What to send so that the id is what decides.
 fn body(path: &str) -> Value {
@@ -33,35 +34,62 @@ fn told(answer: &Answer) -> (u16, String, String) {
     (answer.status, answer.location.clone(), body)
 }
 
+/// Something that an organisation is told, by its id.
+async fn told_of(world: &World, customer: &Customer) -> String {
+    let notice = Notice {
+        key: "told:".into(),
+        kind: "wallet.runs_out",
+        severity: Severity::Urgent,
+        title: "Your credit ends".into(),
+        body: "In an hour.".into(),
+        link: None,
+    };
+    let mut transaction = world.app.pool.begin().await.unwrap();
+    let told =
+        notifications::tell_organisation(&world.app, &mut transaction, customer.organisation, notice, world.now());
+    assert!(told.await.unwrap());
+    transaction.commit().await.unwrap();
+    text(&world.get(customer, "/notifications").await.expect(200), "/items/0/id").to_owned()
+}
+
 #[tokio::test]
 async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
     let world = World::new().await;
     let (ann, bob) = (world.customer("ann", "50").await, world.customer("bob", "5").await);
     let vm = world.running_vm(&ann, "web").await;
     let job = text(&world.last_job(&ann).await, "/id").to_owned();
+    world.hours_with_passes(1).await;
+    let meter = world.text("select meter_id::text from charges").await;
+    let from = world
+        .text("select to_char(period_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') from charges")
+        .await;
+    // She is told that her credit ends.
+    let notice = told_of(&world, &ann).await;
     let stranger = Somebody::enters(&world, &bob.user).await;
     let owner = Somebody::enters(&world, &ann.user).await;
     let mut tried = 0;
 
     for (who, method, path) in DOORS {
-        if !path.contains("{id}") || who.starts_with("platform.") {
+        if !path.contains('{') || who.starts_with("platform.") || *who == "anybody" {
             continue;
         }
-        let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
-        let id = match noun {
-            "vms" => &vm,
-            "jobs" => &job,
-            "ssh-keys" => &ann.key,
-            _ => continue,
+        let id = match path.trim_start_matches("/api/v1").split("/{").next().unwrap_or_default() {
+            "/vms" => &vm,
+            "/jobs" => &job,
+            "/ssh-keys" => &ann.key,
+            "/notifications" => &notice,
+            "/wallet/charges" | "/charges" => &meter,
+            other => panic!("say here what of {other} belongs to somebody else"),
         };
-        let theirs = stranger.asks(&world, method, &path.replace("{id}", id), &body(path)).await;
+        let known = path.replace("{id}", id).replace("{meter}", id).replace("{from}", &from);
+        let theirs = stranger.asks(&world, method, &known, &body(path)).await;
         let nothing = stranger.asks(&world, method, &with_ids_of_nothing(path), &body(path)).await;
         let nothing_of_id = told(&nothing).2.replace("01a1fbed-31c8-742a-973c-6a7a37dc7ee6", id);
         assert_eq!(told(&theirs), (nothing.status, nothing.location.clone(), nothing_of_id), "{method} {path}");
         assert_eq!(theirs.status, 404, "{method} {path}: {}", theirs.text);
         // It was ordered without user data, so that is not there for its owner either.
         if *method == "GET" && !path.ends_with("/user-data") {
-            let own = owner.asks(&world, method, &path.replace("{id}", id), &json!({})).await;
+            let own = owner.asks(&world, method, &known, &json!({})).await;
             assert_ne!(own.status, 404, "{method} {path}: its owner sees it: {}", own.text);
         }
         tried += 1;

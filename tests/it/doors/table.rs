@@ -155,7 +155,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("member", "GET", "/api/v1/plans"),
     ("member", "GET", "/api/v1/images"),
     ("member", "GET", "/api/v1/prices"),
-    ("member", "POST", "/api/v1/estimate"),
+    ("vm.create", "POST", "/api/v1/estimate"),
     ("vm.view", "GET", "/api/v1/vms"),
     ("vm.create", "POST", "/api/v1/vms"),
     ("vm.view", "GET", "/api/v1/vms/{id}"),
