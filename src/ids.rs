@@ -57,6 +57,8 @@ ids! {
     UserId
     /// A web session.
     SessionId
+    /// A time in which somebody of the staff looks as a customer.
+    ImpersonationId
     /// A location.
     LocationId
     /// A Proxmox cluster.
@@ -79,6 +81,8 @@ ids! {
     DriftId
     /// An SSH key.
     SshKeyId
+    /// An API key.
+    ApiKeyId
     /// A machine. Also the SMBIOS uuid of its guest, unless that was adopted.
     VmId
     /// A job.

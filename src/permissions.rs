@@ -204,6 +204,22 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
+    /// What is left of it to a person of the operator who looks at the portal as a customer sees it: to look, and to run what
+    /// is there. Never money, secrets, people, or what cannot be taken back.
+    #[must_use]
+    pub fn on_behalf(self) -> Self {
+        const ON_BEHALF: [Permission; 7] = [
+            Permission::OrganisationView,
+            Permission::AuditView,
+            Permission::VmView,
+            Permission::VmPower,
+            Permission::VmConfigure,
+            Permission::SshKeyView,
+            Permission::BillingView,
+        ];
+        self.only(Self(ON_BEHALF.iter().fold(0, |bits, permission| bits | permission.bit())))
+    }
+
     /// The permissions in it.
     #[must_use]
     pub fn list(self) -> Vec<Permission> {
@@ -296,14 +312,14 @@ impl Role {
 }
 
 /// What staff may do on the whole platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformRole {
     /// Everything.
     Admin,
     /// Runs clusters and machines.
     Operator,
-    /// Looks and explains; moves neither money nor machines.
+    /// Looks and explains; moves no money, and machines only on behalf of a customer who reads of it.
     Support,
 }
 
@@ -318,6 +334,16 @@ impl PlatformRole {
             Self::Admin => "admin",
             Self::Operator => "operator",
             Self::Support => "support",
+        }
+    }
+
+    /// What the role is for, as one sentence.
+    #[must_use]
+    pub const fn purpose(self) -> &'static str {
+        match self {
+            Self::Admin => "May do everything, and say who of the staff is what.",
+            Self::Operator => "Runs clusters and machines; sees money and moves none.",
+            Self::Support => "Looks and explains; looks at the portal as a customer sees it, for a stated reason.",
         }
     }
 

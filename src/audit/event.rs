@@ -37,7 +37,21 @@ events! {
     /// A person logged out.
     UserLoggedOut = "user.logged_out", "logged out";
     /// Somebody gave a wrong password for a known account.
-    LoginFailed = "user.login_failed", "gave a wrong password";
+    LoginFailed = "user.login_failed", "gave a wrong password for";
+    /// A person was suspended: he looks, and changes nothing.
+    UserSuspended = "user.suspended", "suspended the account of";
+    /// A person was banned: he does not come in.
+    UserBanned = "user.banned", "closed the account of";
+    /// A suspension or a ban was ended.
+    UserReinstated = "user.reinstated", "opened again the account of";
+    /// Somebody of the operator began to look at the portal as a customer sees it.
+    ImpersonationBegun = "impersonation.begun", "began to look as";
+    /// That ended.
+    ImpersonationEnded = "impersonation.ended", "stopped looking as";
+    /// Somebody was given a role on the platform, or another one.
+    StaffRoleGiven = "staff.role_given", "changed the platform role of";
+    /// Somebody's role on the platform was taken.
+    StaffRoleTaken = "staff.role_taken", "took the platform role of";
     /// A refresh token was used twice, so its whole family was ended.
     RefreshTokenReused = "user.refresh_token_reused", "used a refresh token twice; its sessions were ended";
     /// An SSH key was added.
@@ -182,6 +196,8 @@ events! {
     JobCancelled = "job.cancelled", "told a job to undo its work";
     /// A mail that could not be sent was told to be sent again.
     MailRetried = "mail.retried", "had a mail sent again";
+    /// A month of this log was dropped because it was old enough.
+    AuditMonthDropped = "audit.month_dropped", "dropped what is older than a year of the audit log:";
     /// Somebody marked a notice as read.
     NoticeRead = "notice.read", "marked a notice as read";
     /// Somebody marked all notices as read.

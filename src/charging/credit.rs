@@ -46,7 +46,7 @@ pub async fn add_credit(app: &App, organisation: OrganisationId, new: &NewCredit
     let mut transaction = app.pool.begin().await?;
     ledger::lock_wallet(&mut transaction, organisation).await?;
     let posting = Posting::manual_credit(organisation, amount).context("the credit cannot be posted")?;
-    let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user };
+    let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user() };
     if !ledger::post(&mut transaction, &posting, &cause).await? {
         // The same form was sent twice; the first one did it.
         by_hand::repeated(ledger::amount_of(&mut transaction, &source).await?, amount)?;

@@ -60,7 +60,7 @@ pub async fn take_credit(app: &App, organisation: OrganisationId, new: &NewDebit
         return Err(Error::invalid("amount", too_much(left)));
     }
     let posting = Posting::manual_debit(organisation, amount).context("the debit cannot be posted")?;
-    let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user };
+    let cause = Cause { source: &source, at: now, memo: reason, created_by: actor.user() };
     ledger::post(&mut transaction, &posting, &cause).await?;
     let below_zero = amount > left;
     let subject = Subject::new("wallet", organisation, "Wallet");

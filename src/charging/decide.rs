@@ -57,7 +57,7 @@ pub async fn decide(app: &App, id: PassId, decision: Decision, why: &str, actor:
         Decision::Refuse => (Status::Refused, Event::PassRefused),
         Decision::Waive => (Status::Waived, Event::PassWaived),
     };
-    passes::decide(&mut transaction, id, status, actor.user, now).await?;
+    passes::decide(&mut transaction, id, status, actor.user(), now).await?;
     if decision == Decision::Approve && pass.kind != Kind::Hourly {
         passes::release(&mut transaction, id, pass.through, now).await?;
     }

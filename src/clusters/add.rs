@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{db, test};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ClusterId, ImageId, LocationId};
 use crate::{catalog, live};
@@ -206,6 +206,7 @@ pub async fn set_templates(
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
+    let before = db::select_templates(&app.pool, cluster).await?;
     let mut transaction = app.pool.begin().await?;
     for (image, vmid, node) in &found {
         match (vmid, node) {
@@ -216,7 +217,12 @@ pub async fn set_templates(
             _ => db::delete_template(&mut transaction, cluster, *image).await?,
         }
     }
-    let detail = json!({ "templates": found.iter().map(|(image, vmid, _)| json!({ "image": image, "vmid": vmid })).collect::<Vec<_>>() });
+    let mut detail = Changes::default();
+    for (image, vmid, _) in &found {
+        let vmid_before = before.iter().find(|template| template.image == *image).map(|template| template.vmid);
+        detail =
+            detail.and(&format!("template {image}"), &vmid_before.and_then(|vmid| u32::try_from(vmid).ok()), vmid)?;
+    }
     let subject = Subject::new("cluster", cluster, name);
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterTemplatesChanged, subject, detail)
         .await?;

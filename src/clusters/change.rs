@@ -4,12 +4,11 @@
 use proxmox_client::{ApiToken, Fingerprint};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
 use super::add::{NOT_A_FINGERPRINT, NOT_AN_ENDPOINT};
 use super::{db, test};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::ClusterId;
 use crate::live;
@@ -112,7 +111,7 @@ impl ClusterChange {
     }
 
     /// What becomes of the settings, and the old and the new of everything that changes, without secrets.
-    fn applied(&self, app: &App, old: &db::Settings) -> (db::Settings, Map<String, Value>) {
+    fn applied(&self, app: &App, old: &db::Settings) -> Result<(db::Settings, Changes)> {
         let text = |wanted: &Option<String>, old: &String| {
             wanted.as_ref().map_or_else(|| old.clone(), |text| text.trim().to_owned())
         };
@@ -136,26 +135,18 @@ impl ClusterChange {
             iso_storage: optional(&self.iso_storage, &old.iso_storage),
             maintenance: self.maintenance.unwrap_or(old.maintenance),
         };
-        let mut changed = Map::new();
-        let mut note = |field: &str, from: Value, to: Value| {
-            if from != to {
-                changed.insert(field.to_owned(), json!({ "from": from, "to": to }));
-            }
-        };
-        note("name", json!(old.name), json!(new.name));
-        note("endpoint", json!(old.endpoint), json!(new.endpoint));
-        note("token_id", json!(old.token_id), json!(new.token_id));
-        note("fingerprint", json!(old.fingerprint), json!(new.fingerprint));
-        note("bridge", json!(old.bridge), json!(new.bridge));
-        note("memory_percent", json!(old.memory_percent), json!(new.memory_percent));
-        note("cpu_percent", json!(old.cpu_percent), json!(new.cpu_percent));
-        note("disk_percent", json!(old.disk_percent), json!(new.disk_percent));
-        note("node_reserve_mib", json!(old.node_reserve_mib), json!(new.node_reserve_mib));
-        note("iso_storage", json!(old.iso_storage), json!(new.iso_storage));
-        if self.secret().is_some() {
-            changed.insert("token_secret".to_owned(), json!("replaced"));
-        }
-        (new, changed)
+        let changes = Changes::of("name", &old.name, &new.name)?
+            .and("endpoint", &old.endpoint, &new.endpoint)?
+            .and("token_id", &old.token_id, &new.token_id)?
+            .and("fingerprint", &old.fingerprint, &new.fingerprint)?
+            .and("bridge", &old.bridge, &new.bridge)?
+            .and("memory_percent", &old.memory_percent, &new.memory_percent)?
+            .and("cpu_percent", &old.cpu_percent, &new.cpu_percent)?
+            .and("disk_percent", &old.disk_percent, &new.disk_percent)?
+            .and("node_reserve_mib", &old.node_reserve_mib, &new.node_reserve_mib)?
+            .and("iso_storage", &old.iso_storage, &new.iso_storage)?
+            .and_hidden("token_secret", self.secret().is_some());
+        Ok((new, changes))
     }
 }
 
@@ -170,25 +161,25 @@ pub async fn change(app: &App, id: ClusterId, wanted: &ClusterChange, actor: &Ac
         let mut connection = app.pool.acquire().await?;
         let old = db::lock_settings(&mut connection, id).await?.ok_or(Error::NotFound("cluster"))?;
         drop(connection);
-        let (new, changed) = wanted.applied(app, &old);
-        if ["endpoint", "token_id", "fingerprint", "token_secret"].iter().any(|field| changed.contains_key(*field)) {
+        let (new, changes) = wanted.applied(app, &old)?;
+        if ["endpoint", "token_id", "fingerprint", "token_secret"].into_iter().any(|field| changes.has(field)) {
             let secret = app.settings.vault.decrypt(&new.token_secret_encrypted)?;
             test::check_answers(&new.endpoint, new.fingerprint.as_deref(), &new.token_id, secret).await?;
         }
     }
     let mut transaction = app.pool.begin().await?;
     let old = db::lock_settings(&mut transaction, id).await?.ok_or(Error::NotFound("cluster"))?;
-    let (new, changed) = wanted.applied(app, &old);
+    let (new, changes) = wanted.applied(app, &old)?;
     let now = app.clock.now();
     db::update_settings(&mut transaction, id, &new, app.clock.machine_now()).await?;
     let subject = || Subject::new("cluster", id, &new.name);
-    if !changed.is_empty() {
-        let detail = Value::Object(changed);
-        audit::record(&mut transaction, now, actor, None, Event::ClusterChanged, subject(), detail).await?;
+    if !changes.is_empty() {
+        audit::record(&mut transaction, now, actor, None, Event::ClusterChanged, subject(), changes).await?;
     }
     if new.maintenance != old.maintenance {
         let event = if new.maintenance { Event::ClusterMaintenanceBegun } else { Event::ClusterMaintenanceEnded };
-        audit::record(&mut transaction, now, actor, None, event, subject(), json!({})).await?;
+        let changes = Changes::of("maintenance", &old.maintenance, &new.maintenance)?;
+        audit::record(&mut transaction, now, actor, None, event, subject(), changes).await?;
     }
     live::announce(&mut transaction, None, "clusters").await?;
     live::announce(&mut transaction, None, "exceptions").await?;

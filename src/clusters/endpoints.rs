@@ -4,12 +4,11 @@ use std::collections::HashSet;
 
 use proxmox_client::Fingerprint;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::add::{NOT_A_FINGERPRINT, NOT_AN_ENDPOINT};
 use super::db;
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Problem, Result, is_plain_line};
 use crate::ids::ClusterId;
 use crate::live;
@@ -84,13 +83,14 @@ pub async fn endpoints(app: &App, id: ClusterId) -> Result<Vec<EndpointHealth>> 
 /// # Errors
 /// `Invalid` with the problems of the fields `endpoint` and `fingerprint`; `NotFound` without such a cluster.
 pub async fn set_endpoints(app: &App, id: ClusterId, wanted: &[Endpoint], actor: &Actor) -> Result<()> {
+    let before = db::select_endpoints(&app.pool, id).await?;
     let mut transaction = app.pool.begin().await?;
     let cluster = db::lock_settings(&mut transaction, id).await?.ok_or(Error::NotFound("cluster"))?;
     let checked = checked(&cluster.endpoint, wanted)?;
     // Later than the time of the row, so that no process keeps its old connection.
     let now = app.clock.machine_now();
     db::replace_endpoints(&mut transaction, id, &checked, now).await?;
-    let detail = json!({ "endpoints": checked });
+    let detail = Changes::of("endpoints", &before, &checked)?;
     let subject = Subject::new("cluster", id, cluster.name);
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterEndpointsChanged, subject, detail)
         .await?;

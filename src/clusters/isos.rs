@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::db;
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ClusterId, IsoImageId};
 use crate::live;
@@ -199,6 +199,7 @@ pub async fn set_isos(
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
+    let before = db::isos::select(&app.pool, id).await?;
     let mut transaction = app.pool.begin().await?;
     let cluster = db::lock_settings(&mut transaction, id).await?.ok_or(Error::NotFound("cluster"))?;
     for choice in choices {
@@ -209,8 +210,13 @@ pub async fn set_isos(
     if !db::isos::set_rescue(&mut transaction, id, rescue).await? {
         return Err(Error::invalid("rescue", "Choose one of the images."));
     }
-    let offered: Vec<_> = choices.iter().filter(|choice| choice.offered).map(|choice| choice.name.trim()).collect();
-    let detail = json!({ "offered": offered, "rescue": rescue });
+    let mut offered: Vec<_> = choices.iter().filter(|choice| choice.offered).map(|choice| choice.name.trim()).collect();
+    offered.sort_unstable();
+    let mut offered_before: Vec<_> =
+        before.iter().filter(|image| image.offered).map(|image| image.name.as_str()).collect();
+    offered_before.sort_unstable();
+    let rescue_before = before.iter().find(|image| image.rescue).map(|image| image.id);
+    let detail = Changes::of("offered", &offered_before, &offered)?.and("rescue", &rescue_before, &rescue)?;
     let subject = Subject::new("cluster", id, cluster.name);
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::ClusterIsosChanged, subject, detail).await?;
     live::announce(&mut transaction, None, "clusters").await?;

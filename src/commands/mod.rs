@@ -1,5 +1,6 @@
 //! What the binary can be told to do.
 
+mod audit;
 mod create_admin;
 mod demo;
 mod ledger;
@@ -32,6 +33,9 @@ pub enum Command {
     CreateAdmin(create_admin::CreateAdmin),
     /// Put example locations, plans and images into the catalogue.
     Seed(seed::Seed),
+    /// Prove the audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Prove the ledger, or hand it to other programs.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -54,6 +58,7 @@ impl Command {
             Self::Migrate(migrate) => migrate.run().await,
             Self::CreateAdmin(create_admin) => create_admin.run().await,
             Self::Seed(seed) => seed.run().await,
+            Self::Audit(audit) => audit.run().await,
             Self::Ledger(ledger) => ledger.run().await,
             Self::LedgerVerify(verify) => verify.run().await,
             Self::RotateKeys(rotate) => rotate.run().await,

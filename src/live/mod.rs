@@ -168,6 +168,12 @@ const JOBS: &str = "jobs";
 const BILLING: &str = "billing";
 const MAILS: &str = "mails";
 
+/// The topic of what a person may do: whoever has something open for him looks again whether it may stay open.
+#[must_use]
+pub fn of_person(person: UserId) -> String {
+    format!("person:{person}")
+}
+
 /// Announces a change of an organisation's things at commit.
 ///
 /// # Errors

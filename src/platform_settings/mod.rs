@@ -6,11 +6,10 @@ mod db;
 use billing::Money;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Problem, Result};
 
 /// The furthest a wallet may go below zero.
@@ -112,26 +111,12 @@ pub async fn change(
         return Err(Error::Invalid(problems));
     }
     let before = db::select_for_update(&mut *connection).await?;
-    let detail = difference(&before, new)?;
-    if detail.is_empty() {
+    let changes = Changes::between(&before, new)?;
+    if changes.is_empty() {
         return Ok(false);
     }
-    db::update(&mut *connection, new, actor.user, now).await?;
+    db::update(&mut *connection, new, actor.user(), now).await?;
     let subject = Subject::new("settings", "platform", "Settings");
-    audit::record(connection, now, actor, None, Event::SettingsChanged, subject, Value::Object(detail)).await?;
+    audit::record(connection, now, actor, None, Event::SettingsChanged, subject, changes).await?;
     Ok(true)
-}
-
-/// Each setting that differs, from and to.
-fn difference(before: &PlatformSettings, after: &PlatformSettings) -> Result<Map<String, Value>> {
-    let fields = |settings| match serde_json::to_value(settings) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) | Err(_) => Err(anyhow::anyhow!("the settings could not be compared")),
-    };
-    let (before, mut after) = (fields(before)?, fields(after)?);
-    after.retain(|name, value| before.get(name) != Some(value));
-    for (name, value) in &mut after {
-        *value = json!({ "from": before.get(name), "to": value.take() });
-    }
-    Ok(after)
 }

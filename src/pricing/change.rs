@@ -169,7 +169,7 @@ pub async fn change(app: &App, list: PriceListId, new: &NewVersion, actor: &Acto
         reason,
         announcing: line.customers > 0,
     };
-    let id = db::insert_version(&mut transaction, &row, after, actor.user, now).await?;
+    let id = db::insert_version(&mut transaction, &row, after, actor.user(), now).await?;
     look_in_time(&mut transaction, list, *effective_from, now).await?;
     let subject = Subject::new("price_list", list, &line.name);
     let detail = json!({ "version": number, "id": id, "effective_from": effective_from, "note": note, "reason": reason, "changes": effect.changes });
@@ -197,7 +197,7 @@ pub async fn withdraw(app: &App, list: PriceListId, number: i32, actor: &Actor) 
             "This version has begun, or begins within a minute. Change the prices again instead.",
         ));
     }
-    db::update_withdrawn(&mut transaction, version.id, actor.user, now).await?;
+    db::update_withdrawn(&mut transaction, version.id, actor.user(), now).await?;
     look_in_time(&mut transaction, list, version.effective_from, now).await?;
     let name = db::select_lists(&mut transaction, Some(list), now).await?.pop().map(|line| line.name);
     let subject = Subject::new("price_list", list, name.unwrap_or_default());

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Names, db};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::catalog::Item;
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ImageId, OrganisationId, PlanId, PriceListId, PriceListVersionId};
@@ -196,7 +196,7 @@ pub async fn add_list(app: &App, new: &NewList, actor: &Actor) -> Result<PriceLi
     db::insert_list(&mut transaction, id, &slug(name), name, now).await?;
     let prices = db::select_prices(&mut transaction, base.id).await?;
     let row = db::NewVersionRow { list: id, number: 1, effective_from: now, note: "", reason: "", announcing: false };
-    db::insert_version(&mut transaction, &row, &prices, actor.user, now).await?;
+    db::insert_version(&mut transaction, &row, &prices, actor.user(), now).await?;
     let subject = Subject::new("price_list", id, name);
     let detail = json!({ "copy_of": new.copy_of, "version": base.number });
     audit::record(&mut transaction, now, actor, None, Event::PriceListAdded, subject, detail).await?;
@@ -241,7 +241,7 @@ pub async fn assign(app: &App, organisation: OrganisationId, list: Option<PriceL
     let meters = metering::change_list(&mut transaction, &wallet, now).await?;
     runway::recompute(app, &mut transaction, organisation, now).await?;
     let subject = Subject::new("price_list", line.id, &line.name);
-    let detail = json!({ "before": before.price_list, "meters": meters });
+    let detail = Changes::of("price_list", &before.price_list, &line.id)?.with(json!({ "meters": meters }));
     audit::record(&mut transaction, now, actor, Some(organisation), Event::PriceListAssigned, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;
     transaction.commit().await?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::db;
 use super::lists::Prices;
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::catalog::{Item, PowerState};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{PlanId, PriceListId};
@@ -227,7 +227,9 @@ async fn set_retired(
     let mut transaction = app.pool.begin().await?;
     let name = db::update_retired(&mut transaction, plan, retired_at).await?.ok_or(Error::NotFound("plan"))?;
     let subject = Subject::new("plan", plan, name);
-    audit::record(&mut transaction, app.clock.now(), actor, None, event, subject, json!({})).await?;
+    let sold = retired_at.is_none();
+    let changes = Changes::of("on_sale", &!sold, &sold)?;
+    audit::record(&mut transaction, app.clock.now(), actor, None, event, subject, changes).await?;
     transaction.commit().await?;
     Ok(())
 }

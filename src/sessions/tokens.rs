@@ -62,7 +62,7 @@ pub async fn issue(app: &App, user: &User) -> Result<Tokens> {
 ///
 /// # Errors
 /// `Unauthenticated` when the token is unknown, expired or used; the latter ends its family.
-pub async fn refresh(app: &App, refresh_token: &str, mut actor: Actor) -> Result<Tokens> {
+pub async fn refresh(app: &App, refresh_token: &str, actor: Actor) -> Result<Tokens> {
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
     let Some(found) = db::lock_refresh_token(&mut transaction, &hash(refresh_token)).await? else {
@@ -74,7 +74,6 @@ pub async fn refresh(app: &App, refresh_token: &str, mut actor: Actor) -> Result
     if found.used {
         db::revoke_family(&mut transaction, found.family, now).await?;
         let email = users::find(&mut transaction, found.user).await?.map(|user| user.email).unwrap_or_default();
-        actor.name.clone_from(&email);
         let subject = Subject::new("user", found.user, email);
         audit::record(&mut transaction, app.clock.now(), &actor, None, Event::RefreshTokenReused, subject, json!({}))
             .await?;

@@ -34,7 +34,7 @@ pub struct Session {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn start(app: &App, user: &User, mut actor: Actor, user_agent: Option<&str>) -> Result<String> {
+pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str>) -> Result<String> {
     const USER_AGENT_CHARACTERS_MAX: usize = 200;
     let token = random_token();
     let now = app.clock.machine_now();
@@ -57,13 +57,11 @@ pub async fn start(app: &App, user: &User, mut actor: Actor, user_agent: Option<
         },
     )
     .await?;
-    actor.user = Some(user.id);
-    actor.name.clone_from(&user.email);
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(
         &mut transaction,
         app.clock.now(),
-        &actor,
+        &actor.known_as(user),
         Some(organisation.id),
         Event::UserLoggedIn,
         subject,

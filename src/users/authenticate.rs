@@ -17,7 +17,7 @@ const BANNED: &str = "This account has been closed by the operator.";
 ///
 /// # Errors
 /// `Unauthenticated` when there is none.
-pub async fn authenticate(app: &App, email: &str, password: SecretString, mut actor: Actor) -> Result<User> {
+pub async fn authenticate(app: &App, email: &str, password: SecretString, actor: Actor) -> Result<User> {
     let mut connection = app.pool.acquire().await?;
     let known = db::select_by_email(&mut connection, email.trim()).await?;
     // Nothing is held while the hash is computed.
@@ -29,7 +29,6 @@ pub async fn authenticate(app: &App, email: &str, password: SecretString, mut ac
         return if user.state == UserState::Banned { Err(Error::Unauthenticated(BANNED)) } else { Ok(user) };
     }
     if let Some(known) = known {
-        actor.name.clone_from(&known.user.email);
         let subject = Subject::new("user", known.user.id, known.user.email);
         let mut connection = app.pool.acquire().await?;
         audit::record(

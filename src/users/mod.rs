@@ -12,6 +12,7 @@ pub use register::{NewUser, create_admin, register};
 
 pub use crate::permissions::PlatformRole;
 
+use crate::audit::Named;
 use crate::error::Result;
 use crate::ids::UserId;
 use crate::permissions::Permissions;
@@ -22,7 +23,7 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 10;
 pub const PASSWORD_CHARACTERS_MAX: usize = 256;
 
 /// What a person may still do here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserState {
     /// Everything that the roles allow.
@@ -76,6 +77,12 @@ impl User {
     #[must_use]
     pub fn platform_permissions(&self) -> Permissions {
         self.platform_role.map_or(Permissions::NONE, PlatformRole::permissions)
+    }
+}
+
+impl From<&User> for Named {
+    fn from(user: &User) -> Self {
+        Self::new(user.id, &user.email)
     }
 }
 

@@ -95,7 +95,7 @@ async fn insert(
     new: NewUser,
     platform_role: Option<PlatformRole>,
     credit: Money,
-    mut actor: Actor,
+    actor: Actor,
 ) -> Result<(User, OrganisationId)> {
     let new = new.checked()?;
     let hash = password::hash(new.password).await?;
@@ -111,10 +111,7 @@ async fn insert(
     let mut transaction = app.pool.begin().await?;
     db::insert(&mut transaction, &user, &hash, now).await?;
     let organisation = organisations::create(&mut transaction, &new.organisation, user.id, now).await?;
-    if actor.user.is_none() && actor.name != "system" {
-        actor.user = Some(user.id);
-        actor.name.clone_from(&user.email);
-    }
+    let actor = if actor.is_stranger() { actor.known_as(&user) } else { actor };
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(
         &mut transaction,

@@ -4,7 +4,7 @@
 
 use proxmox_client::{ConfigChange, VmConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use sqlx::PgConnection;
 
 use super::burn::{burn_of, lines_of};
@@ -168,39 +168,29 @@ pub async fn configure(
     if let Some(importance) = changes.importance {
         importance::write(app, &mut transaction, organisation, vm, importance, actor).await?;
     }
-    let detail = difference(&before, &after);
+    let detail = difference(&before, &after)?;
     if detail.is_empty() {
         transaction.commit().await?;
         return Ok(None);
     }
     db::update_settings(&mut transaction, vm, &after.settings()).await?;
     let payload = Map::from_iter([(BEFORE.to_owned(), json!(before))]);
-    let new = NewJob { kind: Kind::VmConfigure, organisation, vm, payload, requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmConfigure, organisation, vm, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let subject = Subject::new("vm", vm, found.name);
-    let detail = Value::Object(detail);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmConfigure, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;
     transaction.commit().await?;
     Ok(Some(job))
 }
 
-/// What a change is, for the audit log: from and to, but of keys only that they changed.
-fn difference(before: &Before, after: &Before) -> Map<String, Value> {
-    let mut detail = Map::new();
-    let mut note = |name: &str, from: Value, to: Value| {
-        if from != to {
-            detail.insert(name.to_owned(), json!({ "from": from, "to": to }));
-        }
-    };
-    note("name", json!(before.name), json!(after.name));
-    note("tags", json!(before.tags), json!(after.tags));
-    note("protected", json!(before.protected), json!(after.protected));
-    note("iso_image", json!(before.iso_image), json!(after.iso_image));
-    if before.authorized_keys != after.authorized_keys {
-        detail.insert("ssh_keys".to_owned(), json!("changed"));
-    }
-    detail
+/// What a change is, for the audit log; of keys only that they changed.
+fn difference(before: &Before, after: &Before) -> Result<audit::Changes> {
+    let changes = audit::Changes::of("name", &before.name, &after.name)?
+        .and("tags", &before.tags, &after.tags)?
+        .and("protected", &before.protected, &after.protected)?
+        .and("iso_image", &before.iso_image, &after.iso_image)?;
+    Ok(changes.and_hidden("ssh_keys", before.authorized_keys != after.authorized_keys))
 }
 
 /// Tags as Proxmox keeps them: lower case, each once, in order. Those that say whose a guest is are not to be had.
@@ -278,10 +268,12 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
         (BEFORE.to_owned(), json!(before)),
         (resize::RUNNING.to_owned(), json!(found.state == State::Running)),
     ]);
-    let new = NewJob { kind: Kind::VmBoot, organisation, vm, payload, requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmBoot, organisation, vm, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let subject = Subject::new("vm", vm, found.name);
-    let detail = json!({ "from": boot });
+    let detail = audit::Changes::of("boot_from_iso", &before.boot_from_iso, &after.boot_from_iso)?
+        .and("iso_image", &before.iso_image, &after.iso_image)?
+        .with(json!({ "from": boot }));
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmBoot, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;
     transaction.commit().await?;

@@ -160,7 +160,7 @@ pub async fn create(
     let job = jobs::enqueue(
         app,
         &mut transaction,
-        NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user },
+        NewJob { kind: Kind::VmCreate, organisation, vm: id, payload: Map::new(), requested_by: actor.user() },
     )
     .await?;
     let detail = json!({ "plan": plan.slug, "location": location, "image": image, "placement_group": group, "user_data": user_data.is_some(), "ssh_keys": keys.iter().map(|key| &key.fingerprint).collect::<Vec<_>>() });

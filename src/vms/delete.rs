@@ -66,7 +66,8 @@ pub async fn delete_within(
             // From here on it is of no use to its owner: however long deleting takes, that is ours.
             metering::close(&mut *transaction, wallet, vm, now).await?;
             runway::recompute(app, &mut *transaction, organisation, now).await?;
-            let new = NewJob { kind: Kind::VmDelete, organisation, vm, payload: Map::new(), requested_by: actor.user };
+            let new =
+                NewJob { kind: Kind::VmDelete, organisation, vm, payload: Map::new(), requested_by: actor.user() };
             Some(jobs::enqueue(app, &mut *transaction, new).await?)
         }
     };

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::db;
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Problem, Result};
 use crate::ids::{OrganisationId, VmId};
 use crate::{ledger, live};
@@ -39,7 +39,7 @@ pub(super) async fn write(
     }
     db::update_importance(&mut *connection, vm, importance).await?;
     let subject = Subject::new("vm", vm, before.name);
-    let detail = json!({ "from": before.importance, "to": importance });
+    let detail = Changes::of("importance", &before.importance, &importance)?;
     let now = app.clock.now();
     audit::record(&mut *connection, now, actor, Some(organisation), Event::VmImportance, subject, detail).await?;
     live::announce(connection, Some(organisation), "vms").await?;
@@ -130,6 +130,11 @@ pub async fn move_in_order(
     Ok(after)
 }
 
+/// The first ones of an order, by their names.
+fn named(order: &[Ranked]) -> Vec<&str> {
+    order.iter().take(NAMED_MAX).map(|ranked| ranked.name.as_str()).collect()
+}
+
 /// Writes an order down as importances, the last one 1, so that new machines come behind. The wallet is locked.
 async fn write_order(
     app: &App,
@@ -148,8 +153,7 @@ async fn write_order(
     }
     db::update_order(&mut *connection, organisation, after).await?;
     let subject = Subject::new("wallet", organisation, "Wallet");
-    let named: Vec<&str> = after.iter().take(NAMED_MAX).map(|ranked| ranked.name.as_str()).collect();
-    let detail = json!({ "order": named, "vms": after.len() });
+    let detail = Changes::of("order", &named(before), &named(after))?.with(json!({ "vms": after.len() }));
     let now = app.clock.now();
     audit::record(&mut *connection, now, actor, Some(organisation), Event::ShutdownOrder, subject, detail).await?;
     live::announce(connection, Some(organisation), "vms").await?;

@@ -36,7 +36,7 @@ pub async fn migrate(app: &App, vm: VmId, target: &str, actor: &Actor) -> Result
     clusters::check_target(&mut transaction, vm, target).await??;
     db::set_next(&mut transaction, vm, Next { node: Some(target), ..Next::default() }).await?;
     let payload = Map::from_iter([(TARGET.to_owned(), Value::from(target))]);
-    let new = NewJob { kind: Kind::VmMigrate, organisation, vm, payload, requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmMigrate, organisation, vm, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     // The customer's log names no node: where a machine stands is the operator's matter.
     let subject = Subject::new("vm", vm, found.name);

@@ -58,7 +58,7 @@ pub async fn set_password(
             "{name} was made with user data, so only the agent in it can set a password. Start it first."
         )));
     }
-    let new = NewJob { kind: Kind::VmPassword, organisation, vm, payload: Map::new(), requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmPassword, organisation, vm, payload: Map::new(), requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     jobs::entrust(app, &mut transaction, job, password).await?;
     let subject = Subject::new("vm", vm, found.name);

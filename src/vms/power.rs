@@ -115,7 +115,7 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
             return Err(Error::conflict(format!("{} is {}: this cannot be done.", found.name, found.state.name())));
         }
     }
-    let new = NewJob { kind: power.kind(), organisation, vm, payload: Map::new(), requested_by: actor.user };
+    let new = NewJob { kind: power.kind(), organisation, vm, payload: Map::new(), requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let subject = Subject::new("vm", vm, found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), power.event(), subject, json!({})).await?;

@@ -11,7 +11,7 @@ use super::db::{self, Next};
 use super::machine::{Machine, Progress, Step, still_ours};
 use super::{State, delete, find, find_within, provision, resize, run, seed};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::catalog::PowerState;
 use crate::clusters::{self, Trouble};
 use crate::error::{Error, Result};
@@ -106,13 +106,13 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
         (USER_DATA.to_owned(), json!(new_user_data)),
     ]);
     db::set_stopped_for_credit(&mut transaction, vm, None).await?;
-    let job = NewJob { kind: Kind::VmRebuild, organisation, vm, payload, requested_by: actor.user };
+    let job = NewJob { kind: Kind::VmRebuild, organisation, vm, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, job).await?;
     if let Some(user_data) = user_data {
         // It may hold secrets: encrypted with the job, and forgotten with it.
         jobs::entrust(app, &mut transaction, job, &SecretString::from(user_data)).await?;
     }
-    let detail = json!({ "from": found.image_name, "to": image.name, "user_data": new_user_data });
+    let detail = Changes::of("image", &found.image_name, &image.name)?.with(json!({ "user_data": new_user_data }));
     let subject = Subject::new("vm", vm, found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmRebuild, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;

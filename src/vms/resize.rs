@@ -10,7 +10,7 @@ use super::db::{self, Next};
 use super::machine::{Machine, Progress, Step, still_ours};
 use super::{State, Vm, disk, find_within, migrate, power, provision, run};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::catalog::{self, Plan, PowerState};
 use crate::clusters::Trouble;
 use crate::error::{Error, Result};
@@ -102,9 +102,9 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
         (DISK.to_owned(), json!(disk_gib)),
         (jobs::GROWS_DISK.to_owned(), json!(disk_gib > found.disk_gib)),
     ]);
-    let new = NewJob { kind: Kind::VmResize, organisation, vm, payload, requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmResize, organisation, vm, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
-    let detail = json!({ "from": found.plan_name, "to": plan.name, "disk_gib": disk_gib });
+    let detail = Changes::of("plan", &found.plan_name, &plan.name)?.and("disk_gib", &found.disk_gib, &disk_gib)?;
     let subject = Subject::new("vm", vm, found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmResize, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "vms").await?;

@@ -137,7 +137,7 @@ fn checked(new: &NewVouchers, actor: &Actor, now: DateTime<Utc>) -> Result<Check
     }
     let (Ok(amount), true) = (amount, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
     // One operator's key is not another's.
-    let maker = actor.user.map_or_else(|| "system".to_owned(), |user| user.to_string());
+    let maker = actor.user().map_or_else(|| "system".to_owned(), |user| user.to_string());
     let order = order.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
     Ok(Checked { amount, count, uses_max, order: format!("{maker}:{order}") })
 }
@@ -175,7 +175,7 @@ pub async fn create(app: &App, new: &NewVouchers, actor: &Actor) -> Result<Creat
         expires_at: new.expires_at,
         note,
         order: &order,
-        created_by: actor.user,
+        created_by: actor.user(),
         created_at: now,
     };
     db::insert(&mut transaction, &rows).await?;

@@ -47,7 +47,7 @@ pub struct Redeemed {
 /// # Errors
 /// `Invalid` when the code is none, unknown, used up or past its time; `TooManyTries` after too many wrong ones.
 pub async fn redeem(app: &App, organisation: OrganisationId, typed: &str, actor: &Actor) -> Result<Redeemed> {
-    let user = actor.user.ok_or(Error::Forbidden("Only a person redeems a voucher."))?;
+    let user = actor.user().ok_or(Error::Forbidden("Only a person redeems a voucher."))?;
     let code = Code::parse(typed)?;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;

@@ -65,6 +65,18 @@ fn harmless(text: &str) -> Cow<'_, str> {
 
 /// An answer that is a file with this name. When reading fails half-way the answer breaks off, which every client notices.
 pub fn file(name: &str, rows: impl Stream<Item = Result<String, Error>> + Send + 'static) -> Response {
+    file_of(name, "text/csv; charset=utf-8; header=present", rows)
+}
+
+/// One JSON object per line.
+pub const JSON_LINES: &str = "application/jsonl; charset=utf-8";
+
+/// As [`file`], of this type.
+pub fn file_of(
+    name: &str,
+    kind: &'static str,
+    rows: impl Stream<Item = Result<String, Error>> + Send + 'static,
+) -> Response {
     use futures_util::StreamExt;
     let pieces = rows.map(|piece| {
         piece
@@ -73,7 +85,7 @@ pub fn file(name: &str, rows: impl Stream<Item = Result<String, Error>> + Send +
     });
     let mut response = Body::from_stream(pieces).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Names are of our own making; one that no header can hold would only lose its name.
     if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);

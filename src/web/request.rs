@@ -8,8 +8,12 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::audit::Actor;
+use crate::audit::{Actor, Named, Who};
+use crate::ids::ApiKeyId;
+use crate::users::User;
 
+/// As much of what a browser calls itself as is kept.
+const USER_AGENT_CHARACTERS_MAX: usize = 200;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
@@ -42,7 +46,7 @@ pub async fn identify(request: Request, next: Next) -> Response {
 pub struct Origin {
     address: Option<String>,
     request_id: Option<String>,
-    /// What the browser calls itself.
+    /// What the browser or program calls itself, shortened.
     pub user_agent: Option<String>,
 }
 
@@ -58,23 +62,35 @@ impl Origin {
                 .headers
                 .get(axum::http::header::USER_AGENT)
                 .and_then(|value| value.to_str().ok())
-                .map(str::to_owned),
+                .map(|text| text.chars().take(USER_AGENT_CHARACTERS_MAX).collect()),
         }
     }
 
     /// Somebody who is not known yet.
     pub fn stranger(&self) -> Actor {
-        Actor {
-            user: None,
-            name: "somebody".into(),
-            address: self.address.clone(),
-            request_id: self.request_id.clone(),
-        }
+        let (address, user_agent, request_id) =
+            (self.address.clone(), self.user_agent.clone(), self.request_id.clone());
+        Actor { who: Who::Stranger, address, user_agent, request_id }
     }
 
-    /// A known person.
-    pub fn actor(&self, user: &crate::users::User) -> Actor {
-        Actor { user: Some(user.id), name: user.email.clone(), ..self.stranger() }
+    /// A known person, about what is his own.
+    pub fn actor(&self, user: &User) -> Actor {
+        self.stranger().known_as(user)
+    }
+
+    /// A program with an API key: its id, its name, and who made it.
+    pub fn key(&self, id: ApiKeyId, name: &str, maker: &User) -> Actor {
+        Actor { who: Who::Key { id, name: name.to_owned(), maker: maker.into() }, ..self.stranger() }
+    }
+
+    /// A person of the operator, about what is the platform's or somebody else's.
+    pub fn staff(&self, user: &User) -> Actor {
+        Actor { who: Who::Staff { person: user.into(), on_behalf: None }, ..self.stranger() }
+    }
+
+    /// A person of the operator who looks at the portal as a customer sees it.
+    pub fn on_behalf(&self, person: Named, customer: &User) -> Actor {
+        Actor { who: Who::Staff { person, on_behalf: Some(customer.into()) }, ..self.stranger() }
     }
 }
 

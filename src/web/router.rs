@@ -130,6 +130,8 @@ fn portal() -> Doors {
         .post("/wallet/rescue", May::BillingPay, pages::zero::rescue)
         .post("/vouchers/redeem", May::BillingPay, pages::vouchers::redeem)
         .get("/audit", May::AuditView, pages::audit::list)
+        .get("/audit.csv", May::AuditView, pages::audit::csv)
+        .get("/audit.jsonl", May::AuditView, pages::audit::json_lines)
         .get("/notifications", Door::Member, pages::notifications::list)
         .get("/notifications/bell", Door::Member, pages::notifications::bell)
         .get("/notifications/urgent", Door::Member, pages::notifications::urgent)
@@ -227,6 +229,8 @@ fn admin() -> Doors {
         .get("/admin/settings", May::PlatformSettingsView, pages::settings::show)
         .post("/admin/settings", May::PlatformSettingsManage, pages::settings::change)
         .get("/admin/audit", May::PlatformAuditView, pages::audit::list_all)
+        .get("/admin/audit.csv", May::PlatformAuditView, pages::audit::csv_for_staff)
+        .get("/admin/audit.jsonl", May::PlatformAuditView, pages::audit::json_lines_for_staff)
 }
 
 fn api_v1() -> Doors {
@@ -345,7 +349,12 @@ fn api_v1() -> Doors {
         .get("/admin/mails", May::PlatformMailView, api::mails::list)
         .get("/admin/mails/{id}", May::PlatformMailView, api::mails::show)
         .post("/admin/mails/{id}/retry", May::PlatformMailManage, api::mails::retry)
-        .get("/admin/audit-events", May::PlatformAuditView, api::admin::audit_events)
+        .get("/audit-events", May::AuditView, api::audit::list)
+        .get("/audit-events.csv", May::AuditView, pages::audit::csv_for_programs)
+        .get("/audit-events.jsonl", May::AuditView, pages::audit::json_lines_for_programs)
+        .get("/admin/audit-events", May::PlatformAuditView, api::audit::list_all)
+        .get("/admin/audit-events.csv", May::PlatformAuditView, pages::audit::csv_for_programs_of_staff)
+        .get("/admin/audit-events.jsonl", May::PlatformAuditView, pages::audit::json_lines_for_programs_of_staff)
         .fallback(api::not_found)
 }
 

@@ -105,8 +105,9 @@ impl FromRequestParts<Arc<App>> for Staff {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let Customer { session, actor } = Customer::from_request_parts(parts, app).await?;
+        let Customer { session, .. } = Customer::from_request_parts(parts, app).await?;
         doors::admit_staff(parts, &session.user)?;
+        let actor = Origin::of(parts).staff(&session.user);
         Ok(Self { session, actor })
     }
 }
@@ -167,6 +168,6 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let (user, _) = owner_of_token(parts, app, None).await?;
         doors::admit_staff(parts, &user)?;
-        Ok(Self { actor: Origin::of(parts).actor(&user) })
+        Ok(Self { actor: Origin::of(parts).staff(&user) })
     }
 }

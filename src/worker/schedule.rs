@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{clusters, pricing, sessions, vms};
+use crate::{audit, clusters, pricing, sessions, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
@@ -14,6 +14,11 @@ const LOOK: &str = "*/10 * * * * *";
 const PURGE: &str = "0 17 * * * *";
 /// A change of prices begins days later; being told of it within a minute is soon enough.
 const ANNOUNCE: &str = "40 * * * * *";
+
+/// Until an event is in the chain, somebody who gets round the triggers could remove it unseen.
+const SEAL: &str = "*/5 * * * * *";
+/// Tables are made months ahead and dropped a year behind.
+const KEEP: &str = "20 7 * * * *";
 
 /// Runs until the task is dropped.
 ///
@@ -42,7 +47,7 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
             }
         })
     })?;
-    let announcer = app;
+    let announcer = Arc::clone(&app);
     let telling = Arc::new(tokio::sync::Mutex::new(()));
     let announce = Job::new_async(ANNOUNCE, move |_, _| {
         let (app, telling) = (Arc::clone(&announcer), Arc::clone(&telling));
@@ -55,6 +60,8 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
             }
         })
     })?;
+    scheduler.add(seal_audit(Arc::clone(&app))?).await?;
+    scheduler.add(keep_audit(app)?).await?;
     scheduler.add(announce).await?;
     scheduler.add(look).await?;
     scheduler.add(purge).await?;
@@ -63,6 +70,32 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
     let _guard = StopOnDrop(Some(scheduler));
     std::future::pending::<()>().await;
     Ok(())
+}
+
+/// Links the events of the audit log.
+fn seal_audit(app: Arc<App>) -> anyhow::Result<Job> {
+    Ok(Job::new_async(SEAL, move |_, _| {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            if let Err(error) = audit::seal(&app.pool).await {
+                tracing::error!(?error, "the audit log could not be chained");
+            }
+        })
+    })?)
+}
+
+/// Makes and drops the months of the audit log.
+fn keep_audit(app: Arc<App>) -> anyhow::Result<Job> {
+    Ok(Job::new_async(KEEP, move |_, _| {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            match audit::keep(&app).await {
+                Ok(0) => {}
+                Ok(months) => tracing::info!(months, "months of the audit log were dropped: they were old enough"),
+                Err(error) => tracing::error!(?error, "the months of the audit log could not be kept"),
+            }
+        })
+    })?)
 }
 
 struct StopOnDrop(Option<JobScheduler>);

@@ -271,8 +271,8 @@ async fn what_reaches_a_cluster_is_tried_before_it_is_saved() {
         (text(&after, "/name"), text(&after, "/bridge"), &after["disk_percent"]),
         ("renamed", "vmbr1", &json!(200))
     );
-    let told = world.text("select detail::text from audit_events where event = 'cluster.changed'").await;
-    assert!(told.contains("replaced") && !told.contains(secret), "{told}");
+    let told = world.text("select changes::text from audit_events where event = 'cluster.changed'").await;
+    assert!(told.contains("token_secret") && !told.contains(secret), "{told}");
     world.finish().await;
 }
 

@@ -141,7 +141,7 @@ async fn a_thousand_credits_debits_vouchers_and_charges_at_once_add_up() {
     let ann = world.customer("ann", "10").await;
     world.running_vm(&ann, "web").await;
     let codes = codes(&world, "0.03", i64::try_from(VOUCHERS).unwrap(), 1).await;
-    let (organisation, actor) = (ann.organisation, Actor { user: Some(ann.user.id), ..Actor::system() });
+    let (organisation, actor) = (ann.organisation, Actor::person(&ann.user));
 
     let mut tasks = Vec::new();
     for number in 0..CREDITS + SENT_TWICE + VOUCHERS + DEBITS + PASSES {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use uni_manager::audit::Actor;
+use uni_manager::audit::{Actor, Named};
 use uni_manager::error::{Error, Result};
 use uni_manager::ids::{OrganisationId, UserId};
 use uni_manager::organisations;
@@ -48,7 +48,7 @@ async fn crowd(world: &World, count: usize) -> Vec<(OrganisationId, Actor)> {
             .await
             .unwrap();
         let organisation = organisations::create(&mut connection, &name, user, world.now()).await.unwrap();
-        people.push((organisation, Actor { user: Some(user), name, ..Actor::system() }));
+        people.push((organisation, Actor::person(Named::new(user, name))));
     }
     people
 }

@@ -62,8 +62,8 @@ async fn operators_set_what_happens_at_zero_and_each_change_is_recorded() {
         (&json!(30), &json!(250), &json!(false)),
         "a switch that is off is not sent"
     );
-    let detail = world.text("select detail::text from audit_events where event = 'settings.changed'").await;
-    assert!(detail.contains(r#""grace_days": {"to": 30, "from": 14}"#), "{detail}");
+    let detail = world.text("select changes::text from audit_events where event = 'settings.changed'").await;
+    assert!(detail.contains(r#""grace_days": {"after": 30, "before": 14}"#), "{detail}");
     assert!(!detail.contains("catch_up_hours"), "only what has changed: {detail}");
     window.send("/admin/settings", &TYPED).await;
     assert_eq!(world.count("select count(*) from audit_events where event = 'settings.changed'").await, 1);

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::{DeletionNotice, Exhausted, db, key, words};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::catalog::{self, PowerState};
 use crate::charging::resume;
 use crate::error::{Error, Result};
@@ -80,6 +80,7 @@ pub async fn keep(app: &App, organisation: OrganisationId, days: i32, actor: &Ac
     let Some(mut known) = db::select_exhausted(&mut *transaction, organisation).await? else {
         return Err(Error::conflict("This wallet has not run out: nothing of it is going to be deleted."));
     };
+    let before = known.grace_until();
     // Counted from now if the grace is over already.
     let gone = i32::try_from((now - known.at).num_days()).unwrap_or(GRACE_DAYS_MAX);
     known.grace_days = known.grace_days.max(gone).saturating_add(days);
@@ -90,7 +91,7 @@ pub async fn keep(app: &App, organisation: OrganisationId, days: i32, actor: &Ac
     db::update_exhausted(&mut transaction, &known, None).await?;
     let until = known.grace_until();
     let subject = Subject::new("wallet", organisation, organisations::name_of(&mut transaction, organisation).await?);
-    let detail = json!({ "days": days, "until": until });
+    let detail = Changes::of("kept_until", &before, &until)?.with(json!({ "days": days, "until": until }));
     audit::record(&mut transaction, now, actor, Some(organisation), Event::GraceExtended, subject, detail).await?;
     live::announce(&mut transaction, None, "exceptions").await?;
     live::announce(&mut transaction, Some(organisation), "wallet").await?;

@@ -3,11 +3,10 @@
 
 use billing::Money;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::db;
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::charging::resume;
 use crate::error::{Error, Result};
 use crate::ids::OrganisationId;
@@ -62,7 +61,7 @@ pub async fn change_own(app: &App, organisation: OrganisationId, new: OwnZero, a
         runway::recompute(app, &mut transaction, organisation, now).await?;
     }
     let subject = Subject::new("wallet", organisation, organisations::name_of(&mut transaction, organisation).await?);
-    let detail = json!({ "from": before, "to": new });
+    let detail = Changes::between(&before, &new)?;
     audit::record(&mut transaction, now, actor, Some(organisation), Event::CreditLimitChanged, subject, detail).await?;
     live::announce(&mut transaction, Some(organisation), "wallet").await?;
     transaction.commit().await?;

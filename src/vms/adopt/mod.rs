@@ -237,7 +237,7 @@ pub async fn adopt(
         }
     }
     let payload = Map::from_iter([("had_uuid".to_owned(), Value::Bool(uuid.is_some()))]);
-    let new = NewJob { kind: Kind::VmAdopt, organisation, vm: id, payload, requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmAdopt, organisation, vm: id, payload, requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let detail = json!({ "plan": plan.slug, "image": image });
     let subject = Subject::new("vm", id, &name);

@@ -38,7 +38,7 @@ pub async fn release(app: &App, vm: VmId, actor: &Actor) -> Result<JobId> {
     db::update_state(&mut transaction, vm, State::Deleting, None, now).await?;
     metering::close(&mut transaction, &wallet, vm, now).await?;
     runway::recompute(app, &mut transaction, organisation, now).await?;
-    let new = NewJob { kind: Kind::VmRelease, organisation, vm, payload: Map::new(), requested_by: actor.user };
+    let new = NewJob { kind: Kind::VmRelease, organisation, vm, payload: Map::new(), requested_by: actor.user() };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     let subject = Subject::new("vm", vm, &found.name);
     audit::record(&mut transaction, now, actor, Some(organisation), Event::VmRelease, subject, json!({})).await?;

@@ -173,7 +173,7 @@ impl Open {
         more: Map<String, Value>,
     ) -> Result<()> {
         let (drift, now) = (&self.drift, app.clock.now());
-        if !db::resolve_drift(&mut *connection, drift.id, resolution, actor.user, now).await? {
+        if !db::resolve_drift(&mut *connection, drift.id, resolution, actor.user(), now).await? {
             return Err(over());
         }
         let event = match resolution {
@@ -240,7 +240,7 @@ pub async fn enforce(app: &App, id: DriftId, actor: &Actor) -> Result<JobId> {
         organisation: drift.organisation,
         vm: drift.vm,
         payload: enforce::payload(drift.kind, drift.running),
-        requested_by: actor.user,
+        requested_by: actor.user(),
     };
     let job = jobs::enqueue(app, &mut transaction, new).await?;
     open.resolve(app, &mut transaction, Resolution::Enforced, actor, Map::new()).await?;
@@ -295,7 +295,7 @@ pub async fn adopt(app: &App, id: DriftId, how: &Adoption, actor: &Actor) -> Res
     if let Some(plan) = plan.filter(|plan| Some((plan.vcpu, plan.memory_mib)) != known.found_size()) {
         // The operator chose a plan that is not quite it: he knows, so that is not told again.
         let expected = json!({ "vcpu": plan.vcpu, "memory_mib": plan.memory_mib });
-        db::insert_accepted(&mut transaction, &open.drift, &expected, actor.user, now).await?;
+        db::insert_accepted(&mut transaction, &open.drift, &expected, actor.user(), now).await?;
     }
     transaction.commit().await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `/admin/organisations`, `/admin/jobs`, `/admin/audit-events`: for operators.
+//! `/admin/organisations`, `/admin/jobs`: for operators.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use super::jobs::JobView;
 use super::wallet::WalletView;
 use super::{ApiJson, List, Page, idempotency_key};
 use crate::app::App;
-use crate::audit::{self, AuditEvent};
 use crate::charging::{self, NewCredit, NewDebit};
 use crate::ids::{JobId, OrganisationId, VmId};
 use crate::jobs;
@@ -21,9 +20,6 @@ use crate::vms;
 use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
-
-/// How many audit events one page shows.
-const AUDIT_EVENTS_MAX: i64 = 200;
 
 /// What customers are looked for by.
 #[derive(Debug, Deserialize)]
@@ -133,16 +129,4 @@ pub async fn retry_job(
 ) -> Result<StatusCode, ApiError> {
     jobs::retry(&app, id, &staff.actor).await?;
     Ok(StatusCode::ACCEPTED)
-}
-
-/// `GET /admin/audit-events`
-pub async fn audit_events(
-    State(app): State<Arc<App>>,
-    _staff: ApiStaff,
-    Query(page): Query<Page>,
-) -> Result<Json<List<AuditEvent>>, ApiError> {
-    let limit = page.limit(AUDIT_EVENTS_MAX);
-    let filter = audit::Filter { after: page.after(), ..audit::Filter::default() };
-    let found = audit::list(&app, &filter, limit + 1).await?;
-    Ok(Json(List::of(found, limit, |event| event.id.uuid(), |event| event)))
 }

@@ -144,6 +144,7 @@ async fn audit_table(app: &App, id: OrganisationId, place: &Place, url: &str) ->
         with_organisation: false,
         older_url,
         newest_url: place.events.map(|_| format!("{url}#log")),
+        searched: false,
     })
 }
 

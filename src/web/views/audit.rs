@@ -4,21 +4,12 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 
-use super::form::SelectOption;
+use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, Link, PortalFrame};
 use super::markup;
+use crate::audit::ActorKind;
 use crate::web::format;
-
-/// Who acted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActorKind {
-    /// A person of the organisation.
-    Customer,
-    /// A person of the operator.
-    Staff,
-    /// The platform by itself.
-    Platform,
-}
+use crate::web::pages::audit::Search;
 
 /// A line of the audit log.
 #[derive(Clone, Debug)]
@@ -35,10 +26,45 @@ pub struct AuditRow {
     pub event: String,
     /// To what, when it still leads somewhere.
     pub subject: Option<Link>,
+    /// What was before and after.
+    pub changes: Vec<ChangedField>,
     /// From which network address.
     pub address: Option<String>,
+    /// With which program.
+    pub user_agent: Option<String>,
     /// Whose, for the staff.
     pub organisation: Option<Link>,
+}
+
+/// A field that is another now.
+#[derive(Clone, Debug)]
+pub struct ChangedField {
+    /// The field.
+    pub name: String,
+    /// What was before and after; none where only that is said that it is another.
+    pub values: Option<(String, String)>,
+}
+
+/// What is looked for, as it was typed.
+#[derive(Clone, Debug, Template)]
+#[template(path = "audit/search.html")]
+pub struct AuditSearch {
+    /// The page's path; files are at it with an ending.
+    pub path: &'static str,
+    /// What was typed, as a query.
+    pub query: String,
+    /// With the fields that only staff has.
+    pub for_staff: bool,
+    /// What was typed.
+    pub typed: Search,
+    /// Whether nothing was.
+    pub is_empty: bool,
+    /// Events to choose from.
+    pub events: Vec<SelectOption>,
+    /// Kinds of actors to choose from.
+    pub kinds: Vec<SelectOption>,
+    /// What is wrong with it.
+    pub errors: FormErrors,
 }
 
 /// Lines of the log, newest first.
@@ -53,6 +79,8 @@ pub struct AuditTable {
     pub older_url: Option<String>,
     /// Back to the newest, when this is not them.
     pub newest_url: Option<String>,
+    /// Whether only some are looked for.
+    pub searched: bool,
 }
 
 /// `GET /audit`.
@@ -63,9 +91,11 @@ pub struct AuditPage {
     pub frame: PortalFrame,
     /// The lines.
     pub table: AuditTable,
+    /// What is looked for.
+    pub search: AuditSearch,
 }
 
-/// `GET /admin/audit?event=&organisation=`.
+/// `GET /admin/audit`.
 #[derive(Debug, Template)]
 #[template(path = "audit/all.html")]
 pub struct AdminAuditPage {
@@ -73,10 +103,6 @@ pub struct AdminAuditPage {
     pub frame: AdminFrame,
     /// The lines.
     pub table: AuditTable,
-    /// Event chosen, or empty.
-    pub event: String,
-    /// Events to choose from.
-    pub events: Vec<SelectOption>,
-    /// Organisation typed, or empty.
-    pub organisation: String,
+    /// What is looked for.
+    pub search: AuditSearch,
 }

@@ -6,6 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use super::{Customer, World};
+use crate::audit_coverage;
 
 /// How long one request may take.
 const ANSWER_SECONDS_MAX: u64 = 60;
@@ -90,11 +91,15 @@ impl World {
 
 /// Sends a request and reads the whole answer.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let response = client.execute(request).await.unwrap();
     let header =
         |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let (kind, location) = (header("content-type"), header("location"));
     let cookies =
         response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+    audit_coverage::note(&method, &url, response.status().as_u16(), &header("x-request-id"));
     Answer { status: response.status().as_u16(), kind, location, cookies, text: response.text().await.unwrap() }
 }

@@ -6,16 +6,15 @@ use serde_json::Value;
 
 use super::list::memory;
 use crate::app::App;
-use crate::audit::{self, AuditEvent};
+use crate::audit::{self, ActorKind, AuditEvent};
 use crate::catalog::Item;
 use crate::error::Result;
 use crate::jobs::{self, Job, Kind, LogLine, Status};
 use crate::metering::{self, VmCharge};
 use crate::vms::{self, State, Vm};
 use crate::web::format;
-use crate::web::pages::audit::{actor_kind, words};
+use crate::web::pages::audit::words;
 use crate::web::pages::frames::decimal;
-use crate::web::views::audit::ActorKind;
 use crate::web::views::vms::show::{Provisioning, StepState, StepView, TimelineEvent, TimelineKind, VmTimeline};
 
 /// How many lines the timeline has at most.
@@ -28,11 +27,7 @@ const EVENTS_SHOWN: i64 = 40;
 /// What happened, newest first.
 pub(super) async fn timeline(app: &App, vm: &Vm, jobs: &[Job]) -> Result<VmTimeline> {
     let charges = metering::latest_charges(app, vm.organisation, Some(vm.id), CHARGES_SHOWN).await?;
-    let filter = audit::Filter {
-        organisation: Some(vm.organisation),
-        subject: Some(vm.id.to_string()),
-        ..audit::Filter::default()
-    };
+    let filter = audit::Filter { subject: Some(vm.id.to_string()), ..audit::Filter::of_customer(vm.organisation) };
     let told = audit::list(app, &filter, EVENTS_SHOWN).await?;
     let currency = app.settings.currency.clone();
     let mut events: Vec<TimelineEvent> = charges.iter().map(charge).collect();
@@ -83,7 +78,7 @@ fn told_event(event: AuditEvent, currency: &str) -> TimelineEvent {
         "vm.observed" => (TimelineKind::Power, format!("Uni-Manager {}", words(&event, currency))),
         _ => (TimelineKind::Event, words(&event, currency)),
     };
-    let who = (actor_kind(&event) != ActorKind::Platform).then_some(event.actor);
+    let who = (event.actor_kind != ActorKind::System).then(|| event.who());
     TimelineEvent { at: event.at, kind, text, who, amount: None }
 }
 

@@ -1,30 +1,41 @@
 //! Who did what, when: the log of one's own organisation, and for the staff that of everybody. It only shows.
 
+mod file;
+mod search;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use file::{
+    csv, csv_for_programs, csv_for_programs_of_staff, csv_for_staff, json_lines, json_lines_for_programs,
+    json_lines_for_programs_of_staff, json_lines_for_staff,
+};
+pub use search::Search;
+
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::exceptions;
-use super::frames::{self, Notice, portal, render_with};
+use super::frames::{self, Notice, form_errors, portal, render_with};
 use crate::app::App;
-use crate::audit::{self, AuditEvent, Event, Filter};
+use crate::audit::{self, ActorKind, AuditEvent, Event, Filter};
 use crate::error::Result;
-use crate::ids::{AuditEventId, VmId};
+use crate::ids::VmId;
 use crate::vms;
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::read::Query;
 use crate::web::session::{Customer, Staff};
-use crate::web::views::audit::{ActorKind, AdminAuditPage, AuditPage, AuditRow, AuditTable};
-use crate::web::views::form::SelectOption;
+use crate::web::views::audit::{AdminAuditPage, AuditPage, AuditRow, AuditSearch, AuditTable, ChangedField};
+use crate::web::views::form::{FormErrors, SelectOption};
 use crate::web::views::frame::{AdminSection, Link, Section};
 
 /// How many lines one page shows.
 const EVENTS_SHOWN: i64 = 50;
+
+/// How much of a value before and after one line shows, in characters; all of it is in the file.
+const VALUE_CHARACTERS_SHOWN: usize = 80;
 
 /// Who reads the log: it decides where the links lead and what is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,34 +60,60 @@ pub(super) async fn audit_rows(app: &App, events: Vec<AuditEvent>, reader: Reade
 }
 
 fn row(event: AuditEvent, reader: Reader, alive: &HashSet<VmId>, currency: &str) -> AuditRow {
-    let actor = actor_kind(&event);
     let subject = link(&event, reader, alive);
     let mut text = words(&event, currency);
-    if subject.is_none() && matches!(event.subject_kind.as_str(), "vm" | "ssh_key" | "cluster" | "job" | "voucher") {
+    if subject.is_none() && names_subject(&event) {
         text = format!("{text} {}", event.subject_name);
     }
-    // From where the operator's people work is not the customers' business.
-    let address = event.address.filter(|_| reader == Reader::Staff || actor == ActorKind::Customer);
+    let who = event.who();
     let organisation = event.organisation_id.zip(event.organisation_name);
     AuditRow {
         at: event.at,
-        who: if actor == ActorKind::Platform { "Uni-Manager".into() } else { event.actor },
-        actor,
+        who,
+        actor: event.actor_kind,
         text,
         event: event.event,
         subject,
-        address,
+        changes: changes(event.changes.as_ref()),
+        address: event.address,
+        user_agent: event.user_agent,
         organisation: organisation.map(|(id, name)| Link { text: name, url: format!("/admin/customers/{id}") }),
     }
 }
 
-/// Who acted.
-pub(super) fn actor_kind(event: &AuditEvent) -> ActorKind {
-    match (event.actor.as_str(), event.by_staff) {
-        ("system", _) => ActorKind::Platform,
-        (_, true) => ActorKind::Staff,
-        _ => ActorKind::Customer,
+/// Whether the words of an event go on with what was acted on.
+fn names_subject(event: &AuditEvent) -> bool {
+    match event.subject_kind.as_str() {
+        // Logging in and out is about oneself.
+        "user" => !matches!(event.event.as_str(), "user.registered" | "user.logged_in" | "user.logged_out"),
+        "wallet" | "settings" | "notice" | "organisation" => false,
+        _ => true,
     }
+}
+
+/// What was before and after, in words.
+fn changes(changes: Option<&Value>) -> Vec<ChangedField> {
+    fn said(value: Option<&Value>) -> String {
+        let text = match value {
+            None | Some(Value::Null) => "–".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+            Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
+                list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            }
+            Some(other) => other.to_string(),
+        };
+        if text.chars().count() <= VALUE_CHARACTERS_SHOWN {
+            return text;
+        }
+        text.chars().take(VALUE_CHARACTERS_SHOWN).chain(['…']).collect()
+    }
+    let fields: Option<&Map<String, Value>> = changes.and_then(Value::as_object);
+    let fields = fields.into_iter().flatten().map(|(name, change)| ChangedField {
+        name: name.replace('_', " "),
+        values: change.is_object().then(|| (said(change.get("before")), said(change.get("after")))),
+    });
+    fields.collect()
 }
 
 /// What happened, as the middle of a sentence: actor *did this* to the subject.
@@ -141,85 +178,92 @@ fn link(event: &AuditEvent, reader: Reader, alive: &HashSet<VmId>) -> Option<Lin
     Some(Link { text: name.clone(), url })
 }
 
-/// Lines for a page that shows at most `shown` of them and was given one more when there are older ones. `url` is the page's
-/// path with its filters and ends in `?` or `&`; `newest` is the same page from its beginning, when this is not it.
-pub(super) async fn audit_table(
-    app: &App,
-    mut events: Vec<AuditEvent>,
-    shown: i64,
-    reader: Reader,
-    url: &str,
-    newest: Option<String>,
-) -> Result<AuditTable> {
-    let shown = usize::try_from(shown).unwrap_or(0);
-    let has_older = events.len() > shown;
-    events.truncate(shown);
-    let oldest = events.last().filter(|_| has_older).map(|event| event.id);
-    Ok(AuditTable {
-        older_url: oldest.map(|id| format!("{url}after={id}")),
-        newest_url: newest,
-        events: audit_rows(app, events, reader).await?,
-        with_organisation: reader == Reader::Staff,
-    })
-}
-
-/// Which lines to show.
-#[derive(Debug, Deserialize)]
-pub struct Shown {
-    after: Option<AuditEventId>,
-    #[serde(default)]
-    event: String,
-    #[serde(default)]
-    organisation: String,
-}
-
 /// `GET /audit`
 pub async fn list(
     State(app): State<Arc<App>>,
     customer: Customer,
     notice: Notice,
-    Query(shown): Query<Shown>,
+    Query(search): Query<Search>,
 ) -> Result<Response, PageError> {
-    let filter = Filter { organisation: Some(customer.organisation()), after: shown.after, ..Filter::default() };
-    let events = audit::list(&app, &filter, EVENTS_SHOWN + 1).await?;
-    let newest = shown.after.map(|_| "/audit".to_owned());
+    let (found, errors) = found(&app, &search, Filter::of_customer(customer.organisation())).await?;
     let page = AuditPage {
         frame: portal(&app, &customer, "Audit", Section::Audit, &notice).await?,
-        table: audit_table(&app, events, EVENTS_SHOWN, Reader::Customer, "/audit?", newest).await?,
+        table: table(&app, found, &search, Reader::Customer, "/audit").await?,
+        search: form(&search, errors, Reader::Customer, "/audit"),
     };
     Ok(render_with(&app, &notice, &page))
 }
 
-/// `GET /admin/audit?event=&organisation=&after=`
+/// `GET /admin/audit`
 pub async fn list_all(
     State(app): State<Arc<App>>,
     staff: Staff,
     notice: Notice,
-    Query(shown): Query<Shown>,
+    Query(search): Query<Search>,
 ) -> Result<Response, PageError> {
-    let (event, organisation) = (shown.event.trim().to_owned(), shown.organisation.trim().to_owned());
-    let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let filter = Filter {
-        event: named(&event),
-        organisation_name: named(&organisation),
-        after: shown.after,
-        ..Filter::default()
-    };
-    let events = audit::list(&app, &filter, EVENTS_SHOWN + 1).await?;
-    let encoded =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let url = format!("/admin/audit?event={}&organisation={}", encoded(&event), encoded(&organisation));
-    let newest = shown.after.map(|_| url.clone());
+    let (found, errors) = found(&app, &search, Filter::default()).await?;
     let waiting = exceptions::count(&app).await?;
     let page = AdminAuditPage {
         frame: frames::admin(&app, &staff, "Audit", AdminSection::Audit, waiting, &notice),
-        table: audit_table(&app, events, EVENTS_SHOWN, Reader::Staff, &format!("{url}&"), newest).await?,
-        event,
-        events: Event::ALL
-            .iter()
-            .map(|event| SelectOption { value: event.name().into(), text: event.name().into() })
-            .collect(),
-        organisation,
+        table: table(&app, found, &search, Reader::Staff, "/admin/audit").await?,
+        search: form(&search, errors, Reader::Staff, "/admin/audit"),
     };
     Ok(render_with(&app, &notice, &page))
+}
+
+/// The events that are looked for, one more than a page shows; none with what is wrong when it cannot be looked for.
+async fn found(app: &App, search: &Search, of: Filter) -> Result<(Vec<AuditEvent>, FormErrors)> {
+    match search.filter(of) {
+        Ok(filter) => Ok((audit::list(app, &filter, EVENTS_SHOWN + 1).await?, FormErrors::none())),
+        Err(error) => Ok((Vec::new(), form_errors(error)?)),
+    }
+}
+
+async fn table(
+    app: &App,
+    mut events: Vec<AuditEvent>,
+    search: &Search,
+    reader: Reader,
+    path: &str,
+) -> Result<AuditTable> {
+    let shown = usize::try_from(EVENTS_SHOWN).unwrap_or(0);
+    let has_older = events.len() > shown;
+    events.truncate(shown);
+    let oldest = events.last().filter(|_| has_older).map(|event| event.id);
+    let query = search.query();
+    let joined = if query.is_empty() { String::new() } else { format!("{query}&") };
+    Ok(AuditTable {
+        older_url: oldest.map(|id| format!("{path}?{joined}after={id}")),
+        newest_url: search.after.map(|_| format!("{path}?{query}")),
+        events: audit_rows(app, events, reader).await?,
+        with_organisation: reader == Reader::Staff,
+        searched: !search.is_empty(),
+    })
+}
+
+fn form(search: &Search, errors: FormErrors, reader: Reader, path: &'static str) -> AuditSearch {
+    let events = Event::ALL.iter().map(|event| {
+        let words = Event::words(event.name()).trim_end_matches(':');
+        SelectOption { value: event.name().into(), text: format!("{} · {words}", event.name()) }
+    });
+    let kinds = ActorKind::ALL.iter().map(|kind| {
+        let text = match kind {
+            ActorKind::Person => "People",
+            ActorKind::Key => "API keys",
+            ActorKind::Staff => "The operator",
+            ActorKind::System => "Uni-Manager itself",
+            ActorKind::Stranger => "Strangers",
+        };
+        SelectOption { value: kind.name().into(), text: text.into() }
+    });
+    AuditSearch {
+        path,
+        query: search.query(),
+        for_staff: reader == Reader::Staff,
+        typed: search.clone(),
+        is_empty: search.is_empty(),
+        events: events.collect(),
+        kinds: kinds.collect(),
+        errors,
+    }
 }
