@@ -115,20 +115,20 @@ pub(in crate::ledger) struct ProvedInterval {
     pub settled: bool,
 }
 
-/// The intervals of these organisations' meters that reach beyond an instant, those of one meter in the order of time. Asked
-/// meter by meter, as transfers are wallet by wallet.
+/// The intervals of these meters that reach beyond an instant, those of one meter in the order of time. The meters are a list
+/// and the end is no range, so that PostgreSQL takes the index by meter: that of the constraint against overlaps is many times
+/// slower.
 pub(in crate::ledger) async fn select_intervals(
     connection: &mut PgConnection,
-    range: Range,
+    meters: &[Uuid],
     since: DateTime<Utc>,
 ) -> Result<Vec<ProvedInterval>> {
     let rows = sqlx::query!(
-        r#"select i.id, m.id as meter_id, i.price_list_id, i.kind, coalesce(i.plan_id, i.image_id) as "of", i.quantity,
-                  lower(i.during) as "from!", upper(i.during) as "to", i.settled
-           from meters m cross join lateral (select * from meter_intervals where meter_id = m.id and during && tstzrange($3, null) offset 0) i
-           where m.organisation_id > $1 and m.organisation_id <= $2 order by m.id, lower(i.during)"#,
-        range.after,
-        range.through,
+        r#"select id, meter_id, price_list_id, kind, coalesce(plan_id, image_id) as "of", quantity,
+                  lower(during) as "from!", upper(during) as "to", settled
+           from meter_intervals where meter_id = any($1) and coalesce(upper(during), 'infinity') > $2
+           order by meter_id, lower(during)"#,
+        meters,
         since,
     )
     .fetch_all(connection)

@@ -142,7 +142,8 @@ async fn prove_charges(
     for meter in db::select_meters(&mut *connection, range).await? {
         meters.insert(meter.id, Meter::new(meter, scope));
     }
-    for interval in db::select_intervals(&mut *connection, range, since).await? {
+    let ids: Vec<Uuid> = meters.keys().copied().collect();
+    for interval in db::select_intervals(&mut *connection, &ids, since).await? {
         let meter = meters.get_mut(&interval.meter).context("an interval came without its meter")?;
         meter.add(interval)?;
     }
