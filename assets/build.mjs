@@ -11,6 +11,8 @@ const FONTS = [
   ["@fontsource-variable/jetbrains-mono/files/jetbrains-mono-latin-wght-normal.woff2", "jetbrains-mono-latin.woff2"],
 ];
 
+/** The same for Swagger UI. */
+const DOCS_NOTICE = "/* Contains Swagger UI (https://github.com/swagger-api/swagger-ui, Apache-2.0, unchanged). */";
 /** noVNC's licence asks that whoever gets the bundle learns where its source is. */
 const NOTICE =
   "/* Contains noVNC (https://github.com/novnc/noVNC, MPL-2.0, unchanged) and xterm.js (https://github.com/xtermjs/xterm.js, MIT). */";
@@ -42,6 +44,9 @@ await Promise.all([
   // Only the page of a console loads these.
   build({ ...shared, entryPoints: ["scripts/console.js"], outfile: `${OUTPUT}/console.js`, format: "esm", banner: { js: NOTICE } }),
   build({ ...shared, entryPoints: ["styles/console.css"], outfile: `${OUTPUT}/console.css`, external: ["/assets/*"] }),
+  // Only the page of the API loads these.
+  build({ ...shared, entryPoints: ["scripts/api-docs.js"], outfile: `${OUTPUT}/api-docs.js`, format: "esm", banner: { js: DOCS_NOTICE } }),
+  build({ ...shared, entryPoints: ["styles/api-docs.css"], outfile: `${OUTPUT}/api-docs.css`, external: ["/assets/*"] }),
   build({ ...shared, entryPoints: ["scripts/theme.js"], outfile: `${OUTPUT}/theme.js`, format: "iife" }),
   sprite().then((text) => writeFile(`${OUTPUT}/sprite.svg`, text)),
   copyFile("favicon.svg", `${OUTPUT}/favicon.svg`),

@@ -54,11 +54,14 @@ pub enum Error {
 }
 
 /// One thing wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = FieldProblem)]
 pub struct Problem {
     /// The field's name as the form and the API call it.
+    #[schema(value_type = String, example = "name")]
     pub field: Cow<'static, str>,
     /// What is wrong with it, as a sentence for the person who typed it.
+    #[schema(example = "Give it a name.")]
     pub problem: String,
 }
 

@@ -66,6 +66,7 @@ mod rate;
 mod rating;
 mod run_out;
 mod runway;
+mod schema;
 mod stopping;
 mod tax;
 

@@ -74,7 +74,7 @@ const FACTS_FOR_CUSTOMERS: [&str; 23] = [
 ];
 
 /// An event as it is read back.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct AuditEvent {
     /// Its id; newer ids sort later.
     pub id: AuditEventId,

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::ids::{ImageId, LocationId, OrganisationId, PlanId, PriceListId};
 
 /// Where machines can be.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Location {
     /// Its id.
     pub id: LocationId,
@@ -56,7 +56,7 @@ pub struct Plan {
 }
 
 /// What a machine is cloned from.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Image {
     /// Its id.
     pub id: ImageId,

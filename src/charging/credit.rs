@@ -13,14 +13,17 @@ use crate::ids::OrganisationId;
 use crate::ledger::{self, Cause};
 
 /// What an admin types to add credit.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct NewCredit {
     /// How much, as a decimal.
+    #[schema(value_type = Money)]
     pub amount: String,
     /// Why; the customer reads it.
+    #[schema(min_length = 1, max_length = 200)]
     pub reason: String,
     /// Makes a double submit one credit.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub order: Option<String>,
 }
 

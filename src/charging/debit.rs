@@ -14,17 +14,20 @@ use crate::ledger::{self, Cause};
 use crate::{live, runway};
 
 /// What an admin types to take credit.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct NewDebit {
     /// How much, as a decimal.
+    #[schema(value_type = Money)]
     pub amount: String,
     /// Why; the customer reads it.
+    #[schema(min_length = 1, max_length = 200)]
     pub reason: String,
     /// Whether more may be taken than there is.
     #[serde(default)]
     pub below_zero: bool,
     /// Makes a double submit one debit.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub order: Option<String>,
 }
 

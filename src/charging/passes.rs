@@ -27,7 +27,8 @@ const MONTHS_BACK_MAX: u32 = 600;
 pub const PAGE_MAX: i64 = 100;
 
 /// What a pass is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = PassKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A full hour of every wallet.
@@ -57,7 +58,8 @@ impl Kind {
 }
 
 /// How far a pass is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = PassStatus)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Wallets are being charged.

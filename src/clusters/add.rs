@@ -13,28 +13,36 @@ use crate::ids::{ClusterId, ImageId, LocationId};
 use crate::{catalog, live};
 
 /// What an operator types to add a cluster.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct NewCluster {
     /// Its name.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: String,
     /// Where it stands.
     pub location: Option<LocationId>,
     /// `https://host:8006`.
+    #[schema(max_length = 200, example = "https://pve1.example.org:8006")]
     pub endpoint: String,
     /// `user@realm!id`.
+    #[schema(max_length = 200, example = "uni-manager@pve!panel")]
     pub token_id: String,
     /// The token's secret.
+    #[schema(value_type = String, format = Password)]
     pub token_secret: SecretString,
     /// SHA-256 of the certificate; empty when a public authority has signed it.
     #[serde(default)]
     pub fingerprint: String,
     /// Where disks are made.
+    #[schema(max_length = 100, example = "local-zfs")]
     pub storage: String,
     /// The bridge of new machines.
+    #[schema(max_length = 15, example = "vmbr0")]
     pub bridge: String,
     /// The first VMID that is ours.
+    #[schema(example = "10000")]
     pub vmid_from: String,
     /// The last VMID that is ours.
+    #[schema(example = "19999")]
     pub vmid_to: String,
 }
 

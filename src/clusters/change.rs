@@ -14,30 +14,40 @@ use crate::ids::ClusterId;
 use crate::live;
 
 /// What to change of a cluster; what is not given stays.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterChange {
     /// Its name.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
     /// `https://host:8006`.
+    #[schema(max_length = 200)]
     pub endpoint: Option<String>,
     /// `user@realm!id`.
+    #[schema(max_length = 200)]
     pub token_id: Option<String>,
     /// The token's secret.
+    #[schema(value_type = Option<String>, format = Password)]
     pub token_secret: Option<SecretString>,
     /// SHA-256 of the certificate; empty when a public authority has signed it.
     pub fingerprint: Option<String>,
     /// The bridge of new machines.
+    #[schema(max_length = 15)]
     pub bridge: Option<String>,
     /// How much memory may be sold, in percent.
+    #[schema(minimum = 10, maximum = 400)]
     pub memory_percent: Option<i32>,
     /// How many virtual processors may be sold, in percent of the processors.
+    #[schema(minimum = 100, maximum = 3200)]
     pub cpu_percent: Option<i32>,
     /// How much disk may be sold, in percent.
+    #[schema(minimum = 10, maximum = 1000)]
     pub disk_percent: Option<i32>,
     /// Memory of each node that is never sold, in MiB.
+    #[schema(minimum = 0, maximum = 1_048_576)]
     pub node_reserve_mib: Option<i32>,
     /// Where CD images are; empty: there are none.
+    #[schema(max_length = 100)]
     pub iso_storage: Option<String>,
     /// Takes no new machines.
     pub maintenance: Option<bool>,

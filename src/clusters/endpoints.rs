@@ -19,9 +19,10 @@ const ENDPOINTS_MAX: usize = 31;
 const URL_CHARACTERS_MAX: usize = 200;
 
 /// A further endpoint of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Endpoint {
     /// `https://host:8006`.
+    #[schema(max_length = 200, example = "https://pve2.example.org:8006")]
     pub url: String,
     /// SHA-256 of its certificate, each node has its own; none: signed by an authority.
     #[serde(default)]
@@ -29,7 +30,7 @@ pub struct Endpoint {
 }
 
 /// How an endpoint is doing, as the calls of this process have found it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EndpointHealth {
     /// Where it is.
     pub url: String,

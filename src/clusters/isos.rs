@@ -26,7 +26,7 @@ const VOLUME_CHARACTERS_MAX: usize = 400;
 const NODES_MAX: usize = 32;
 
 /// A CD image of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct IsoImage {
     /// Its id.
     pub id: IsoImageId,
@@ -57,11 +57,12 @@ pub struct FoundIso {
 }
 
 /// What an operator decides of an image.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct IsoChoice {
     /// The image.
     pub id: IsoImageId,
     /// What customers read.
+    #[schema(max_length = 120)]
     pub name: String,
     /// Whether customers are offered it.
     #[serde(default)]

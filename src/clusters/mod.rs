@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 use crate::ids::{ClusterId, ImageId, LocationId, VmId};
 
 /// A cluster, without its secret.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Cluster {
     /// Its id.
     pub id: ClusterId,
@@ -95,7 +95,8 @@ pub struct Cluster {
 }
 
 /// A node as the last look saw it, and what of it is sold.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = ClusterNode)]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -122,7 +123,8 @@ pub struct Node {
 }
 
 /// A storage of a node as the last look saw it. A shared one is listed once for every node that has it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = ClusterStorage)]
 pub struct Storage {
     /// The node.
     pub node: String,

@@ -74,7 +74,7 @@ pub const NEEDED: [Privilege; 27] = [
 ];
 
 /// A privilege that our token lacks.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct MissingPrivilege {
     /// The privilege, as the release of the cluster calls it.
     pub privilege: String,

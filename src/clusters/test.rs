@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::ids::ClusterId;
 
 /// What a test found.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = ClusterTest)]
 pub struct TestReport {
     /// Why the cluster cannot be used at all, as a sentence for the operator.
     pub failure: Option<String>,
@@ -45,7 +46,7 @@ impl TestReport {
 }
 
 /// A node that was found.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct TestedNode {
     /// Its name.
     pub name: String,
@@ -56,7 +57,7 @@ pub struct TestedNode {
 }
 
 /// A storage that was found.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct TestedStorage {
     /// Its name.
     pub name: String,
@@ -65,7 +66,7 @@ pub struct TestedStorage {
 }
 
 /// A template that was found.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct TestedTemplate {
     /// Its VMID.
     pub vmid: u32,

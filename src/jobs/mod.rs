@@ -44,7 +44,8 @@ pub const CLUSTER_AWAY: &str = "the cluster does not answer";
 pub const PAGE_MAX: i64 = 50;
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = JobStatus)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Waits to be claimed, for the first time or again.
@@ -186,7 +187,8 @@ impl Job {
 }
 
 /// A line of a job's log.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = JobLogLine)]
 pub struct LogLine {
     /// When, by the books.
     pub at: DateTime<Utc>,

@@ -37,7 +37,8 @@ const NAME_CHARACTERS_MAX: usize = 100;
 const TOPIC: &str = "mails";
 
 /// Where a mail stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = MailStatus)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Waits for its first or next try.
@@ -105,7 +106,7 @@ pub struct NewMail {
 }
 
 /// A mail as operators see it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Mail {
     /// Its id, which is also in its Message-ID.
     pub id: MailId,

@@ -13,7 +13,8 @@ use crate::ids::{ClusterId, OrganisationId, VmId};
 pub const PAGE_MAX: i64 = 100;
 
 /// Why nobody is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = UnchargedReason)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Its cluster did not answer.
@@ -53,7 +54,7 @@ impl Reason {
 }
 
 /// A time of machines of one cluster.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct UnchargedTime {
     /// The cluster, if it is known.
     pub cluster: Option<ClusterId>,

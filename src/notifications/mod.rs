@@ -30,7 +30,7 @@ const BODY_CHARACTERS_MAX: usize = 10_000;
 const TOPIC: &str = "notifications";
 
 /// How much a notice matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -78,7 +78,7 @@ pub struct Notice {
 }
 
 /// A notice as it is read back.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Notification {
     /// Its id.
     pub id: NotificationId,

@@ -55,7 +55,8 @@ fn own_role(patterns: &[String]) -> Permissions {
 }
 
 /// An organisation as an admin sees it in a list.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = OrganisationLine)]
 pub struct CustomerLine {
     /// Its id.
     pub id: OrganisationId,

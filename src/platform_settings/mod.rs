@@ -16,7 +16,7 @@ use crate::error::{Error, Problem, Result};
 const CREDIT_LIMIT_MAX: Money = Money::from_micros(1_000_000_000_000);
 
 /// The settings of the platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlatformSettings {
     /// Machines are shut down when the credit ends. An organisation may have its own answer.
@@ -24,26 +24,35 @@ pub struct PlatformSettings {
     /// How far below zero a wallet may go where machines are not shut down at zero.
     pub credit_limit: Money,
     /// How many days disks are kept after the credit ended.
+    #[schema(minimum = 1, maximum = 365)]
     pub grace_days: i32,
     /// Whether the price of a stopped machine is charged meanwhile, as a debt.
     pub grace_charged: bool,
     /// Whether machines are deleted after the grace period.
     pub delete_after_grace: bool,
     /// How many notices must have been delivered before anything is deleted.
+    #[schema(minimum = 1, maximum = 10)]
     pub deletion_notices_min: i32,
     /// How many hours of rescue time an empty wallet can have, once.
+    #[schema(minimum = 0, maximum = 48)]
     pub rescue_hours: i32,
     /// A machine that lives shorter is charged as if it had lived so many seconds.
+    #[schema(minimum = 0, maximum = 3_600)]
     pub life_seconds_min: i32,
     /// A pass that would charge more than this many times the usual waits for a person; in hundredths.
+    #[schema(minimum = 110, maximum = 10_000)]
     pub breaker_factor_hundredths: i32,
     /// A pass that would stop more than this share of all running machines, in percent, waits for a person.
+    #[schema(minimum = 1, maximum = 100)]
     pub breaker_stop_percent: i32,
     /// The share counts from so many running machines on.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub breaker_vms_min: i32,
     /// Missed hours are charged by themselves if they are not more than this; older ones wait for a person.
+    #[schema(minimum = 1, maximum = 8_760)]
     pub catch_up_hours: i32,
     /// How many days before a price goes up customers are told.
+    #[schema(minimum = 0, maximum = 365)]
     pub price_notice_days: i32,
 }
 

@@ -27,9 +27,10 @@ const NOTE_CHARACTERS_MAX: usize = 200;
 const PRICES_MAX: usize = 2_000;
 
 /// The price of an item as it is typed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub struct NewPrice {
     /// `vm_running`, `vm_stopped`, `disk`, `address`, `snapshot`, `backup`, `image_licence`, `traffic`.
+    #[schema(pattern = "^(vm_running|vm_stopped|disk|address|snapshot|backup|image_licence|traffic)$")]
     pub kind: String,
     /// The plan, of a machine.
     pub plan: Option<PlanId>,
@@ -37,25 +38,31 @@ pub struct NewPrice {
     pub image: Option<ImageId>,
     /// Per hour and unit, as a decimal; empty or null: it is free from then on.
     #[serde(default)]
+    #[schema(value_type = Option<Rate>)]
     pub price_per_hour: Option<String>,
     /// The most per month and unit, as a decimal; empty or null: no limit.
     #[serde(default)]
+    #[schema(value_type = Option<Money>)]
     pub monthly_cap: Option<String>,
 }
 
 /// A change of prices as it is typed. What is not named keeps its price.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewPriceListVersion)]
 pub struct NewVersion {
     /// From when on; as soon as possible when nothing is said.
     pub effective_from: Option<DateTime<Utc>>,
     /// What customers read about it.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub note: String,
     /// Why a rise needs no notice; only for a list without customers.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub reason: String,
     /// What changes.
     #[serde(default)]
+    #[schema(max_items = 2000)]
     pub prices: Vec<NewPrice>,
 }
 
@@ -68,7 +75,8 @@ impl NewPrice {
 }
 
 /// A price before and after.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceChange)]
 pub struct ItemChange {
     /// What it is.
     #[serde(skip)]
@@ -100,7 +108,8 @@ pub struct ItemChange {
 }
 
 /// What a change would do, counted over everything that is metered on the list now.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceListEffect)]
 pub struct Preview {
     /// The list.
     pub list: PriceListId,

@@ -19,7 +19,8 @@ use crate::{ledger, live, metering, runway};
 pub const NAME_CHARACTERS_MAX: usize = 60;
 
 /// A price list among the others.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceListLine)]
 pub struct ListLine {
     /// Its id.
     pub id: PriceListId,
@@ -42,7 +43,8 @@ pub struct ListLine {
 }
 
 /// A version of a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceListVersion)]
 pub struct Version {
     /// Its id.
     pub id: PriceListVersionId,
@@ -71,7 +73,7 @@ pub struct Version {
 }
 
 /// What an item costs by a version.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct PricedItem {
     /// What it is.
     #[serde(skip)]
@@ -91,7 +93,8 @@ pub struct PricedItem {
 }
 
 /// A list with its versions and the prices of one of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceList)]
 pub struct List {
     /// The list.
     #[serde(flatten)]
@@ -157,10 +160,12 @@ pub async fn show(app: &App, list: PriceListId, number: Option<i32>) -> Result<L
 }
 
 /// A list to be made.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewPriceList)]
 pub struct NewList {
     /// What it is called.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
     pub name: String,
     /// Whose present prices it begins with.
     pub copy_of: Option<PriceListId>,

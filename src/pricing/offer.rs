@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ids::{OrganisationId, PriceListId};
 
 /// A price that will change.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct AnnouncedPrice {
     /// The price that will hold; null: it will be free.
     pub after: Option<PricedItem>,
@@ -25,7 +25,8 @@ pub struct AnnouncedPrice {
 }
 
 /// Changes of prices from an instant on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = AnnouncedPrices)]
 pub struct Announced {
     /// From here on.
     pub effective_from: DateTime<Utc>,
@@ -36,7 +37,7 @@ pub struct Announced {
 }
 
 /// What everything costs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Offer {
     /// The customer's price list.
     pub price_list: PriceListId,

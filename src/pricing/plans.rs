@@ -24,7 +24,7 @@ const MEMORY_MIB_MAX: i32 = 8_388_608;
 const DISK_GIB_MAX: i32 = 65_536;
 
 /// A plan among the others.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct PlanLine {
     /// Its id.
     pub id: PlanId,
@@ -45,22 +45,27 @@ pub struct PlanLine {
 }
 
 /// A plan as it is typed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub struct NewPlan {
     /// Its name in programs.
     #[serde(default)]
+    #[schema(pattern = "^[a-z0-9.-]{1,60}$")]
     pub slug: String,
     /// Its name.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 60)]
     pub name: String,
     /// Virtual processors.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 512)]
     pub vcpu: i32,
     /// Memory in MiB.
     #[serde(default)]
+    #[schema(minimum = 128, maximum = 8_388_608)]
     pub memory_mib: i32,
     /// Disk in GiB.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 65_536)]
     pub disk_gib: i32,
     /// Its prices on lists; those of the default list hold where a list is not named.
     #[serde(default)]
@@ -68,18 +73,21 @@ pub struct NewPlan {
 }
 
 /// What a new plan costs on a list.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub struct NewPlanPrice {
     /// The list; none: the default list.
     pub price_list: Option<PriceListId>,
     /// Per hour while running, as a decimal.
     #[serde(default)]
+    #[schema(value_type = Rate)]
     pub price_running_per_hour: String,
     /// Per hour while stopped, as a decimal.
     #[serde(default)]
+    #[schema(value_type = Rate)]
     pub price_stopped_per_hour: String,
     /// The most per month; empty: no limit.
     #[serde(default)]
+    #[schema(example = "5.60")]
     pub monthly_cap: String,
 }
 

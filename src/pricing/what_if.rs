@@ -37,7 +37,8 @@ pub struct Question {
 }
 
 /// What a plan brought, and would have.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = WhatIfByPlan)]
 pub struct ByPlan {
     /// The plan with both its states, or what machines have beside.
     pub name: String,
@@ -52,7 +53,8 @@ pub struct ByPlan {
 }
 
 /// What a customer was charged, and would have been.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = WhatIfByCustomer)]
 pub struct ByCustomer {
     /// Who.
     pub organisation: OrganisationId,
@@ -67,7 +69,7 @@ pub struct ByCustomer {
 }
 
 /// The answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct WhatIf {
     /// The list asked about.
     pub list: PriceListId,

@@ -177,7 +177,7 @@ pub async fn wallets(app: &App, ending: Ending, after: Option<OrganisationId>, l
 }
 
 /// How many wallets there are of each kind, and what all of them burn.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Clone, Copy, serde::Serialize, utoipa::ToSchema)]
 pub struct WalletCounts {
     /// Those that run out within the horizon.
     pub any: i64,

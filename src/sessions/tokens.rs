@@ -26,15 +26,17 @@ const EXPIRED: &str = "The access token is missing, wrong or has expired.";
 const REFRESH_REFUSED: &str = "The refresh token is wrong, has expired or was used before. Log in again.";
 
 /// What a program gets at login.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Tokens {
     /// For `Authorization: Bearer`.
     pub access_token: String,
     /// Exchanges for the next pair, once.
     pub refresh_token: String,
     /// Always `Bearer`.
+    #[schema(example = "Bearer")]
     pub token_type: &'static str,
     /// Seconds until the access token expires.
+    #[schema(example = 900)]
     pub expires_in: i64,
 }
 

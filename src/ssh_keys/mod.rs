@@ -21,7 +21,7 @@ const KEYS_MAX: i64 = 100;
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A key.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct SshKey {
     /// Its id.
     pub id: SshKeyId,

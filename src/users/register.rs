@@ -14,22 +14,26 @@ use crate::ids::{OrganisationId, UserId};
 use crate::{ledger, organisations};
 
 /// What somebody types to register.
-#[derive(Debug, Clone, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate, utoipa::ToSchema)]
 pub struct NewUser {
     /// The e-mail address, which is also the login.
     #[validate(
         email(message = "This is not an e-mail address."),
         length(max = 254, message = "At most 254 characters.")
     )]
+    #[schema(format = Email, max_length = 254, example = "ann@example.org")]
     pub email: String,
     /// The person's name.
     #[validate(length(min = 1, max = 80, message = "Between 1 and 80 characters."))]
+    #[schema(min_length = 1, max_length = 80, example = "Ann Example")]
     pub name: String,
     /// The name of the organisation; the person's own name when left empty.
     #[serde(default)]
     #[validate(length(max = 80, message = "At most 80 characters."))]
+    #[schema(max_length = 80)]
     pub organisation: String,
     /// The password.
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     pub password: SecretString,
 }
 

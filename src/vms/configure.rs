@@ -30,27 +30,33 @@ const DRIVES: [&str; 4] = ["ide3", "ide2", "ide1", "ide0"];
 const BEFORE: &str = "before";
 
 /// What is to be set; what is not given stays.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
+#[schema(as = VmChanges)]
 pub struct Changes {
     /// The name, also the host name in the guest from its next start; with user data the guest keeps the name it was made
     /// with.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
     pub name: Option<String>,
     /// All tags.
     #[serde(default)]
+    #[schema(max_items = 10)]
     pub tags: Option<Vec<String>>,
     /// Whether it can neither be deleted nor rebuilt.
     #[serde(default)]
     pub protected: Option<bool>,
     /// When the credit ends the least important machines stop first: 0, as at first, to 1000.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000)]
     pub importance: Option<i32>,
     /// The keys that it is to let in; cloud-init adds them at the next start. Old ones stay in the guest. Refused for
     /// a machine that was made with user data.
     #[serde(default)]
+    #[schema(max_items = 20)]
     pub ssh_keys: Option<Vec<SshKeyId>>,
     /// The CD in its drive: an image, or `null` for an empty drive.
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<IsoImageId>)]
     pub iso_image: Option<Option<IsoImageId>>,
 }
 
@@ -62,7 +68,7 @@ fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// What a machine starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Boot {
     /// Its own disk.

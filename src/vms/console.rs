@@ -17,7 +17,7 @@ pub(super) const SERIAL: &str = "serial0";
 pub(super) const SERIAL_KIND: &str = "socket";
 
 /// What of a machine is looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsoleKind {
     /// Its screen, with keyboard and pointer.

@@ -30,10 +30,11 @@ const GROUP_CHARACTERS_MAX: usize = 40;
 const KEYS_MAX: usize = 20;
 
 /// What a customer orders.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct NewVm {
     /// The name, also the host name in the guest.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$", example = "web-1")]
     pub name: String,
     /// Where.
     pub location: Option<LocationId>,
@@ -43,25 +44,34 @@ pub struct NewVm {
     pub plan: Option<PlanId>,
     /// Keys of the organisation that it lets in.
     #[serde(default)]
+    #[schema(max_items = 20)]
     pub ssh_keys: Vec<SshKeyId>,
     /// A key to add to the organisation's and let in.
     #[serde(default)]
     pub new_key: Option<NewKey>,
     /// Machines of the organisation with the same group are placed on different hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[a-z0-9-]{1,40}$")]
     pub placement_group: Option<String>,
     /// What cloud-init does at the first start: a `#cloud-config`, a script, or another of its kinds, at most 32 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 32_768)]
     pub user_data: Option<String>,
 }
 
 /// A key that is added with the order.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[schema(as = NewSshKey)]
 pub struct NewKey {
     /// Its name; the key's comment when empty.
     #[serde(default)]
+    #[schema(max_length = 64)]
     pub name: String,
     /// The key itself.
+    #[schema(
+        max_length = 8192,
+        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ann"
+    )]
     pub public_key: String,
 }
 

@@ -349,21 +349,26 @@ pub(super) async fn estimate_adoption(
 }
 
 /// Machines to estimate, all alike.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct EstimatedVms {
     /// Which size.
     pub plan: PlanId,
     /// How many; one when nothing is said.
+    #[schema(minimum = 1, maximum = 200)]
     pub quantity: Option<u32>,
     /// Hours of a month in which each runs; all 730 when nothing is said.
+    #[schema(maximum = 730)]
     pub hours_running: Option<u32>,
     /// Hours of a month in which each is stopped; those that are left over it does not exist.
     #[serde(default)]
+    #[schema(maximum = 730)]
     pub hours_stopped: u32,
     /// GiB of disk beyond what the plan has.
     #[serde(default)]
+    #[schema(maximum = 65_536)]
     pub extra_disk_gib: u32,
     /// How many addresses each has; one when nothing is said.
+    #[schema(maximum = 64)]
     pub addresses: Option<u32>,
     /// The image, which may need a licence.
     pub image: Option<ImageId>,

@@ -47,7 +47,8 @@ pub(super) async fn write(
 }
 
 /// A machine in the order, with its place from 0 on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = RankedVm)]
 pub struct Ranked {
     /// Which.
     pub id: VmId,

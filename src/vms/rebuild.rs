@@ -21,15 +21,17 @@ use crate::metering::{Metered, Parts};
 use crate::{catalog, fault, ledger, live, metering, ssh_keys};
 
 /// What a machine is made anew as. Its name, address and plan stay.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Rebuild {
     /// From which image.
     pub image: ImageId,
     /// Keys of the organisation that the new system lets in; none: those that the machine had.
     #[serde(default)]
+    #[schema(max_items = 20)]
     pub ssh_keys: Vec<SshKeyId>,
     /// User data for the new system; none: what the machine had. Empty text takes it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 32_768)]
     pub user_data: Option<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::metering::{Metered, Parts};
 use crate::{clusters, fault, ledger, live, metering};
 
 /// What a machine is to become.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct NewSize {
     /// The plan; its own, to let the disk grow to what the plan has.
     pub plan: PlanId,

@@ -31,24 +31,29 @@ const REPEAT_MINUTES: i64 = 5;
 const REMEMBERED_MAX: usize = 32;
 
 /// What an operator types to make vouchers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct NewVouchers {
     /// What each is worth, as a decimal.
+    #[schema(value_type = Money)]
     pub amount: String,
     /// How many to make.
     #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 500)]
     pub count: i64,
     /// By how many organisations each can be redeemed.
     #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 100_000)]
     pub uses_max: i64,
     /// From when on they are worth nothing.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
     /// For operators: what they are for.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub note: String,
     /// Makes a double submit one request.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub order: Option<String>,
 }
 

@@ -25,7 +25,8 @@ use crate::ids::{OrganisationId, VoucherId};
 pub const PAGE_MAX: i64 = 100;
 
 /// How a voucher stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = VoucherState)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It can be redeemed.
@@ -55,7 +56,7 @@ impl State {
 }
 
 /// A voucher, as operators see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Voucher {
     /// Its id.
     pub id: VoucherId,
@@ -101,7 +102,7 @@ impl Voucher {
 }
 
 /// Who has redeemed a voucher.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Redemption {
     /// The organisation.
     pub organisation: OrganisationId,

@@ -28,7 +28,7 @@ const USED_UP: &str = "This voucher has been used up.";
 const TOO_MANY: &str = "Too many wrong codes. Wait an hour at most, then try again.";
 
 /// What a voucher did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Redeemed {
     /// Which.
     pub voucher: VoucherId,

@@ -59,7 +59,8 @@ pub struct Wanted {
 }
 
 /// Where a console can be opened once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConsoleAddress)]
 pub struct Address {
     /// A WebSocket; the part after the host for pages, the whole for programs.
     pub url: String,

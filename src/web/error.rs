@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
+use super::code::Code;
 use super::{pages, request};
 use crate::error::{Error, Problem};
 
@@ -60,6 +61,7 @@ impl IntoResponse for ApiError {
         let title = status.canonical_reason().unwrap_or("Error");
         let mut body =
             json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.0.to_string() });
+        body["code"] = json!(Code::of(&self.0));
         match &self.0 {
             Error::Invalid(problems) => body["errors"] = json!(problems),
             Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
@@ -84,8 +86,12 @@ pub(super) fn with_patience(error: &Error, mut response: Response) -> Response {
     response
 }
 
+/// A problem as programs read it. Without a code of its own it gets that of its status.
 pub(super) fn problem(status: StatusCode, mut body: serde_json::Value) -> Response {
     body["request_id"] = json!(request::current_id());
+    if body.get("code").is_none() {
+        body["code"] = json!(Code::of_status(status));
+    }
     let mut response = (status, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -164,7 +170,7 @@ impl IntoResponse for PageError {
 /// Gives a face to errors that come from below the handlers (a path that cannot be read, a wrong method, a body that is too
 /// large, time that ran out): problem+json in the API, a page elsewhere.
 pub async fn give_a_face(request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = request.uri().path().starts_with("/api/") || request.uri().path() == "/api";
     let wants_page = request
         .headers()
         .get(ACCEPT)
@@ -173,7 +179,8 @@ pub async fn give_a_face(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let has_face = kind.starts_with("application/problem+json") || kind.starts_with("text/html");
+    // A program is never answered with a page.
+    let has_face = kind.starts_with("application/problem+json") || (kind.starts_with("text/html") && !is_api);
     if !(status.is_client_error() || status.is_server_error()) || has_face {
         return response;
     }
@@ -205,6 +212,7 @@ fn plain_words(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => "There are too many of these already.",
         StatusCode::BAD_REQUEST => "The path or the query could not be read.",
         StatusCode::METHOD_NOT_ALLOWED => "This path does not know that method.",
+        StatusCode::REQUEST_TIMEOUT => "The request did not arrive in time.",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than is accepted here.",
         StatusCode::SERVICE_UNAVAILABLE => "It took too long. Look at what is there before trying again.",
         StatusCode::FORBIDDEN => "This was sent from another site.",

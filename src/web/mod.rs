@@ -2,6 +2,7 @@
 
 pub mod api;
 mod assets;
+pub mod code;
 mod console;
 mod csv;
 pub mod doors;
@@ -10,6 +11,7 @@ pub mod format;
 mod forms;
 mod listen;
 mod live;
+pub mod openapi;
 pub mod pages;
 mod read;
 mod request;

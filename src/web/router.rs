@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::doors::{Door, Doors, Route};
-use super::{api, assets, console, error, live, pages, request};
+use super::{api, assets, console, error, live, openapi, pages, request};
 use crate::app::App;
 use crate::permissions::Permission as May;
 
@@ -130,6 +130,7 @@ fn portal() -> Doors {
         .post("/wallet/rescue", May::BillingPay, pages::zero::rescue)
         .post("/vouchers/redeem", May::BillingPay, pages::vouchers::redeem)
         .get("/audit", May::AuditView, pages::audit::list)
+        .get("/api/docs", Door::Anybody, pages::docs::api)
         .get("/audit.csv", May::AuditView, pages::audit::csv)
         .get("/audit.jsonl", May::AuditView, pages::audit::json_lines)
         .get("/notifications", Door::Member, pages::notifications::list)
@@ -235,6 +236,7 @@ fn admin() -> Doors {
 
 fn api_v1() -> Doors {
     Doors::new()
+        .get("/openapi.json", Door::Anybody, openapi::show)
         .post("/auth/register", Door::Anybody, api::auth::register)
         .post("/auth/login", Door::Anybody, api::auth::login)
         .post("/auth/refresh", Door::Anybody, api::auth::refresh)

@@ -17,7 +17,7 @@ use crate::{ledger, live, organisations, runway};
 pub const LIMIT_MAX: Money = Money::from_micros(1_000_000_000_000);
 
 /// An organisation's own answers; none: the platform's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct OwnZero {
     /// Machines are shut down when the credit ends.
     #[serde(default)]

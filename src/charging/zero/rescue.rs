@@ -15,7 +15,7 @@ use crate::platform_settings::{self, PlatformSettings};
 use crate::{ledger, live, vms};
 
 /// What is asked for.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub struct NewRescue {
     /// Which machines; none: all that were shut down for lack of credit.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct NewRescue {
 }
 
 /// What was granted.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct Rescued {
     /// When the machines are shut down again.
     pub until: DateTime<Utc>,

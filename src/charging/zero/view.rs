@@ -12,7 +12,7 @@ use crate::ids::OrganisationId;
 use crate::{ledger, platform_settings};
 
 /// What happens at zero.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct AtZero {
     /// Machines are shut down when the credit ends; else the balance may go below zero first.
     pub auto_shutdown: bool,
@@ -33,7 +33,8 @@ pub struct AtZero {
 }
 
 /// An end of the credit that lasts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = EndedCredit)]
 pub struct Ended {
     /// When it ended.
     pub at: DateTime<Utc>,

@@ -39,7 +39,7 @@ const ADOPTED_MAX: i64 = 100;
 const SEARCH_CHARACTERS_MAX: usize = 100;
 
 /// A guest on a cluster that is not ours, as the last look listed it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct ForeignGuest {
     /// The cluster.
     pub cluster: ClusterId,
@@ -157,7 +157,7 @@ pub fn proposed_name(guest: &ForeignGuest) -> String {
 }
 
 /// What an operator says about a guest that is to be taken over.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub struct NewAdoption {
     /// Whose it becomes.
     pub organisation: Option<OrganisationId>,
@@ -167,9 +167,11 @@ pub struct NewAdoption {
     pub image: Option<ImageId>,
     /// Its name; made from the guest's when empty.
     #[serde(default)]
+    #[schema(max_length = 63)]
     pub name: String,
     /// Its address; that of its cloud-init when empty.
     #[serde(default)]
+    #[schema(example = "192.0.2.10")]
     pub address: String,
 }
 

@@ -12,7 +12,8 @@ use crate::ids::PlanId;
 const MONTH_HOURS_MAX: i64 = 31 * 24;
 
 /// What a machine costs before and after a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = DriftEffect)]
 pub struct Effect {
     /// Per hour until now.
     #[serde(serialize_with = "as_text")]
@@ -41,7 +42,8 @@ impl Effect {
 }
 
 /// A plan that can be chosen, and what choosing it does to the bill.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = DriftPlanEffect)]
 pub struct PlanEffect {
     /// The plan.
     pub plan: PlanId,

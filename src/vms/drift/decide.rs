@@ -22,7 +22,8 @@ use crate::vms::{State, db, enforce, find_within, identity, made};
 use crate::{addresses, live, runway};
 
 /// What adopting is told.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = DriftAdoption)]
 pub struct Adoption {
     /// Of a size: the plan that is charged from now on; the one that fits exactly when none is named.
     #[serde(default)]

@@ -23,7 +23,7 @@ use crate::ids::{ClusterId, DriftId, OrganisationId, PlanId, VmId};
 pub const PAGE_MAX: i64 = 200;
 
 /// What differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DriftKind {
     /// Processors or memory.
@@ -83,7 +83,7 @@ impl Resolution {
 }
 
 /// An open difference between a guest and what we sell.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Drift {
     /// Its id.
     pub id: DriftId,
@@ -225,7 +225,8 @@ fn disk_words(value: &Value) -> String {
 }
 
 /// Whether a decision can be taken, and what it means.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = DriftChoice)]
 pub struct Choice {
     /// What it does, as a sentence for the operator.
     pub words: String,
@@ -236,7 +237,8 @@ pub struct Choice {
 }
 
 /// An open difference with what can be decided about it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = DecidableDrift)]
 pub struct Decidable {
     /// The difference.
     #[serde(flatten)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::drift::Begun;
 use super::jobs::JobView;
 use super::wallet::WalletView;
-use super::{ApiJson, List, Page, idempotency_key};
+use super::{ApiJson, IdempotencyKey, List, Page, idempotency_key};
 use crate::app::App;
 use crate::charging::{self, NewCredit, NewDebit};
 use crate::ids::{JobId, OrganisationId, VmId};
@@ -22,12 +22,19 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// What customers are looked for by.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Search {
+    /// A part of the name, of the number, or of the owner's address.
+    #[param(max_length = 200)]
     search: Option<String>,
 }
 
-/// `GET /admin/organisations`
+/// Lists organisations, newest first.
+#[utoipa::path(
+    get, path = "/admin/organisations", params(Search, Page),
+    responses((status = 200, body = List<CustomerLine>))
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -39,7 +46,11 @@ pub async fn list(
     Ok(Json(List::of(found, limit, |line| line.id.uuid(), |line| line)))
 }
 
-/// `POST /admin/organisations/{id}/credits`
+/// Adds credit to an organisation's wallet.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/credits", params(IdempotencyKey), request_body = NewCredit,
+    responses((status = 201, body = WalletView))
+)]
 pub async fn add_credit(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -55,7 +66,11 @@ pub async fn add_credit(
     Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
 }
 
-/// `POST /admin/organisations/{id}/debits`
+/// Takes credit from an organisation's wallet.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/debits", params(IdempotencyKey), request_body = NewDebit,
+    responses((status = 201, body = WalletView))
+)]
 pub async fn take_credit(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -72,12 +87,16 @@ pub async fn take_credit(
 }
 
 /// Where a machine is to go.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = MigrationTarget)]
 pub struct Target {
+    /// The name of the node.
+    #[schema(max_length = 64, example = "pve2")]
     node: String,
 }
 
-/// `POST /admin/vms/{id}/migrate`: moves a machine to another node of its cluster.
+/// Moves a VM to another node of its cluster.
+#[utoipa::path(post, path = "/admin/vms/{id}/migrate", request_body = Target, responses((status = 202, body = Begun)))]
 pub async fn migrate(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -89,7 +108,7 @@ pub async fn migrate(
 }
 
 /// A job with what only operators see.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct AdminJob {
     #[serde(flatten)]
     job: JobView,
@@ -99,7 +118,8 @@ pub struct AdminJob {
     words: Option<String>,
 }
 
-/// `GET /admin/jobs`
+/// Lists all jobs with Proxmox's own words, newest first.
+#[utoipa::path(get, path = "/admin/jobs", params(Page), responses((status = 200, body = List<AdminJob>)))]
 pub async fn list_jobs(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -121,7 +141,8 @@ pub async fn list_jobs(
     )))
 }
 
-/// `POST /admin/jobs/{id}/retry`
+/// Tells a parked job to try again.
+#[utoipa::path(post, path = "/admin/jobs/{id}/retry", responses((status = 202)))]
 pub async fn retry_job(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -16,7 +16,11 @@ use crate::web::session::{ApiCaller, ApiStaff};
 /// How many audit events one page shows.
 const AUDIT_EVENTS_MAX: i64 = 200;
 
-/// `GET /audit-events`: those of the organisation, what staff did included.
+/// Lists what happened in the organisation, what staff did included, newest first.
+#[utoipa::path(
+    get, path = "/audit-events", params(Search, Page),
+    responses((status = 200, body = List<AuditEvent>))
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -26,7 +30,11 @@ pub async fn list(
     listed(&app, &search.filter(Filter::of_customer(caller.organisation.id))?, &page).await
 }
 
-/// `GET /admin/audit-events`
+/// Lists what happened anywhere, newest first.
+#[utoipa::path(
+    get, path = "/admin/audit-events", params(Search, Page),
+    responses((status = 200, body = List<AuditEvent>))
+)]
 pub async fn list_all(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,

@@ -18,7 +18,7 @@ use crate::web::request::Origin;
 use crate::web::session::ApiCaller;
 
 /// A person and the organisation he acts for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Me {
     id: UserId,
     number: i64,
@@ -28,7 +28,7 @@ pub struct Me {
     organisation: OrganisationBrief,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct OrganisationBrief {
     id: OrganisationId,
     number: i64,
@@ -36,19 +36,23 @@ struct OrganisationBrief {
 }
 
 /// What proves who somebody is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct Credentials {
+    #[schema(format = Email, max_length = 254, example = "ann@example.org")]
     email: String,
+    #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
 
 /// A refresh token.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct RefreshToken {
+    #[schema(value_type = String, format = Password)]
     refresh_token: SecretString,
 }
 
-/// `POST /auth/register`
+/// Registers a person with an organisation, and logs him in.
+#[utoipa::path(post, path = "/auth/register", request_body = NewUser, responses((status = 201, body = Tokens)))]
 pub async fn register(
     State(app): State<Arc<App>>,
     origin: Origin,
@@ -58,7 +62,10 @@ pub async fn register(
     Ok((StatusCode::CREATED, Json(sessions::issue(&app, &user).await?)))
 }
 
-/// `POST /auth/login`
+/// Logs in with e-mail address and password.
+///
+/// The access token is short-lived; the refresh token brings the next pair.
+#[utoipa::path(post, path = "/auth/login", request_body = Credentials, responses((status = 200, body = Tokens)))]
 pub async fn login(
     State(app): State<Arc<App>>,
     origin: Origin,
@@ -68,7 +75,10 @@ pub async fn login(
     Ok(Json(sessions::issue(&app, &user).await?))
 }
 
-/// `POST /auth/refresh`
+/// Exchanges a refresh token for a new pair.
+///
+/// Each refresh token works once. One that is used again ends every token that came from the same login.
+#[utoipa::path(post, path = "/auth/refresh", request_body = RefreshToken, responses((status = 200, body = Tokens)))]
 pub async fn refresh(
     State(app): State<Arc<App>>,
     origin: Origin,
@@ -78,7 +88,10 @@ pub async fn refresh(
     Ok(Json(sessions::refresh(&app, token.refresh_token.expose_secret(), origin.stranger()).await?))
 }
 
-/// `POST /auth/logout`
+/// Ends a login.
+///
+/// A token that is not known is answered the same.
+#[utoipa::path(post, path = "/auth/logout", request_body = RefreshToken, responses((status = 204)))]
 pub async fn logout(
     State(app): State<Arc<App>>,
     ApiJson(token): ApiJson<RefreshToken>,
@@ -88,7 +101,8 @@ pub async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /auth/me`
+/// Says who the token speaks for, and for which organisation.
+#[utoipa::path(get, path = "/auth/me", responses((status = 200, body = Me)))]
 pub async fn me(caller: ApiCaller) -> Json<Me> {
     Json(Me {
         id: caller.user.id,

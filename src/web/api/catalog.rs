@@ -15,7 +15,8 @@ use crate::web::error::ApiError;
 use crate::web::session::ApiCaller;
 
 /// A plan as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Plan)]
 pub struct PlanView {
     id: PlanId,
     slug: String,
@@ -44,18 +45,21 @@ impl From<Plan> for PlanView {
     }
 }
 
-/// `GET /locations`
+/// Lists the locations.
+#[utoipa::path(get, path = "/locations", responses((status = 200, body = List<Location>)))]
 pub async fn locations(State(app): State<Arc<App>>, _caller: ApiCaller) -> Result<Json<List<Location>>, ApiError> {
     Ok(Json(List { items: catalog::locations(&app).await?, next: None }))
 }
 
-/// `GET /plans`: at the customer's prices.
+/// Lists the plans on sale, at the organisation's prices.
+#[utoipa::path(get, path = "/plans", responses((status = 200, body = List<PlanView>)))]
 pub async fn plans(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<List<PlanView>>, ApiError> {
     let items = catalog::plans_for(&app, caller.organisation.id).await?.into_iter().map(PlanView::from).collect();
     Ok(Json(List { items, next: None }))
 }
 
-/// `GET /images`
+/// Lists the images and where each can be used.
+#[utoipa::path(get, path = "/images", responses((status = 200, body = List<Image>)))]
 pub async fn images(State(app): State<Arc<App>>, _caller: ApiCaller) -> Result<Json<List<Image>>, ApiError> {
     Ok(Json(List { items: catalog::images(&app).await?, next: None }))
 }

@@ -21,7 +21,8 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// A cluster with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ClusterDetail)]
 pub struct ClusterView {
     #[serde(flatten)]
     cluster: Cluster,
@@ -41,12 +42,14 @@ impl ClusterView {
     }
 }
 
-/// `GET /admin/clusters`
+/// Lists clusters.
+#[utoipa::path(get, path = "/admin/clusters", responses((status = 200, body = List<Cluster>)))]
 pub async fn list(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<Cluster>>, ApiError> {
     Ok(Json(List { items: clusters::list(&app).await?, next: None }))
 }
 
-/// `POST /admin/clusters`
+/// Adds a cluster, once it has proved that it can be used.
+#[utoipa::path(post, path = "/admin/clusters", request_body = NewCluster, responses((status = 201, body = Cluster)))]
 pub async fn add(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -56,7 +59,8 @@ pub async fn add(
     Ok((StatusCode::CREATED, Json(clusters::find(&app, id).await?)))
 }
 
-/// `GET /admin/clusters/{id}`
+/// Shows a cluster with its nodes, storages and endpoints.
+#[utoipa::path(get, path = "/admin/clusters/{id}", responses((status = 200, body = ClusterView)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -65,7 +69,13 @@ pub async fn show(
     ClusterView::of(&app, id).await
 }
 
-/// `PATCH /admin/clusters/{id}`
+/// Changes a cluster's connection, limits or maintenance.
+///
+/// What is not given stays.
+#[utoipa::path(
+    patch, path = "/admin/clusters/{id}", request_body = ClusterChange,
+    responses((status = 200, body = ClusterView))
+)]
 pub async fn change(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -76,7 +86,8 @@ pub async fn change(
     ClusterView::of(&app, id).await
 }
 
-/// `DELETE /admin/clusters/{id}`
+/// Removes a cluster on which nothing of ours is.
+#[utoipa::path(delete, path = "/admin/clusters/{id}", responses((status = 204)))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -86,7 +97,8 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /admin/clusters/{id}/test`
+/// Tests the connection to a cluster, and what its token may do.
+#[utoipa::path(post, path = "/admin/clusters/{id}/test", responses((status = 200, body = TestReport)))]
 pub async fn test(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -95,7 +107,8 @@ pub async fn test(
     Ok(Json(clusters::test_again(&app, id).await?))
 }
 
-/// `POST /admin/clusters/{id}/look`: looks now, whether a look is due or not.
+/// Looks at a cluster now, whether a look is due or not.
+#[utoipa::path(post, path = "/admin/clusters/{id}/look", responses((status = 200, body = ClusterView)))]
 pub async fn look(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -111,13 +124,19 @@ pub async fn look(
 }
 
 /// Further endpoints, in the order they are tried.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoints {
+    /// In the order in which they are tried.
+    #[schema(max_items = 31)]
     endpoints: Vec<Endpoint>,
 }
 
-/// `PUT /admin/clusters/{id}/endpoints`
+/// Sets a cluster's further endpoints, in the order in which they are tried.
+#[utoipa::path(
+    put, path = "/admin/clusters/{id}/endpoints", request_body = Endpoints,
+    responses((status = 200, body = ClusterView))
+)]
 pub async fn set_endpoints(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -128,7 +147,8 @@ pub async fn set_endpoints(
     ClusterView::of(&app, id).await
 }
 
-/// `GET /admin/clusters/{id}/isos`
+/// Lists the CD images of a cluster.
+#[utoipa::path(get, path = "/admin/clusters/{id}/isos", responses((status = 200, body = List<IsoImage>)))]
 pub async fn isos(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -138,7 +158,8 @@ pub async fn isos(
     Ok(Json(List { items: clusters::isos(&app, id).await?, next: None }))
 }
 
-/// `POST /admin/clusters/{id}/isos/refresh`
+/// Reads from a cluster which CD images it has.
+#[utoipa::path(post, path = "/admin/clusters/{id}/isos/refresh", responses((status = 200, body = List<IsoImage>)))]
 pub async fn refresh_isos(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -149,14 +170,22 @@ pub async fn refresh_isos(
 }
 
 /// Which images are offered, and which one rescues.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = IsoChoices)]
 #[serde(deny_unknown_fields)]
 pub struct Isos {
+    /// What is decided of each; those that are not named stay as they are.
+    #[schema(max_items = 500)]
     images: Vec<IsoChoice>,
+    /// The image that rescues; null: none.
     rescue: Option<IsoImageId>,
 }
 
-/// `PUT /admin/clusters/{id}/isos`
+/// Chooses which CD images are offered, and which one rescues.
+#[utoipa::path(
+    put, path = "/admin/clusters/{id}/isos", request_body = Isos,
+    responses((status = 200, body = List<IsoImage>))
+)]
 pub async fn set_isos(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -168,16 +197,22 @@ pub async fn set_isos(
 }
 
 /// What is asked to fit.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FitQuery {
+    /// The plan; it must be given.
     plan: Option<PlanId>,
+    /// How many VMs; one when nothing is said.
+    #[param(minimum = 1)]
     count: Option<u32>,
+    /// Whether they must be on different nodes.
     #[serde(default)]
     apart: bool,
 }
 
 /// Where machines would go.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Fit)]
 pub struct FitView {
     /// How many have a place.
     fits: u32,
@@ -188,20 +223,23 @@ pub struct FitView {
 }
 
 /// So many on a node.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = FitPlace)]
 pub struct PlaceView {
     node: String,
     count: u32,
 }
 
 /// A node that has no room.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = FitPassedOver)]
 pub struct PassedOverView {
     node: String,
     reasons: String,
 }
 
-/// `GET /admin/clusters/{id}/fit?plan=&count=&apart=`
+/// Says where VMs of a plan would go.
+#[utoipa::path(get, path = "/admin/clusters/{id}/fit", params(FitQuery), responses((status = 200, body = FitView)))]
 pub async fn fit(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,

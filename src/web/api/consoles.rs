@@ -21,14 +21,17 @@ use crate::web::read::Path;
 use crate::web::session::ApiCaller;
 
 /// What to open.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct NewConsole {
     /// `screen` (RFB 3.8 without authentication) or `serial` (bytes, and `{"columns":80,"rows":24}` as text).
     #[serde(default)]
     kind: ConsoleKind,
 }
 
-/// `POST /vms/{id}/console`
+/// Opens a VM's console for one connection.
+///
+/// The address is a WebSocket's and works once, for a short time.
+#[utoipa::path(post, path = "/vms/{id}/console", request_body = NewConsole, responses((status = 201, body = Address)))]
 pub async fn open(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

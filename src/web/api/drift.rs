@@ -19,17 +19,21 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// A job that was begun.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Begun {
     pub(super) job: JobId,
 }
 
-/// `GET /admin/drift`: the open differences with what can be decided about each, and its effect on the bill.
+/// Lists where guests differ from what is sold.
+///
+/// With what can be decided about each, and its effect on the bill.
+#[utoipa::path(get, path = "/admin/drift", responses((status = 200, body = List<Decidable>)))]
 pub async fn list(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<Decidable>>, ApiError> {
     Ok(Json(List { items: drift::list(&app).await?, next: None }))
 }
 
-/// `POST /admin/drift/{id}/accept`
+/// Leaves a guest as it is, and the bill as before.
+#[utoipa::path(post, path = "/admin/drift/{id}/accept", responses((status = 204)))]
 pub async fn accept(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -39,7 +43,8 @@ pub async fn accept(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /admin/drift/{id}/enforce`
+/// Sets a guest back to what is sold.
+#[utoipa::path(post, path = "/admin/drift/{id}/enforce", responses((status = 202, body = Begun)))]
 pub async fn enforce(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -49,7 +54,10 @@ pub async fn enforce(
     Ok((StatusCode::ACCEPTED, Json(Begun { job })))
 }
 
-/// `POST /admin/drift/{id}/adopt`: `{"plan": …}` of a size, `{"follow": true}` of a missing one that was found again.
+/// Lets the books follow the guest.
+///
+/// `{"plan": …}` of a size, `{"follow": true}` of a missing one that was found again.
+#[utoipa::path(post, path = "/admin/drift/{id}/adopt", request_body = Adoption, responses((status = 204)))]
 pub async fn adopt_drift(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -61,15 +69,23 @@ pub async fn adopt_drift(
 }
 
 /// Which guests are looked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Only those of this cluster.
     cluster: Option<ClusterId>,
+    /// A part of the name or of the VMID.
+    #[param(max_length = 100)]
     search: Option<String>,
     /// The last VMID of the page before; only with `cluster`.
     after_vmid: Option<i32>,
 }
 
-/// `GET /admin/foreign-guests`
+/// Lists guests that are not ours.
+#[utoipa::path(
+    get, path = "/admin/foreign-guests", params(Wanted, Page),
+    responses((status = 200, body = List<ForeignGuest>))
+)]
 pub async fn foreign_guests(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -86,13 +102,19 @@ pub async fn foreign_guests(
 }
 
 /// A guest that is being taken over.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Adopted {
     vm: VmId,
     job: JobId,
 }
 
-/// `POST /admin/foreign-guests/{cluster}/{vmid}/adopt`
+/// Takes a guest over as a customer's VM.
+///
+/// With `?dry_run=true` it only says what it would cost him.
+#[utoipa::path(
+    post, path = "/admin/foreign-guests/{cluster}/{vmid}/adopt", params(DryRun), request_body = NewAdoption,
+    responses((status = 200, body = CostView), (status = 202, body = Adopted), (status = 402))
+)]
 pub async fn adopt_guest(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -107,7 +129,8 @@ pub async fn adopt_guest(
     Ok((StatusCode::ACCEPTED, Json(Adopted { vm, job })).into_response())
 }
 
-/// `POST /admin/vms/{id}/release`
+/// Lets go of a VM that was taken over; its guest stays as it is.
+#[utoipa::path(post, path = "/admin/vms/{id}/release", responses((status = 202, body = Begun)))]
 pub async fn release(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -17,7 +17,8 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// A job as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Job)]
 pub struct JobView {
     id: JobId,
     number: i64,
@@ -28,6 +29,7 @@ pub struct JobView {
     /// The name of the step it is at.
     step: Option<&'static str>,
     /// 0 to 100.
+    #[schema(maximum = 100)]
     progress: u8,
     waiting_for: Option<String>,
     undoing: bool,
@@ -67,7 +69,8 @@ impl From<Job> for JobView {
     }
 }
 
-/// `GET /jobs`
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/jobs", params(Page), responses((status = 200, body = List<JobView>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -79,7 +82,8 @@ pub async fn list(
     Ok(Json(List::of(found, limit, |job| job.id.uuid(), JobView::from)))
 }
 
-/// `GET /jobs/{id}`
+/// Shows a job: what it does, how far it is, and why it failed.
+#[utoipa::path(get, path = "/jobs/{id}", responses((status = 200, body = JobView)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -88,7 +92,8 @@ pub async fn show(
     Ok(Json(jobs::find(&app, Some(caller.organisation.id), id).await?.into()))
 }
 
-/// `GET /jobs/{id}/log`: the steps that are done. What Proxmox said is for operators.
+/// Lists the steps of a job that are done.
+#[utoipa::path(get, path = "/jobs/{id}/log", responses((status = 200, body = List<LogLine>)))]
 pub async fn log(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -103,7 +108,10 @@ pub async fn log(
     Ok(Json(List { items, next: None }))
 }
 
-/// `DELETE /jobs/{id}`: undoes what can be undone.
+/// Cancels a job.
+///
+/// What it has done is undone where that can be.
+#[utoipa::path(delete, path = "/jobs/{id}", responses((status = 202, body = JobView)))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

@@ -17,12 +17,16 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// Which mails are looked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// `pending`, `sent`, `failed`, `unsent` or `withdrawn`.
+    #[param(example = "failed")]
     status: Option<String>,
 }
 
-/// `GET /admin/mails?status=`
+/// Lists the mails that were written to customers, newest first.
+#[utoipa::path(get, path = "/admin/mails", params(Wanted, Page), responses((status = 200, body = List<Mail>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -39,7 +43,8 @@ pub async fn list(
     Ok(Json(List::of(found, limit, |mail| mail.id.uuid(), |mail| mail)))
 }
 
-/// `GET /admin/mails/{id}`
+/// Shows a mail.
+#[utoipa::path(get, path = "/admin/mails/{id}", responses((status = 200, body = Mail)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -48,7 +53,8 @@ pub async fn show(
     Ok(Json(mail::find(&app, id).await?))
 }
 
-/// `POST /admin/mails/{id}/retry`
+/// Has a mail sent again.
+#[utoipa::path(post, path = "/admin/mails/{id}/retry", responses((status = 202, body = Mail)))]
 pub async fn retry(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

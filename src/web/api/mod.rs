@@ -31,9 +31,13 @@ use uuid::Uuid;
 const LIMIT: i64 = 50;
 
 /// What every list understands.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Page {
+    /// How many items, 50 when nothing is said. Each list has a most that it shows at once.
+    #[param(minimum = 1, example = 20)]
     limit: Option<i64>,
+    /// The `next` of the page before.
     after: Option<Uuid>,
 }
 
@@ -50,10 +54,13 @@ impl Page {
 }
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(bound = "T: utoipa::ToSchema")]
 pub struct List<T, Cursor = Uuid> {
+    /// The newest first, where nothing else is said.
     items: Vec<T>,
     /// Goes into `after` for the next page; null on the last.
+    #[schema(value_type = Option<String>)]
     next: Option<Cursor>,
 }
 
@@ -66,6 +73,16 @@ impl<T> List<T> {
         let next = if more { found.last().map(id) } else { None };
         Self { items: found.into_iter().map(show).collect(), next }
     }
+}
+
+/// What makes a request that is sent twice one request, as programs send it.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is read by `idempotency_key`; this describes it")]
+struct IdempotencyKey {
+    /// The same key with the same body is answered by what the first request did; with another body it is refused (409).
+    #[param(rename = "Idempotency-Key", max_length = 200, example = "order-2026-11-21-web-1")]
+    key: Option<String>,
 }
 
 /// What makes a request that is sent twice one request.

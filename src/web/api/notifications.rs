@@ -14,7 +14,8 @@ use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
-/// `GET /notifications`
+/// Lists notices, newest first.
+#[utoipa::path(get, path = "/notifications", params(Page), responses((status = 200, body = List<Notification>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -25,7 +26,8 @@ pub async fn list(
     Ok(Json(List::of(found, limit, |notice| notice.id.uuid(), |notice| notice)))
 }
 
-/// `POST /notifications/{id}/read`
+/// Marks a notice as read.
+#[utoipa::path(post, path = "/notifications/{id}/read", responses((status = 204)))]
 pub async fn read(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -35,7 +37,8 @@ pub async fn read(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /notifications/read`: all of them.
+/// Marks every notice as read.
+#[utoipa::path(post, path = "/notifications/read", responses((status = 204)))]
 pub async fn read_all(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<StatusCode, ApiError> {
     notifications::read_all(&app, caller.organisation.id, &caller.actor).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -21,7 +21,8 @@ use crate::web::read::Path;
 use crate::web::session::ApiStaff;
 
 /// A pass as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Pass)]
 pub struct PassView {
     id: PassId,
     kind: Kind,
@@ -41,6 +42,7 @@ pub struct PassView {
     projected_stops: i64,
     running_vms: i64,
     usual_amount: Option<Money>,
+    #[schema(value_type = Vec<Object>)]
     reasons: Vec<Reason>,
     decided_by: Option<String>,
     decided_at: Option<DateTime<Utc>>,
@@ -74,14 +76,15 @@ impl From<PassRecord> for PassView {
     }
 }
 
-/// `GET /admin/passes`: those that wait for a person first, then the latest.
+/// Lists passes of charging: those that wait for a person first, then the latest.
+#[utoipa::path(get, path = "/admin/passes", responses((status = 200, body = List<PassView>)))]
 pub async fn list(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<PassView>>, ApiError> {
     let items = passes::list(&app).await?.into_iter().map(PassView::from).collect();
     Ok(Json(List { items, next: None }))
 }
 
 /// What is decided about a pass.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It goes on.
@@ -93,14 +96,19 @@ pub enum Verdict {
 }
 
 /// A decision with its reason.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = PassDecision)]
 pub struct Decided {
+    /// What is decided.
     decision: Verdict,
+    /// Why, for the audit log.
     #[serde(default)]
+    #[schema(max_length = 200)]
     reason: String,
 }
 
-/// `POST /admin/passes/{id}/decision`: `{"decision": "approve" | "refuse" | "waive", "reason": …}`.
+/// Approves, refuses or waives a pass that is held.
+#[utoipa::path(post, path = "/admin/passes/{id}/decision", request_body = Decided, responses((status = 204)))]
 pub async fn decide(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -116,7 +124,8 @@ pub async fn decide(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /admin/uncharged-times`
+/// Lists times that were not charged, latest first.
+#[utoipa::path(get, path = "/admin/uncharged-times", responses((status = 200, body = List<UnchargedTime>)))]
 pub async fn uncharged_times(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -124,7 +133,8 @@ pub async fn uncharged_times(
     Ok(Json(List { items: uncharged::latest(&app).await?, next: None }))
 }
 
-/// `POST /admin/organisations/{id}/charging/retry`
+/// Charges a wallet again that could not be charged.
+#[utoipa::path(post, path = "/admin/organisations/{id}/charging/retry", responses((status = 204)))]
 pub async fn retry(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -14,28 +14,34 @@ use super::{ApiJson, List};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::{OrganisationId, PlanId, PriceListId};
-use crate::pricing::{self, ListLine, NewList, NewPlan, NewVersion, Offer, PlanLine, Question, WhatIf};
+use crate::pricing::{self, ListLine, NewList, NewPlan, NewVersion, Offer, PlanLine, Preview, Question, WhatIf};
 use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::{ApiCaller, ApiStaff};
 
-/// `GET /prices`: the customer's prices and the changes that are announced.
+/// Shows the organisation's prices and the changes that are announced.
+#[utoipa::path(get, path = "/prices", responses((status = 200, body = Offer)))]
 pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<Offer>, ApiError> {
     Ok(Json(pricing::offer_for(&app, caller.organisation.id).await?))
 }
 
-/// `GET /admin/price-lists`
+/// Lists the price lists.
+#[utoipa::path(get, path = "/admin/price-lists", responses((status = 200, body = List<ListLine>)))]
 pub async fn lists(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<ListLine>>, ApiError> {
     Ok(Json(List { items: pricing::lists(&app).await?, next: None }))
 }
 
 /// Something that was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Made<T> {
     id: T,
 }
 
-/// `POST /admin/price-lists`
+/// Makes a price list, empty or as a copy.
+#[utoipa::path(
+    post, path = "/admin/price-lists", request_body = NewList,
+    responses((status = 201, body = Made<PriceListId>))
+)]
 pub async fn add_list(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -46,12 +52,15 @@ pub async fn add_list(
 }
 
 /// Which version is shown.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Shown {
+    /// Which version; the one in force when nothing is said.
     version: Option<i32>,
 }
 
-/// `GET /admin/price-lists/{id}?version=`
+/// Shows a price list with its versions.
+#[utoipa::path(get, path = "/admin/price-lists/{id}", params(Shown), responses((status = 200, body = pricing::List)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -61,7 +70,13 @@ pub async fn list(
     Ok(Json(pricing::show(&app, id, shown.version).await?))
 }
 
-/// `POST /admin/price-lists/{id}/versions`; with `?dry_run=true` it only says what it would do.
+/// Makes a new version of a price list.
+///
+/// With `?dry_run=true` it only says what it would do.
+#[utoipa::path(
+    post, path = "/admin/price-lists/{id}/versions", params(DryRun), request_body = NewVersion,
+    responses((status = 200, body = Preview), (status = 201, body = Preview))
+)]
 pub async fn change(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -76,7 +91,8 @@ pub async fn change(
     Ok((StatusCode::CREATED, Json(effect)).into_response())
 }
 
-/// `DELETE /admin/price-lists/{id}/versions/{number}`
+/// Withdraws a version that is not in force yet.
+#[utoipa::path(delete, path = "/admin/price-lists/{id}/versions/{number}", responses((status = 204)))]
 pub async fn withdraw(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -87,15 +103,19 @@ pub async fn withdraw(
 }
 
 /// What is asked of a month.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
     /// `2026-10`; the last month when nothing is said.
+    #[param(value_type = Option<Month>)]
     pub(in crate::web) month: Option<String>,
     /// The newest that is not withdrawn when nothing is said.
     pub(in crate::web) version: Option<i32>,
     /// Only what was metered on this list; everything when nothing is said.
+    #[param(value_type = Option<PriceListId>)]
     pub(in crate::web) of: Option<String>,
     /// `csv` for a file.
+    #[param(pattern = "^(json|csv)$")]
     pub(in crate::web) format: Option<String>,
 }
 
@@ -124,7 +144,13 @@ pub(in crate::web) fn last_month(app: &App) -> Month {
     Month::of(begins - chrono::TimeDelta::microseconds(1), zone)
 }
 
-/// `GET /admin/price-lists/{id}/what-if?month=&version=&of=&format=csv`
+/// Says what a month would have brought by another version.
+///
+/// With `?format=csv` it is a file with a line for each charge.
+#[utoipa::path(
+    get, path = "/admin/price-lists/{id}/what-if", params(Asked),
+    responses((status = 200, content((WhatIf = "application/json"), (String = "text/csv"))))
+)]
 pub async fn what_if(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -143,19 +169,26 @@ pub(in crate::web) fn csv(answer: &WhatIf) -> Response {
 }
 
 /// Which list an organisation is put on; null: the default one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = PriceListAssignment)]
 pub struct Assignment {
+    /// The list.
     price_list: Option<PriceListId>,
 }
 
 /// What an assignment did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PriceListAssigned)]
 pub struct Assigned {
     /// How many meters go on by other prices.
     meters: u64,
 }
 
-/// `PUT /admin/organisations/{id}/price-list`
+/// Puts an organisation on a price list.
+#[utoipa::path(
+    put, path = "/admin/organisations/{id}/price-list", request_body = Assignment,
+    responses((status = 200, body = Assigned))
+)]
 pub async fn assign(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -166,12 +199,14 @@ pub async fn assign(
     Ok(Json(Assigned { meters }))
 }
 
-/// `GET /admin/plans`
+/// Lists all plans, with how many VMs have each.
+#[utoipa::path(get, path = "/admin/plans", responses((status = 200, body = List<PlanLine>)))]
 pub async fn plans(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<PlanLine>>, ApiError> {
     Ok(Json(List { items: pricing::plans(&app).await?, next: None }))
 }
 
-/// `POST /admin/plans`
+/// Makes a plan with its prices.
+#[utoipa::path(post, path = "/admin/plans", request_body = NewPlan, responses((status = 201, body = Made<PlanId>)))]
 pub async fn add_plan(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -181,7 +216,10 @@ pub async fn add_plan(
     Ok((StatusCode::CREATED, Json(Made { id })))
 }
 
-/// `POST /admin/plans/{id}/retire`
+/// Takes a plan off sale.
+///
+/// VMs that have it keep it.
+#[utoipa::path(post, path = "/admin/plans/{id}/retire", responses((status = 204)))]
 pub async fn retire(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -191,7 +229,8 @@ pub async fn retire(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /admin/plans/{id}/sell`
+/// Puts a plan on sale again.
+#[utoipa::path(post, path = "/admin/plans/{id}/sell", responses((status = 204)))]
 pub async fn sell(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -25,14 +25,18 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiStaff;
 
 /// A month that is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
+    /// A month such as `2026-11`; the present one when nothing is said.
     #[serde(default)]
+    #[param(value_type = Option<Month>)]
     month: String,
 }
 
 /// What all customers were charged for the time of a month.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Revenue)]
 pub struct RevenueView {
     month: Month,
     total: Money,
@@ -43,7 +47,8 @@ pub struct RevenueView {
 }
 
 /// What was charged for one thing on one day.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RevenuePart)]
 pub struct PartView {
     day: NaiveDate,
     kind: &'static str,
@@ -52,7 +57,8 @@ pub struct PartView {
     amount: Money,
 }
 
-/// `GET /admin/revenue?month=`
+/// Shows what was charged in a month, by day and plan.
+#[utoipa::path(get, path = "/admin/revenue", params(Asked), responses((status = 200, body = RevenueView)))]
 pub async fn month(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -76,15 +82,22 @@ pub async fn month(
 }
 
 /// Which wallets are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WhichWallets {
+    /// How many, 50 when nothing is said, at most 100.
+    #[param(minimum = 1)]
     limit: Option<i64>,
+    /// The `next` of the page before.
     after: Option<OrganisationId>,
+    /// Which: those that end within an hour, a day or a week, have run out, are below zero, or could not be charged.
+    #[param(pattern = "^(any|hour|day|week|run_out|below_zero|parked)$")]
     ending: Option<String>,
 }
 
 /// Wallets, and how many there are of each kind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Wallets)]
 pub struct WalletsView {
     #[serde(flatten)]
     list: List<WalletLineView>,
@@ -92,7 +105,8 @@ pub struct WalletsView {
 }
 
 /// A wallet among others.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WalletLine)]
 pub struct WalletLineView {
     organisation: OrganisationId,
     name: String,
@@ -121,7 +135,8 @@ impl From<WalletLine> for WalletLineView {
     }
 }
 
-/// `GET /admin/wallets?ending=&after=&limit=`
+/// Lists wallets, those first that end next.
+#[utoipa::path(get, path = "/admin/wallets", params(WhichWallets), responses((status = 200, body = WalletsView)))]
 pub async fn wallets(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -135,7 +150,8 @@ pub async fn wallets(
     Ok(Json(WalletsView { list, counts: revenue::count_wallets(&app).await? }))
 }
 
-/// `GET /admin/organisations/{id}/wallet`
+/// Shows the wallet of an organisation.
+#[utoipa::path(get, path = "/admin/organisations/{id}/wallet", responses((status = 200, body = WalletDetail)))]
 pub async fn wallet(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -144,7 +160,11 @@ pub async fn wallet(
     Ok(Json(detail_of(&app, id).await?))
 }
 
-/// `GET /admin/organisations/{id}/transfers?kind=&month=&after=&limit=`
+/// Lists transfers of an organisation's wallet, newest first.
+#[utoipa::path(
+    get, path = "/admin/organisations/{id}/transfers", params(WhichTransfers),
+    responses((status = 200, body = List<TransferView>))
+)]
 pub async fn transfers(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -155,7 +175,11 @@ pub async fn transfers(
     Ok(Json(transfers_of(&app, id, which).await?))
 }
 
-/// `GET /admin/organisations/{id}/charges?month=&day=&vm=&after=&limit=`
+/// Lists charges of an organisation, newest first.
+#[utoipa::path(
+    get, path = "/admin/organisations/{id}/charges", params(WhichCharges),
+    responses((status = 200, body = List<ChargeView, String>))
+)]
 pub async fn charges(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -166,7 +190,11 @@ pub async fn charges(
     Ok(Json(charges_of(&app, id, which).await?))
 }
 
-/// `GET /admin/organisations/{id}/charges/{meter}/{from}`
+/// Shows everything that a charge of an organisation follows from.
+#[utoipa::path(
+    get, path = "/admin/organisations/{id}/charges/{meter}/{from}",
+    responses((status = 200, body = ExplanationView))
+)]
 pub async fn explain(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,

@@ -15,12 +15,14 @@ use crate::web::error::ApiError;
 use crate::web::read::Path;
 use crate::web::session::ApiCaller;
 
-/// `GET /ssh-keys`
+/// Lists SSH keys, newest first.
+#[utoipa::path(get, path = "/ssh-keys", responses((status = 200, body = List<SshKey>)))]
 pub async fn list(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<List<SshKey>>, ApiError> {
     Ok(Json(List { items: ssh_keys::list(&app, caller.organisation.id).await?, next: None }))
 }
 
-/// `POST /ssh-keys`
+/// Adds an SSH key.
+#[utoipa::path(post, path = "/ssh-keys", request_body = NewKey, responses((status = 201, body = SshKey)))]
 pub async fn add(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -37,7 +39,10 @@ pub async fn add(
     Ok((StatusCode::CREATED, Json(key)))
 }
 
-/// `DELETE /ssh-keys/{id}`
+/// Removes an SSH key.
+///
+/// VMs that let it in already go on doing so.
+#[utoipa::path(delete, path = "/ssh-keys/{id}", responses((status = 204)))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

@@ -1,6 +1,6 @@
 //! `/vms`: ordering machines and turning them on and off; what changes them is in `changes`. Every change answers 202 with the machine and the job at work on it.
 
-mod changes;
+pub mod changes;
 mod cost;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobView;
-use super::{ApiJson, List, Page, idempotency_key};
+use super::{ApiJson, IdempotencyKey, List, Page, idempotency_key};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::{ImageId, IsoImageId, JobId, LocationId, OrganisationId, PlanId, VmId};
@@ -28,7 +28,8 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// A machine as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Vm)]
 pub struct VmView {
     id: VmId,
     number: i64,
@@ -112,7 +113,8 @@ impl From<Vm> for VmView {
 }
 
 /// What new machines would cost.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Estimate)]
 pub struct EstimateView {
     /// All of them running, all their lines together.
     price_running_per_hour: Rate,
@@ -148,35 +150,46 @@ impl From<vms::ManyEstimate> for EstimateView {
 }
 
 /// A machine and the job that was started.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = VmAndJob)]
 pub struct Accepted {
     vm: Option<VmView>,
     job: Option<JobView>,
 }
 
 /// What every costing change understands.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct DryRun {
+    /// Only say what it would cost and do; nothing is done.
     #[serde(default)]
     pub(in crate::web::api) dry_run: bool,
 }
 
 /// What to estimate: one machine of a plan, or several.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct EstimateRequest {
+    /// One running VM of this plan.
     plan: Option<PlanId>,
+    /// With this image, which may need a licence.
     image: Option<ImageId>,
+    /// Or these VMs.
     #[serde(default)]
+    #[schema(max_items = 50)]
     vms: Vec<EstimatedVms>,
 }
 
 /// Which machines are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Only VMs with this tag.
+    #[param(max_length = 30)]
     tag: Option<String>,
 }
 
-/// `GET /vms?tag=`
+/// Lists VMs, newest first.
+#[utoipa::path(get, path = "/vms", params(Wanted, Page), responses((status = 200, body = List<VmView>)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -188,7 +201,8 @@ pub async fn list(
     Ok(Json(List::of(found, limit, |vm| vm.id.uuid(), VmView::from)))
 }
 
-/// `GET /vms/{id}`
+/// Shows a VM.
+#[utoipa::path(get, path = "/vms/{id}", responses((status = 200, body = VmView)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -198,12 +212,14 @@ pub async fn show(
 }
 
 /// User data as it was given.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = UserData)]
 pub struct UserDataView {
     user_data: String,
 }
 
-/// `GET /vms/{id}/user-data`
+/// Shows the user data that a VM was made with.
+#[utoipa::path(get, path = "/vms/{id}/user-data", responses((status = 200, body = UserDataView)))]
 pub async fn user_data(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -213,7 +229,14 @@ pub async fn user_data(
     Ok(Json(UserDataView { user_data }))
 }
 
-/// `POST /vms`
+/// Orders a VM.
+///
+/// A day of running must be available, and is set aside until it runs. With `?dry_run=true` it only says what it would
+/// cost.
+#[utoipa::path(
+    post, path = "/vms", params(DryRun, IdempotencyKey), request_body = NewVm,
+    responses((status = 200, body = EstimateView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -231,7 +254,13 @@ pub async fn create(
     accepted(&app, organisation, ordered.vm, ordered.job).await
 }
 
-/// `POST /estimate`
+/// Says what VMs would cost.
+///
+/// Give a plan, with or without an image, or a list of VMs.
+#[utoipa::path(
+    post, path = "/estimate", request_body = EstimateRequest,
+    responses((status = 200, body = EstimateView))
+)]
 pub async fn estimate(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -245,7 +274,10 @@ pub async fn estimate(
     }))
 }
 
-/// `DELETE /vms/{id}`
+/// Deletes a VM with its disk.
+///
+/// 204 when it is deleted already.
+#[utoipa::path(delete, path = "/vms/{id}", responses((status = 202, body = Accepted), (status = 204)))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -258,7 +290,11 @@ pub async fn delete(
     }
 }
 
-/// `POST /vms/{id}/start`
+/// Starts a VM.
+#[utoipa::path(
+    post, path = "/vms/{id}/start", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn start(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -268,7 +304,11 @@ pub async fn start(
     power(&app, &caller, id, Power::Start, query).await
 }
 
-/// `POST /vms/{id}/shutdown`
+/// Asks a VM to shut down by itself.
+#[utoipa::path(
+    post, path = "/vms/{id}/shutdown", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted))
+)]
 pub async fn shutdown(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -278,7 +318,11 @@ pub async fn shutdown(
     power(&app, &caller, id, Power::Shutdown, query).await
 }
 
-/// `POST /vms/{id}/stop`
+/// Cuts a VM's power.
+#[utoipa::path(
+    post, path = "/vms/{id}/stop", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted))
+)]
 pub async fn stop(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -288,7 +332,11 @@ pub async fn stop(
     power(&app, &caller, id, Power::Stop, query).await
 }
 
-/// `POST /vms/{id}/reboot`
+/// Asks a VM to restart by itself.
+#[utoipa::path(
+    post, path = "/vms/{id}/reboot", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted))
+)]
 pub async fn reboot(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -298,7 +346,11 @@ pub async fn reboot(
     power(&app, &caller, id, Power::Reboot, query).await
 }
 
-/// `POST /vms/{id}/reset`
+/// Restarts a VM by force.
+#[utoipa::path(
+    post, path = "/vms/{id}/reset", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted))
+)]
 pub async fn reset(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -308,7 +360,13 @@ pub async fn reset(
     power(&app, &caller, id, Power::Reset, query).await
 }
 
-/// `POST /vms/{id}/suspend`
+/// Makes a VM's processors stand still.
+///
+/// It is charged as running.
+#[utoipa::path(
+    post, path = "/vms/{id}/suspend", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted))
+)]
 pub async fn suspend(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -318,7 +376,11 @@ pub async fn suspend(
     power(&app, &caller, id, Power::Suspend, query).await
 }
 
-/// `POST /vms/{id}/resume`
+/// Lets a suspended VM go on.
+#[utoipa::path(
+    post, path = "/vms/{id}/resume", params(DryRun),
+    responses((status = 200, body = CostView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn resume(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

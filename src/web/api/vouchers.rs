@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiJson, List, Page, idempotency_key};
+use super::{ApiJson, IdempotencyKey, List, Page, idempotency_key};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::VoucherId;
@@ -18,12 +18,21 @@ use crate::web::read::{Path, Query};
 use crate::web::session::{ApiCaller, ApiStaff};
 
 /// A code as it was typed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = VoucherCode)]
 pub struct Typed {
+    /// The code, with or without dashes.
+    #[schema(max_length = 100)]
     code: String,
 }
 
-/// `POST /vouchers/redeem`: 201 when it added credit, 200 when the organisation had redeemed this voucher before.
+/// Redeems a voucher.
+///
+/// 201 when it added credit, 200 when the organisation had redeemed this voucher before.
+#[utoipa::path(
+    post, path = "/vouchers/redeem", request_body = Typed,
+    responses((status = 200, body = Redeemed), (status = 201, body = Redeemed))
+)]
 pub async fn redeem(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -35,7 +44,8 @@ pub async fn redeem(
 }
 
 /// A voucher as operators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = VoucherWithState)]
 pub struct VoucherView {
     state: Standing,
     #[serde(flatten)]
@@ -49,12 +59,19 @@ impl VoucherView {
 }
 
 /// Which vouchers are wanted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Only those in this state.
+    #[param(pattern = "^(open|used_up|expired|revoked)$")]
     state: Option<String>,
 }
 
-/// `GET /admin/vouchers?state=`
+/// Lists vouchers, newest first.
+#[utoipa::path(
+    get, path = "/admin/vouchers", params(Wanted, Page),
+    responses((status = 200, body = List<VoucherView>))
+)]
 pub async fn list(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -75,7 +92,8 @@ pub async fn list(
 }
 
 /// A voucher that was just made, with its code.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = MadeVoucher)]
 pub struct NewVoucherView {
     /// Only told now; null when the same request was answered too long ago.
     code: Option<String>,
@@ -84,14 +102,21 @@ pub struct NewVoucherView {
 }
 
 /// What was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = MadeVouchers)]
 pub struct CreatedView {
     items: Vec<NewVoucherView>,
     /// The same request was sent before: it was that one that made them.
     repeated: bool,
 }
 
-/// `POST /admin/vouchers`: 201 when they were made, 200 when the same request had made them before.
+/// Makes vouchers and tells their codes, this once.
+///
+/// 201 when they were made, 200 when the same request had made them before.
+#[utoipa::path(
+    post, path = "/admin/vouchers", params(IdempotencyKey), request_body = NewVouchers,
+    responses((status = 200, body = CreatedView), (status = 201, body = CreatedView))
+)]
 pub async fn create(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -114,7 +139,7 @@ pub async fn create(
 }
 
 /// A voucher with who has redeemed it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct VoucherDetail {
     #[serde(flatten)]
     voucher: VoucherView,
@@ -122,7 +147,8 @@ pub struct VoucherDetail {
     redemptions: Vec<Redemption>,
 }
 
-/// `GET /admin/vouchers/{id}`
+/// Shows a voucher with who has redeemed it.
+#[utoipa::path(get, path = "/admin/vouchers/{id}", responses((status = 200, body = VoucherDetail)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -132,7 +158,10 @@ pub async fn show(
     Ok(Json(VoucherDetail { voucher, redemptions: vouchers::redemptions(&app, id).await? }))
 }
 
-/// `POST /admin/vouchers/{id}/revoke`
+/// Revokes a voucher.
+///
+/// What it has been redeemed for stays.
+#[utoipa::path(post, path = "/admin/vouchers/{id}/revoke", responses((status = 200, body = VoucherView)))]
 pub async fn revoke(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -22,8 +22,11 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// A wallet as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Wallet)]
 pub struct WalletView {
+    /// ISO 4217.
+    #[schema(example = "EUR")]
     currency: String,
     balance: Money,
     held: Money,
@@ -37,7 +40,7 @@ pub struct WalletView {
 }
 
 /// A wallet with what its balance goes to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct WalletDetail {
     #[serde(flatten)]
     wallet: WalletView,
@@ -47,7 +50,8 @@ pub struct WalletDetail {
 }
 
 /// What a machine costs now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BurnOfVm)]
 struct BurnView {
     vm: VmId,
     per_hour: Rate,
@@ -95,10 +99,12 @@ impl WalletView {
 }
 
 /// A transfer as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Transfer)]
 pub struct TransferView {
     id: TransferId,
     at: DateTime<Utc>,
+    #[schema(example = "charge")]
     code: String,
     memo: String,
     /// Positive when it adds to the balance.
@@ -120,12 +126,20 @@ impl From<WalletTransfer> for TransferView {
 }
 
 /// Which transfers are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WhichTransfers {
+    /// How many, 50 when nothing is said, at most 100.
+    #[param(minimum = 1)]
     limit: Option<i64>,
+    /// The `next` of the page before.
     after: Option<TransferId>,
+    /// Only these.
+    #[param(pattern = "^(charge|credit|debit)$")]
     kind: Option<String>,
+    /// Only those of a month such as `2026-11`.
     #[serde(default)]
+    #[param(value_type = Option<Month>)]
     month: String,
 }
 
@@ -156,19 +170,29 @@ pub(super) async fn transfers_of(
 }
 
 /// Which charges are asked for: of a day, of a month, or of the present month.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WhichCharges {
+    /// How many, 50 when nothing is said, at most 500.
+    #[param(minimum = 1)]
     limit: Option<i64>,
+    /// The `next` of the page before.
     #[serde(default)]
+    #[param(value_type = Option<String>)]
     after: String,
+    /// A month such as `2026-11`; the present one when nothing is said.
     #[serde(default)]
+    #[param(value_type = Option<Month>)]
     month: String,
+    /// Only one day of the platform's time zone.
     day: Option<NaiveDate>,
+    /// Only those of one VM.
     vm: Option<VmId>,
 }
 
 /// A charge as programs see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Charge)]
 pub struct ChargeView {
     meter: MeterId,
     vm: VmId,
@@ -226,7 +250,8 @@ pub(super) async fn charges_of(
 }
 
 /// A charge with everything it follows from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Explanation)]
 pub struct ExplanationView {
     charge: ChargeView,
     price: PriceView,
@@ -252,7 +277,8 @@ pub struct ExplanationView {
     is_proved: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChargedPrice)]
 struct PriceView {
     price_list: String,
     version: i32,
@@ -261,7 +287,8 @@ struct PriceView {
     monthly_cap_per_unit: Option<Money>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChargedInterval)]
 struct IntervalView {
     from: DateTime<Utc>,
     to: Option<DateTime<Utc>>,
@@ -320,12 +347,14 @@ impl From<Explanation> for ExplanationView {
     }
 }
 
-/// `GET /wallet`
+/// Shows the wallet, how long it lasts, and what it goes to.
+#[utoipa::path(get, path = "/wallet", responses((status = 200, body = WalletDetail)))]
 pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<WalletDetail>, ApiError> {
     Ok(Json(detail_of(&app, caller.organisation.id).await?))
 }
 
-/// `GET /transfers?kind=&month=&after=&limit=`
+/// Lists transfers of the wallet, newest first.
+#[utoipa::path(get, path = "/transfers", params(WhichTransfers), responses((status = 200, body = List<TransferView>)))]
 pub async fn transfers(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -334,7 +363,11 @@ pub async fn transfers(
     Ok(Json(transfers_of(&app, caller.organisation.id, which).await?))
 }
 
-/// `GET /charges?month=&day=&vm=&after=&limit=`
+/// Lists charges of a month or a day, newest first.
+#[utoipa::path(
+    get, path = "/charges", params(WhichCharges),
+    responses((status = 200, body = List<ChargeView, String>))
+)]
 pub async fn charges(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -343,7 +376,8 @@ pub async fn charges(
     Ok(Json(charges_of(&app, caller.organisation.id, which).await?))
 }
 
-/// `GET /charges/{meter}/{from}`: why it is what it is.
+/// Shows everything that a charge follows from.
+#[utoipa::path(get, path = "/charges/{meter}/{from}", responses((status = 200, body = ExplanationView)))]
 pub async fn explain(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

@@ -19,12 +19,16 @@ use crate::web::error::ApiError;
 use crate::web::read::Path;
 use crate::web::session::{ApiCaller, ApiStaff};
 
-/// `GET /wallet/zero`
+/// Says what happens when the credit ends.
+#[utoipa::path(get, path = "/wallet/zero", responses((status = 200, body = AtZero)))]
 pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<AtZero>, ApiError> {
     Ok(Json(charging::at_zero(&app, caller.organisation.id).await?))
 }
 
-/// `POST /wallet/rescue`
+/// Starts VMs that were shut down for lack of credit, for a short time.
+///
+/// Once for each end of the credit, so that data can be fetched.
+#[utoipa::path(post, path = "/wallet/rescue", request_body = NewRescue, responses((status = 202, body = Rescued)))]
 pub async fn rescue(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -35,26 +39,32 @@ pub async fn rescue(
 }
 
 /// Machines in the order in which they are kept running.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = KeepingOrder)]
 pub struct OrderView {
     /// The first stops last.
     items: Vec<Ranked>,
 }
 
-/// `GET /wallet/order`
+/// Lists VMs in the order in which they are kept running.
+///
+/// The first stops last.
+#[utoipa::path(get, path = "/wallet/order", responses((status = 200, body = OrderView)))]
 pub async fn order(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<OrderView>, ApiError> {
     Ok(Json(OrderView { items: vms::order(&app, caller.organisation.id).await? }))
 }
 
 /// A new order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewKeepingOrder)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
     /// The first stops last; those that are not named follow as they are.
     vms: Vec<VmId>,
 }
 
-/// `PUT /wallet/order`
+/// Sets the order in which VMs are kept running.
+#[utoipa::path(put, path = "/wallet/order", request_body = NewOrder, responses((status = 200, body = OrderView)))]
 pub async fn set_order(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -63,12 +73,17 @@ pub async fn set_order(
     Ok(Json(OrderView { items: vms::set_order(&app, caller.organisation.id, &new.vms, &caller.actor).await? }))
 }
 
-/// `GET /admin/settings`
+/// Shows the platform's settings.
+#[utoipa::path(get, path = "/admin/settings", responses((status = 200, body = PlatformSettings)))]
 pub async fn settings(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<PlatformSettings>, ApiError> {
     Ok(Json(platform_settings::current(&app).await?))
 }
 
-/// `PUT /admin/settings`
+/// Changes the platform's settings.
+#[utoipa::path(
+    put, path = "/admin/settings", request_body = PlatformSettings,
+    responses((status = 200, body = PlatformSettings))
+)]
 pub async fn change_settings(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -79,13 +94,14 @@ pub async fn change_settings(
 }
 
 /// What is set for one organisation, and what holds for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ZeroOfOrganisation {
     own: OwnZero,
     holds: AtZero,
 }
 
-/// `GET /admin/organisations/{id}/zero`
+/// Shows what is set for an organisation for the end of its credit, and what holds.
+#[utoipa::path(get, path = "/admin/organisations/{id}/zero", responses((status = 200, body = ZeroOfOrganisation)))]
 pub async fn own(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -94,7 +110,13 @@ pub async fn own(
     Ok(Json(ZeroOfOrganisation { own: charging::own(&app, id).await?, holds: charging::at_zero(&app, id).await? }))
 }
 
-/// `PUT /admin/organisations/{id}/zero`
+/// Sets an organisation's own answers for the end of its credit.
+///
+/// Null: the platform's.
+#[utoipa::path(
+    put, path = "/admin/organisations/{id}/zero", request_body = OwnZero,
+    responses((status = 200, body = ZeroOfOrganisation))
+)]
 pub async fn change_own(
     State(app): State<Arc<App>>,
     staff: ApiStaff,
@@ -106,19 +128,25 @@ pub async fn change_own(
 }
 
 /// How much longer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Longer {
+    /// How many days more.
+    #[schema(minimum = 1, maximum = 365)]
     days: i32,
 }
 
 /// Until when disks are kept.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Kept {
     until: DateTime<Utc>,
 }
 
-/// `POST /admin/organisations/{id}/keep`
+/// Keeps the disks of an organisation without credit longer.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/keep", request_body = Longer,
+    responses((status = 200, body = Kept))
+)]
 pub async fn keep(
     State(app): State<Arc<App>>,
     staff: ApiStaff,

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod clusters;
 pub mod consoles;
 pub mod customers;
+pub mod docs;
 pub mod drift;
 pub mod errors;
 pub mod exceptions;

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod clusters;
 pub mod consoles;
 pub mod customers;
+pub mod docs;
 pub mod drift;
 pub mod errors;
 pub mod exceptions;

@@ -9,7 +9,7 @@ use billing::Money;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{CostView, DryRun, accepted};
+use super::{Accepted, CostView, DryRun, accepted};
 use crate::app::App;
 use crate::clusters;
 use crate::ids::{IsoImageId, PlanId, VmId};
@@ -20,7 +20,8 @@ use crate::web::read::{Path, Query};
 use crate::web::session::ApiCaller;
 
 /// What another size would cost and do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ResizeEstimate)]
 pub struct ResizeView {
     plan: PlanId,
     plan_name: String,
@@ -52,26 +53,37 @@ impl From<vms::ResizeEstimate> for ResizeView {
 }
 
 /// What to start from.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct NewBoot {
+    /// The disk, the CD in the drive, or the operator's rescue image.
     boot: Boot,
 }
 
 /// A password.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewVmPassword)]
 pub struct NewPassword {
+    /// One line of signs of a plain keyboard, without a colon.
+    #[schema(value_type = String, format = Password, min_length = 12, max_length = 72)]
     password: SecretString,
 }
 
 /// A CD that can be put into the drive.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OfferedIsoImage)]
 pub struct IsoImageView {
     id: IsoImageId,
     name: String,
     size_bytes: i64,
 }
 
-/// `POST /vms/{id}/resize`; with `?dry_run=true` it only says what it would cost and do.
+/// Gives a VM another plan.
+///
+/// With `?dry_run=true` it only says what it would cost and do.
+#[utoipa::path(
+    post, path = "/vms/{id}/resize", params(DryRun), request_body = NewSize,
+    responses((status = 200, body = ResizeView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn resize(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -88,7 +100,13 @@ pub async fn resize(
     accepted(&app, organisation, id, Some(job)).await
 }
 
-/// `POST /vms/{id}/rebuild`: everything on its disk is lost. With `?dry_run=true` it only says what it would cost.
+/// Makes a VM anew from an image; everything on its disk is lost.
+///
+/// With `?dry_run=true` it only says what it would cost.
+#[utoipa::path(
+    post, path = "/vms/{id}/rebuild", params(DryRun), request_body = Rebuild,
+    responses((status = 200, body = CostView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn rebuild(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -104,7 +122,10 @@ pub async fn rebuild(
     accepted(&app, caller.organisation.id, id, Some(job)).await
 }
 
-/// `PATCH /vms/{id}`: what is not given stays. The job is null when everything is as wanted already.
+/// Changes a VM's name, tags, protection, importance, keys or CD.
+///
+/// What is not given stays. The job is null when everything is as wanted already.
+#[utoipa::path(patch, path = "/vms/{id}", request_body = Changes, responses((status = 202, body = Accepted)))]
 pub async fn configure(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -115,7 +136,13 @@ pub async fn configure(
     accepted(&app, caller.organisation.id, id, job).await
 }
 
-/// `POST /vms/{id}/boot`: it runs afterwards. With `?dry_run=true` it only says what that would cost.
+/// Starts a VM from its disk, its CD or the rescue image.
+///
+/// It runs afterwards. With `?dry_run=true` it only says what that would cost.
+#[utoipa::path(
+    post, path = "/vms/{id}/boot", params(DryRun), request_body = NewBoot,
+    responses((status = 200, body = CostView), (status = 202, body = Accepted), (status = 402))
+)]
 pub async fn boot(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -131,7 +158,11 @@ pub async fn boot(
     accepted(&app, caller.organisation.id, id, Some(job)).await
 }
 
-/// `POST /vms/{id}/password`
+/// Sets the password of a VM's login user, inside the guest.
+#[utoipa::path(
+    post, path = "/vms/{id}/password", request_body = NewPassword,
+    responses((status = 202, body = Accepted))
+)]
 pub async fn set_password(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -142,7 +173,8 @@ pub async fn set_password(
     accepted(&app, caller.organisation.id, id, Some(job)).await
 }
 
-/// `GET /vms/{id}/iso-images`: the CDs that are offered where it is.
+/// Lists the CDs that can be put into a VM's drive.
+#[utoipa::path(get, path = "/vms/{id}/iso-images", responses((status = 200, body = List<IsoImageView>)))]
 pub async fn iso_images(
     State(app): State<Arc<App>>,
     caller: ApiCaller,

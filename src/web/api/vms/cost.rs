@@ -8,7 +8,8 @@ use crate::ids::{ImageId, PlanId, PriceId, PriceListId};
 use crate::vms::{self, Cost};
 
 /// A line of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CostLine)]
 pub struct CostLineView {
     /// Which of the VMs asked about, from zero on.
     vm: usize,
@@ -37,7 +38,8 @@ pub struct CostLineView {
 }
 
 /// What a change would cost and do to the wallet. Nothing was changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Cost)]
 pub struct CostView {
     lines: Vec<CostLineView>,
     /// What the VMs concerned cost per hour now and then.

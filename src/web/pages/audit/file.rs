@@ -65,7 +65,11 @@ pub async fn json_lines_for_staff(
     Ok(written(app, Form::JsonLines, search.filter(Filter::default())?))
 }
 
-/// `GET /api/v1/audit-events.csv`
+/// Writes what happened in the organisation as CSV, newest first.
+#[utoipa::path(
+    get, path = "/audit-events.csv", params(Search),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn csv_for_programs(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -74,7 +78,11 @@ pub async fn csv_for_programs(
     Ok(written(app, Form::Csv, search.filter(Filter::of_customer(caller.organisation.id))?))
 }
 
-/// `GET /api/v1/audit-events.jsonl`
+/// Writes what happened in the organisation as a JSON object per line, newest first.
+#[utoipa::path(
+    get, path = "/audit-events.jsonl", params(Search),
+    responses((status = 200, content_type = "application/jsonl", body = String))
+)]
 pub async fn json_lines_for_programs(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -83,7 +91,11 @@ pub async fn json_lines_for_programs(
     Ok(written(app, Form::JsonLines, search.filter(Filter::of_customer(caller.organisation.id))?))
 }
 
-/// `GET /api/v1/admin/audit-events.csv`
+/// Writes what happened anywhere as CSV, newest first.
+#[utoipa::path(
+    get, path = "/admin/audit-events.csv", params(Search),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn csv_for_programs_of_staff(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -92,7 +104,11 @@ pub async fn csv_for_programs_of_staff(
     Ok(written(app, Form::Csv, search.filter(Filter::default())?))
 }
 
-/// `GET /api/v1/admin/audit-events.jsonl`
+/// Writes what happened anywhere as a JSON object per line, newest first.
+#[utoipa::path(
+    get, path = "/admin/audit-events.jsonl", params(Search),
+    responses((status = 200, content_type = "application/jsonl", body = String))
+)]
 pub async fn json_lines_for_programs_of_staff(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,

@@ -1,6 +1,6 @@
 //! Who did what, when: the log of one's own organisation, and for the staff that of everybody. It only shows.
 
-mod file;
+pub mod file;
 mod search;
 
 use std::collections::HashSet;

@@ -12,33 +12,42 @@ use crate::ids::AuditEventId;
 const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// What is looked for; what is empty is not.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Search {
     /// Before this event.
     pub after: Option<AuditEventId>,
     /// Anywhere in an event.
     #[serde(default)]
+    #[param(max_length = 200)]
     pub text: String,
     /// The name of the event.
     #[serde(default)]
+    #[param(example = "vm.created")]
     pub event: String,
     /// The kind of actor.
     #[serde(default)]
+    #[param(pattern = "^(person|key|staff|system|stranger)?$")]
     pub kind: String,
     /// In the name of the actor.
     #[serde(default)]
+    #[param(max_length = 200)]
     pub actor: String,
     /// The id of what was acted on.
     #[serde(default)]
+    #[param(max_length = 200)]
     pub subject: String,
     /// In the name of the organisation, for staff.
     #[serde(default)]
+    #[param(max_length = 200)]
     pub organisation: String,
     /// From this day on, UTC.
     #[serde(default)]
+    #[param(example = "2026-11-01")]
     pub from: String,
     /// Through this day, UTC.
     #[serde(default)]
+    #[param(example = "2026-11-30")]
     pub to: String,
 }
 

@@ -27,18 +27,26 @@ pub const DAYS_MAX: i64 = 366;
 const CHARGES_PER_FILE_MAX: usize = 5_000_000;
 
 /// Which days of the ledger, both included.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Range {
+    /// The first day.
     from: Option<NaiveDate>,
+    /// The last day.
     to: Option<NaiveDate>,
 }
 
 /// Which charges.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Which {
+    /// A month such as `2026-11`; the present one when nothing is said.
     #[serde(default)]
+    #[param(value_type = Option<Month>)]
     month: String,
+    /// Only one day of the platform's time zone.
     day: Option<NaiveDate>,
+    /// Only those of one VM.
     vm: Option<VmId>,
 }
 
@@ -62,7 +70,13 @@ pub async fn ledger_file_of_customer(
     Ok(ledger_of(app, id, &range).await?)
 }
 
-/// `GET /api/v1/transfers.csv?from=&to=`
+/// Writes the transfers of some days as CSV.
+///
+/// Without days it is the present month so far. At most 366 days at once.
+#[utoipa::path(
+    get, path = "/transfers.csv", params(Range),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn transfers_for_programs(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -71,7 +85,13 @@ pub async fn transfers_for_programs(
     Ok(ledger_of(app, caller.organisation.id, &range).await?)
 }
 
-/// `GET /api/v1/admin/organisations/{id}/transfers.csv?from=&to=`
+/// Writes the transfers of an organisation as CSV.
+///
+/// Without days it is the present month so far. At most 366 days at once.
+#[utoipa::path(
+    get, path = "/admin/organisations/{id}/transfers.csv", params(Range),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn transfers_for_staff(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
@@ -129,7 +149,11 @@ pub async fn charges_file_of_customer(
     Ok(charges_of(app, id, &which)?)
 }
 
-/// `GET /api/v1/charges.csv?month=&day=&vm=`
+/// Writes the charges of a month or a day as CSV.
+#[utoipa::path(
+    get, path = "/charges.csv", params(Which),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn charges_for_programs(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -138,7 +162,11 @@ pub async fn charges_for_programs(
     Ok(charges_of(app, caller.organisation.id, &which)?)
 }
 
-/// `GET /api/v1/admin/organisations/{id}/charges.csv?month=&day=&vm=`
+/// Writes the charges of an organisation as CSV.
+#[utoipa::path(
+    get, path = "/admin/organisations/{id}/charges.csv", params(Which),
+    responses((status = 200, content_type = "text/csv", body = String))
+)]
 pub async fn charges_for_staff(
     State(app): State<Arc<App>>,
     _staff: ApiStaff,
