@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use crate::api_keys::Uses;
 use crate::clock::Clock;
 use crate::clusters::Connections;
 use crate::config::Settings;
 use crate::consoles::Desk;
 use crate::live::Hub;
+use crate::rates::Rates;
 use crate::vouchers::JustMade;
 
 /// The application. Operations take `&App`, open their own transaction and commit it.
@@ -28,6 +30,10 @@ pub struct App {
     pub consoles: Desk,
     /// The codes of vouchers that were made in this process a moment ago.
     pub vouchers_just_made: JustMade,
+    /// Which uses of API keys this process wrote down a moment ago.
+    pub key_uses: Uses,
+    /// Who has asked how often lately.
+    pub rates: Rates,
 }
 
 impl App {
@@ -42,6 +48,8 @@ impl App {
             hub: Hub::default(),
             consoles: Desk::default(),
             vouchers_just_made: JustMade::default(),
+            key_uses: Uses::default(),
+            rates: Rates::default(),
         })
     }
 }

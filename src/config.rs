@@ -1,6 +1,7 @@
 //! Every setting, read once from the environment, checked, and redacted when printed. `uni-manager serve --help` lists them.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use billing::Money;
@@ -9,6 +10,7 @@ use fernet::{Fernet, MultiFernet};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::mail::Mailer;
+use crate::network::Network;
 
 /// The shortest token key that is accepted, in bytes: HMAC-SHA-256 is as strong as its key up to 32.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
@@ -20,6 +22,64 @@ pub const CHARGING_WORKERS_MAX: usize = 16;
 #[must_use]
 pub fn charging_workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(CHARGING_WORKERS_MAX)
+}
+
+/// What stands between the door for requests and whoever knocks.
+#[derive(Debug, Clone)]
+pub struct Guards {
+    /// Hosts that are answered besides that of the public URL, with a port where it is not the usual one.
+    pub hosts: Vec<String>,
+    /// Proxies that are believed when they say where a request comes from.
+    pub trusted_proxies: Vec<Network>,
+    /// Origins of other sites whose pages may use the API.
+    pub cors_origins: Vec<String>,
+    /// Requests a minute of one API key.
+    pub requests_per_key: u32,
+    /// Requests a minute of all programs of one organisation.
+    pub requests_per_organisation: u32,
+    /// Requests a minute of those in one network who are not known.
+    pub requests_per_network: u32,
+    /// How long anybody is waited for.
+    pub patience: Patience,
+}
+
+/// How long the other side of a connection is waited for. Consoles and the stream of changes have limits of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long the head of a request may take, and how long a connection may be idle between two.
+    pub head: Duration,
+    /// How long a body may pause.
+    pub body: Duration,
+    /// How long a request may take, from its head to its answer. Nothing a request does waits for Proxmox, except the test of
+    /// a connection and the opening of a console.
+    pub answer: Duration,
+    /// How long the other side may take nothing of what it is sent.
+    pub send: Duration,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            trusted_proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
+            cors_origins: Vec::new(),
+            requests_per_key: 300,
+            requests_per_organisation: 600,
+            requests_per_network: 300,
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(15),
+            answer: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+        }
+    }
 }
 
 /// Settings of a running platform.
@@ -43,6 +103,8 @@ pub struct Settings {
     pub token_key: SecretString,
     /// Where mails go.
     pub mailer: Mailer,
+    /// What guards the door for requests.
+    pub guards: Guards,
     /// Says that the books run on a demo clock, so that pages can show it.
     pub demo: bool,
     /// How many batches of wallets are charged side by side in this process, at most [`CHARGING_WORKERS_MAX`].

@@ -28,6 +28,12 @@ pub enum Error {
     /// The caller is known, and none of his roles allows this.
     #[error("your role does not allow this: it needs “{0}”")]
     NotPermitted(Permission),
+    /// The key is known and does not allow this.
+    #[error("this API key does not allow this: it needs “{0}”")]
+    NotPermittedToKey(Permission),
+    /// The key is known and may not be used from this address.
+    #[error("this API key may not be used from {0}")]
+    WrongNetwork(String),
     /// The thing is in a state in which this cannot be done, or the name is taken.
     #[error("{0}")]
     Conflict(String),
@@ -36,6 +42,18 @@ pub enum Error {
     NotEnoughCredit {
         /// How much is missing.
         short_by: Money,
+    },
+    /// The key's machines would cost more in a day than it may spend.
+    #[error(
+        "this API key may spend {limit} a day: {used} of it is used today, and this would make it {would_be} a day"
+    )]
+    SpendingLimit {
+        /// The most in a day.
+        limit: Money,
+        /// What today comes to as things are.
+        used: Money,
+        /// What today, or a whole day, would come to.
+        would_be: Money,
     },
     /// Somebody has tried too often; he may try again later.
     #[error("{sentence}")]

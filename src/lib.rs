@@ -8,12 +8,15 @@ pub mod config;
 pub mod error;
 pub mod fault;
 pub mod ids;
+pub mod network;
 
 /// The pool, the migrations, and the private PostgreSQL of demo and tests.
 pub mod database;
 
 /// Pools of addresses, and who has which.
 pub mod addresses;
+/// Keys with which programs act for an organisation.
+pub mod api_keys;
 /// Who did what to what, appended with the change itself.
 pub mod audit;
 /// Locations, plans, prices and images.
@@ -46,6 +49,8 @@ pub mod permissions;
 pub mod platform_settings;
 /// Price lists as operators change them, who is told of it, and what other prices would have brought.
 pub mod pricing;
+/// How often somebody may ask.
+pub mod rates;
 /// Figures for operators: what was charged by day and plan, which wallets end soon.
 pub mod revenue;
 /// When a wallet runs out, and what happens then.
@@ -54,6 +59,8 @@ pub mod runway;
 pub mod secrets;
 /// Staying logged in: web sessions, access and refresh tokens.
 pub mod sessions;
+/// What the machines of an API key cost in a day, and the limit of that.
+pub mod spending;
 /// Public keys that new machines let in.
 pub mod ssh_keys;
 /// People: registering, and proving who they are.

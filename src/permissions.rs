@@ -158,6 +158,20 @@ impl Permissions {
     /// Nothing.
     pub const NONE: Self = Self(0);
 
+    /// Everything in an organisation that a program may do with a key. Who belongs to it, what they may do, what it demands of
+    /// them, whose it is and which keys there are is for people: a key that leaks must not be able to make itself at home.
+    #[must_use]
+    pub fn for_keys() -> Self {
+        const FOR_PEOPLE: [Permission; 5] = [
+            Permission::OrganisationConfigure,
+            Permission::OrganisationHandOver,
+            Permission::MemberManage,
+            Permission::RoleManage,
+            Permission::ApiKeyManage,
+        ];
+        Self(FOR_PEOPLE.iter().fold(Self::of_pattern("*").0, |bits, permission| bits & !permission.bit()))
+    }
+
     /// What patterns stand for: a name, the beginning of names (`vm.*`), or everything in an organisation (`*`). `*` never
     /// stands for what only staff may do, and a pattern that is none of these stands for nothing.
     pub fn of_patterns<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Self {

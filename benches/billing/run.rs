@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use uni_manager::app::App;
 use uni_manager::charging;
 use uni_manager::clock::Clock;
-use uni_manager::config::{Settings, Vault, token_key};
+use uni_manager::config::{Guards, Settings, Vault, token_key};
 
 use crate::processors::Ticks;
 use crate::{Size, figures, memory};
@@ -124,6 +124,7 @@ fn reset_peak() -> anyhow::Result<()> {
 pub fn settings(workers: usize) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_url: "http://127.0.0.1".into(),
+        guards: Guards { requests_per_organisation: u32::MAX, ..Guards::default() },
         currency: "EUR".into(),
         time_zone: chrono_tz::UTC,
         sign_up_credit: "0".parse()?,

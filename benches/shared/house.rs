@@ -11,7 +11,7 @@ use uni_manager::app::App;
 use uni_manager::audit::Actor;
 use uni_manager::catalog::{self, NewPlan};
 use uni_manager::clusters::{self, NewCluster};
-use uni_manager::config::{Settings, Vault, token_key};
+use uni_manager::config::{Guards, Settings, Vault, token_key};
 use uni_manager::ids::{ImageId, LocationId, PlanId};
 
 /// Four nodes of a terabyte and many processors, so that room never stops an order.
@@ -34,6 +34,7 @@ pub const TOKEN_KEY: &str = "a key for measurements and nothing else";
 pub fn settings(secret_key: &SecretString, sign_up_credit: Money) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_url: "http://127.0.0.1".into(),
+        guards: Guards { requests_per_organisation: u32::MAX, ..Guards::default() },
         currency: "EUR".into(),
         time_zone: chrono_tz::UTC,
         sign_up_credit,

@@ -58,6 +58,12 @@ events! {
     SshKeyAdded = "ssh_key.added", "added the SSH key";
     /// An SSH key was removed.
     SshKeyRemoved = "ssh_key.removed", "removed the SSH key";
+    /// An API key was made.
+    ApiKeyCreated = "api_key.created", "made the API key";
+    /// An API key was taken back.
+    ApiKeyRevoked = "api_key.revoked", "revoked the API key";
+    /// An API key was used from where it must not be. It is written down once an hour at most.
+    ApiKeyRefused = "api_key.refused", "used from a wrong network the API key";
     /// A VM was ordered.
     VmOrdered = "vm.ordered", "ordered the VM";
     /// A VM was provisioned and runs.

@@ -47,19 +47,25 @@ impl Subject {
 pub const OPERATOR: &str = "Operator";
 
 /// Facts of an event that are for customers as well; the others may name what only operators know of.
-const FACTS_FOR_CUSTOMERS: [&str; 23] = [
+const FACTS_FOR_CUSTOMERS: [&str; 29] = [
+    "address",
     "amount",
     "below_zero",
     "console",
+    "daily_limit",
     "days",
+    "expires_at",
     "image",
     "left_off",
     "location",
     "minutes",
+    "networks",
     "notices",
     "order",
     "organisation",
+    "permissions",
     "plan",
+    "prefix",
     "ran_out_at",
     "reason",
     "role",

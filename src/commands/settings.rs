@@ -5,8 +5,10 @@ use billing::Money;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{self, Settings, Vault};
+use crate::config::{self, Guards, Patience, Settings, Vault};
 use crate::mail::{Mailer, Server};
+use crate::network::Network;
+use crate::web::is_origin;
 
 /// Settings that every process of one platform shares.
 #[derive(Debug, Args)]
@@ -40,6 +42,65 @@ pub struct PlatformArguments {
     charging_workers: Option<usize>,
     #[command(flatten)]
     mail: MailArguments,
+    #[command(flatten)]
+    guards: GuardArguments,
+}
+
+/// Who is let in, from where, and how often.
+#[derive(Debug, Args)]
+struct GuardArguments {
+    /// Hosts that are answered besides that of the public URL, separated by commas, with :port if it is not the usual one
+    #[arg(long, env = "UNI_MANAGER_HOSTS", default_value = "")]
+    hosts: String,
+    /// Networks of the proxies in front that are believed when they say where a request comes from (X-Forwarded-For),
+    /// separated by commas
+    #[arg(long, env = "UNI_MANAGER_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
+    trusted_proxies: String,
+    /// Origins of other sites whose pages may use the API, such as https://app.example.org, separated by commas
+    #[arg(long, env = "UNI_MANAGER_CORS_ORIGINS", default_value = "")]
+    cors_origins: String,
+    /// How many requests a minute one API key may make
+    #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_KEY", default_value_t = 300)]
+    requests_per_key: u32,
+    /// How many requests a minute all programs of an organisation may make, unless its quota says otherwise
+    #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_ORGANISATION", default_value_t = 600)]
+    requests_per_organisation: u32,
+    /// How many requests a minute may come from one network by those who are not logged in
+    #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_NETWORK", default_value_t = 300)]
+    requests_per_network: u32,
+}
+
+impl GuardArguments {
+    fn checked(self) -> anyhow::Result<Guards> {
+        let trusted_proxies: Result<Vec<Network>, _> = listed(&self.trusted_proxies).map(str::parse).collect();
+        let cors_origins: Vec<String> = listed(&self.cors_origins).map(str::to_owned).collect();
+        if let Some(wrong) = cors_origins.iter().find(|origin| !is_origin(origin)) {
+            bail!(
+                "UNI_MANAGER_CORS_ORIGINS: {wrong} is no origin; write scheme and host as browsers send them, such as https://app.example.org"
+            );
+        }
+        let hosts: Vec<String> = listed(&self.hosts).map(str::to_owned).collect();
+        if let Some(wrong) = hosts.iter().find(|host| host.contains(['/', '*', '@']) || !host.is_ascii()) {
+            bail!("UNI_MANAGER_HOSTS: {wrong} is no host; write it as browsers send it, such as panel.example.org");
+        }
+        if [self.requests_per_key, self.requests_per_organisation, self.requests_per_network].contains(&0) {
+            bail!("UNI_MANAGER_REQUESTS_PER_KEY, …_ORGANISATION and …_NETWORK must be at least 1");
+        }
+        Ok(Guards {
+            hosts,
+            trusted_proxies: trusted_proxies.context("UNI_MANAGER_TRUSTED_PROXIES")?,
+            cors_origins,
+            requests_per_key: self.requests_per_key,
+            requests_per_organisation: self.requests_per_organisation,
+            requests_per_network: self.requests_per_network,
+            patience: Patience::default(),
+        })
+    }
+}
+
+/// What is separated by commas.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// Where mails go.
@@ -122,6 +183,7 @@ impl PlatformArguments {
             vault: Vault::from_keys(&self.secret_keys).context("UNI_MANAGER_SECRET_KEYS")?,
             token_key: config::token_key(self.token_key).context("UNI_MANAGER_TOKEN_KEY")?,
             mailer: self.mail.checked()?,
+            guards: self.guards.checked()?,
             demo: false,
             charging_workers: match self.charging_workers {
                 None => config::charging_workers(),

@@ -5,13 +5,14 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::{db, hash, tokens};
+use crate::api_keys::{self, KeyText};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
 use crate::permissions::{Permission, Permissions};
 use crate::users::{User, UserState};
 
-/// What somebody proved to be with when a long connection began. It holds no token.
+/// What somebody proved to be with when a long connection began. Of a token it holds no more than the hash.
 #[derive(Clone)]
 pub struct Standing(Proof);
 
@@ -19,6 +20,7 @@ pub struct Standing(Proof);
 enum Proof {
     Session(Vec<u8>),
     Tokens { user: UserId, family: Uuid },
+    Key(Vec<u8>),
 }
 
 impl fmt::Debug for Standing {
@@ -26,6 +28,7 @@ impl fmt::Debug for Standing {
         formatter.write_str(match self.0 {
             Proof::Session(_) => "Standing(session)",
             Proof::Tokens { .. } => "Standing(tokens)",
+            Proof::Key(_) => "Standing(key)",
         })
     }
 }
@@ -37,11 +40,15 @@ impl Standing {
         Self(Proof::Session(hash(token)))
     }
 
-    /// Of a program's access token: good until its family is ended, though the token itself expires sooner.
+    /// Of what a program sent: an API key until it is revoked or ends; an access token until its family is ended, though the
+    /// token itself expires sooner.
     ///
     /// # Errors
-    /// `Unauthenticated` when the token is wrong or has expired.
-    pub fn of_access_token(app: &App, token: &str) -> Result<Self> {
+    /// `Unauthenticated` when it is wrong or has expired.
+    pub fn of_bearer(app: &App, token: &str) -> Result<Self> {
+        if let Some(key) = KeyText::parse(token) {
+            return Ok(Self(Proof::Key(key.hash())));
+        }
         let claims = tokens::claims(app, token)?;
         Ok(Self(Proof::Tokens { user: claims.sub, family: claims.fam }))
     }
@@ -58,6 +65,15 @@ impl Standing {
                 Ok(session.is_some_and(|session| {
                     let own = (session.organisation.id == organisation).then_some(session.permissions);
                     may_open(&session.user, own)
+                }))
+            }
+            Proof::Key(hash) => {
+                let standing = api_keys::standing(app, hash).await?;
+                // Never as staff: a key is of its organisation.
+                Ok(standing.is_some_and(|(maker, place)| {
+                    maker.state == UserState::Active
+                        && place.organisation.id == organisation
+                        && place.permissions.has(Permission::VmConsole)
                 }))
             }
             Proof::Tokens { user, family } => {

@@ -17,7 +17,7 @@ use crate::clusters::{self, Trouble};
 use crate::error::{Error, Problem, Result};
 use crate::ids::{IsoImageId, JobId, OrganisationId, SshKeyId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
-use crate::{catalog, fault, ledger, live, ssh_keys};
+use crate::{catalog, fault, ledger, live, spending, ssh_keys};
 
 /// The most tags of one machine.
 pub const TAGS_MAX: usize = 10;
@@ -253,10 +253,12 @@ pub async fn boot(app: &App, organisation: OrganisationId, vm: VmId, boot: Boot,
     found.check_exists()?;
     let book = catalog::price_book_for(&mut transaction, organisation).await?;
     let lines = lines_of(&mut transaction, book.list(), vm, found.plan, catalog::PowerState::Running).await?;
-    let hour = burn_of(&book, &lines, now)?.rate().for_hours(1);
+    let rate = burn_of(&book, &lines, now)?.rate();
+    let hour = rate.for_hours(1);
     if wallet.exhausted_at.is_some() || (found.state == State::Stopped && hour > wallet.available()) {
         return Err(Error::NotEnoughCredit { short_by: hour - wallet.available() });
     }
+    spending::allow(app, &mut transaction, &wallet, actor, vm, rate).await?;
     let before = Before::of(&found);
     let mut after = Before::of(&found);
     match boot {

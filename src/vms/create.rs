@@ -18,7 +18,7 @@ use crate::error::{Error, Problem, Result};
 use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, SshKeyId, VmId};
 use crate::jobs::{self, Kind, NewJob};
 use crate::ledger;
-use crate::{addresses, catalog, clusters, live, ssh_keys};
+use crate::{addresses, catalog, clusters, live, spending, ssh_keys};
 
 /// A label of a host name, RFC 1123.
 pub(super) const NAME_CHARACTERS_MAX: usize = 63;
@@ -87,8 +87,8 @@ pub struct Ordered {
 /// Orders a machine. The same `order_key` with the same order is the same machine.
 ///
 /// # Errors
-/// `Invalid` with a problem per field, `NotEnoughCredit` with what is missing, `Unavailable` when nothing has room,
-/// `Conflict` when the order key was used for another order.
+/// `Invalid` with a problem per field, `NotEnoughCredit` with what is missing, `SpendingLimit` when it is too much for the key
+/// that orders, `Unavailable` when nothing has room, `Conflict` when the order key was used for another order.
 pub async fn create(
     app: &App,
     organisation: OrganisationId,
@@ -118,7 +118,8 @@ pub async fn create(
     }
     let book = catalog::price_book_for(&mut transaction, organisation).await?;
     let lines = new_parts(plan.id, Some(&image), PowerState::Running).on(book.list());
-    let hold = billing::hold_for(burn_of(&book, &lines, now)?.rate());
+    let rate = burn_of(&book, &lines, now)?.rate();
+    let hold = billing::hold_for(rate);
     let image = image.id;
     if wallet.exhausted_at.is_some() || hold > wallet.available() {
         return Err(Error::NotEnoughCredit { short_by: hold - wallet.available() });
@@ -165,6 +166,7 @@ pub async fn create(
         order_hash: order_key.map(|_| order_hash),
     };
     db::insert(&mut transaction, &row, now).await?;
+    spending::allow(app, &mut transaction, &wallet, actor, id, rate).await?;
     addresses::assign(&mut transaction, location, id, now).await?;
     ledger::hold(&mut transaction, organisation, id, hold, now).await?;
     let job = jobs::enqueue(

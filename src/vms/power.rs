@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
 use crate::ledger::Wallet;
-use crate::{catalog, fault, ledger, live};
+use crate::{catalog, fault, ledger, live, spending};
 
 /// How long a guest may take to shut down.
 const SHUTDOWN_SECONDS: u32 = 60;
@@ -72,7 +72,8 @@ impl Power {
 /// Asks for a change of power.
 ///
 /// # Errors
-/// `Conflict` when the machine is busy or in another state, `NotEnoughCredit` to start one with an empty wallet.
+/// `Conflict` when the machine is busy or in another state, `NotEnoughCredit` to start one with an empty wallet,
+/// `SpendingLimit` to start one that is too much for the key that asks.
 pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Power, actor: &Actor) -> Result<JobId> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -85,7 +86,9 @@ pub async fn power(app: &App, organisation: OrganisationId, vm: VmId, power: Pow
             let book = catalog::price_book_for(&mut transaction, organisation).await?;
             let running = catalog::PowerState::Running;
             let lines = lines_of(&mut transaction, book.list(), vm, found.plan, running).await?;
-            check_hour(&wallet, &burn_of(&book, &lines, now)?)?;
+            let burn = burn_of(&book, &lines, now)?;
+            check_hour(&wallet, &burn)?;
+            spending::allow(app, &mut transaction, &wallet, actor, vm, burn.rate()).await?;
             db::set_stopped_for_credit(&mut transaction, vm, None).await?;
         }
         (Power::Resume, State::Running) if found.paused_at.is_none() => {

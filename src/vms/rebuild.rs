@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::ids::{ImageId, JobId, OrganisationId, SshKeyId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
 use crate::metering::{Metered, Parts};
-use crate::{catalog, fault, ledger, live, metering, ssh_keys};
+use crate::{catalog, fault, ledger, live, metering, spending, ssh_keys};
 
 /// What a machine is made anew as. Its name, address and plan stay.
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
@@ -94,7 +94,9 @@ pub async fn rebuild(app: &App, organisation: OrganisationId, vm: VmId, new: &Re
     let what = Metered { vm, plan: found.plan, state: PowerState::Running };
     let licensed = image.licence.is_some().then_some(image.id);
     let parts = Parts { licensed, ..metering::parts(&mut transaction, what).await? };
-    check_hour(&wallet, &burn_of(&book, &parts.on(book.list()), now)?)?;
+    let burn = burn_of(&book, &parts.on(book.list()), now)?;
+    check_hour(&wallet, &burn)?;
+    spending::allow(app, &mut transaction, &wallet, actor, vm, burn.rate()).await?;
     let keys = ssh_keys::pick(&mut transaction, organisation, &new.ssh_keys).await?;
     let keys: Vec<_> = keys.iter().map(|key| key.public_key.as_str()).collect();
     let keys = if keys.is_empty() { found.authorized_keys.clone() } else { keys.join("\n") };

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
 use crate::metering::{Metered, Parts};
-use crate::{clusters, fault, ledger, live, metering};
+use crate::{clusters, fault, ledger, live, metering, spending};
 
 /// What a machine is to become.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, utoipa::ToSchema)]
@@ -76,7 +76,7 @@ pub(super) fn parts_with(parts: Parts, plan: &Plan, disk_gib: i32, state: PowerS
 ///
 /// # Errors
 /// `Conflict` when the machine is busy or protected from it, `Invalid` when the plan does not fit the disk, `NotEnoughCredit`
-/// for less than an hour of it, `Unavailable` when no host has room.
+/// for less than an hour of it, `SpendingLimit` when it is too much for the key that asks, `Unavailable` when no host has room.
 pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: NewSize, actor: &Actor) -> Result<JobId> {
     let now = app.clock.now();
     let plans = catalog::plans_for(app, organisation).await?;
@@ -91,7 +91,9 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     let now_parts =
         metering::parts(&mut transaction, Metered { vm, plan: found.plan, state: PowerState::Running }).await?;
     let parts = parts_with(now_parts, plan, disk_gib, PowerState::Running);
-    check_hour(&wallet, &burn_of(&book, &parts.on(book.list()), now)?)?;
+    let burn = burn_of(&book, &parts.on(book.list()), now)?;
+    check_hour(&wallet, &burn)?;
+    spending::allow(app, &mut transaction, &wallet, actor, vm, burn.rate()).await?;
     let node = clusters::room_for(&mut transaction, vm, plan.id, disk_gib).await??;
     let moves = node != found.node;
     let next = Next { plan: Some(plan.id), node: moves.then_some(node.as_str()), image: None };

@@ -55,6 +55,11 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN;
     /// No role or key of who asks has the permission that `permission` names.
     NotPermitted = "not_permitted", FORBIDDEN;
+    /// The API key may not be used from this network.
+    WrongNetwork = "api_key_wrong_network", FORBIDDEN;
+    /// The key's VMs would cost more than it may spend in a day: `limit` is the most, `used` what today comes to, `would_be` what
+    /// today or a whole day would come to.
+    SpendingLimit = "api_key_spending_limit", FORBIDDEN;
     /// There is no such thing, or it is somebody else's: both look the same.
     NotFound = "not_found", NOT_FOUND;
     /// The path does not know this method; `Allow` has those that it knows.
@@ -67,6 +72,8 @@ codes! {
     TooLarge = "too_large", PAYLOAD_TOO_LARGE;
     /// The body is not `application/json`.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
+    /// This server does not answer for the host of the request.
+    OtherHost = "other_host", MISDIRECTED_REQUEST;
     /// Fields cannot be accepted; `errors` says which and why.
     InvalidFields = "invalid_fields", UNPROCESSABLE_ENTITY;
     /// There were too many; `Retry-After` says after how many seconds there may be more.
@@ -97,7 +104,9 @@ impl Code {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             // The same status as any other refusal of its kind, but told apart.
-            Error::NotPermitted(_) => Self::NotPermitted,
+            Error::NotPermitted(_) | Error::NotPermittedToKey(_) => Self::NotPermitted,
+            Error::WrongNetwork(_) => Self::WrongNetwork,
+            Error::SpendingLimit { .. } => Self::SpendingLimit,
             Error::Invalid(_)
             | Error::NotFound(_)
             | Error::Unauthenticated(_)
@@ -143,6 +152,15 @@ pub(super) struct Described {
     /// How much credit is missing, with `not_enough_credit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     short_by: Option<billing::Money>,
+    /// The most that the key may spend in a day, with `api_key_spending_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<billing::Money>,
+    /// What today comes to as things are, with `api_key_spending_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<billing::Money>,
+    /// What today or a whole day would come to, with `api_key_spending_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_be: Option<billing::Money>,
     /// What it needs, with `not_permitted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "vm.create")]

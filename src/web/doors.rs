@@ -147,6 +147,21 @@ pub(super) fn admit(parts: &Parts, user: &User, permissions: Permissions) -> Res
     }
 }
 
+/// As [`admit`], for a program with a key of a person: never where only a person may enter, nor where staff work.
+///
+/// # Errors
+/// As [`admit`].
+pub(super) fn admit_key(parts: &Parts, maker: &User, permissions: Permissions) -> Result<()> {
+    match door_of(parts)? {
+        Door::Account => Err(Error::Forbidden("An API key cannot do this: it is for a person who has logged in.")),
+        Door::May(permission) if permission.is_platform() => {
+            Err(Error::Forbidden("This is for the operators of the platform, and never for an API key."))
+        }
+        Door::May(permission) if !permissions.has(permission) => Err(Error::NotPermittedToKey(permission)),
+        Door::Anybody | Door::Member | Door::May(_) => admit(parts, maker, permissions),
+    }
+}
+
 /// As [`admit`], where only staff may enter: the door must be theirs.
 ///
 /// # Errors

@@ -18,7 +18,11 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Error::Forbidden(_) | Error::NotPermitted(_) => StatusCode::FORBIDDEN,
+        Error::Forbidden(_)
+        | Error::NotPermitted(_)
+        | Error::NotPermittedToKey(_)
+        | Error::WrongNetwork(_)
+        | Error::SpendingLimit { .. } => StatusCode::FORBIDDEN,
         Error::Conflict(_) => StatusCode::CONFLICT,
         Error::NotEnoughCredit { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -65,10 +69,18 @@ impl IntoResponse for ApiError {
         match &self.0 {
             Error::Invalid(problems) => body["errors"] = json!(problems),
             Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
-            Error::NotPermitted(permission) => body["permission"] = json!(permission.name()),
+            Error::NotPermitted(permission) | Error::NotPermittedToKey(permission) => {
+                body["permission"] = json!(permission.name())
+            }
+            Error::SpendingLimit { limit, used, would_be } => {
+                body["limit"] = json!(limit);
+                body["used"] = json!(used);
+                body["would_be"] = json!(would_be);
+            }
             Error::NotFound(_)
             | Error::Unauthenticated(_)
             | Error::Forbidden(_)
+            | Error::WrongNetwork(_)
             | Error::Conflict(_)
             | Error::TooManyTries { .. }
             | Error::Unavailable(_)
@@ -212,6 +224,7 @@ fn plain_words(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => "There are too many of these already.",
         StatusCode::BAD_REQUEST => "The path or the query could not be read.",
         StatusCode::METHOD_NOT_ALLOWED => "This path does not know that method.",
+        StatusCode::MISDIRECTED_REQUEST => "This server does not answer for that host.",
         StatusCode::REQUEST_TIMEOUT => "The request did not arrive in time.",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than is accepted here.",
         StatusCode::SERVICE_UNAVAILABLE => "It took too long. Look at what is there before trying again.",

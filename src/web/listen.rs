@@ -1,8 +1,9 @@
 //! Connections: how many at once, how long one may take to say what it wants, and that what is under way is finished at the
 //! end. axum's own `serve` has no such limits, and a client that sends a byte a minute would keep its place for ever.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,13 +18,20 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::patience::Patient;
 use super::router;
 use crate::app::App;
+use crate::config::Patience;
+use crate::network::Network;
 
 /// How many connections are served at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
-/// How long the head of a request may take, and how long a connection may be idle between two.
-const HEAD_SECONDS_MAX: u64 = 30;
+/// How many connections one network may have at once: a good many people behind one address, and far from all places. The
+/// trusted proxies in front, which are everybody, are not counted.
+const CONNECTIONS_PER_NETWORK_MAX: usize = 512;
+/// Whoever is anywhere in such a network is one.
+const NETWORK_BITS_V4: u8 = 32;
+const NETWORK_BITS_V6: u8 = 64;
 /// About how large the head of a request may be, in bytes: its line and all its headers. What is read at once may exceed it.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The pause after an accept failed, such as for want of file descriptors.
@@ -39,6 +47,8 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let router = router(Arc::clone(&app));
+    let patience = app.settings.guards.patience;
+    let neighbours = Neighbours::default();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -50,10 +60,16 @@ pub async fn serve(
         };
         while connections.try_join_next().is_some() {}
         let Some((stream, peer, place)) = accepted else { continue };
+        let is_counted = !app.settings.guards.trusted_proxies.iter().any(|proxies| proxies.holds(peer.ip()));
+        let seat = if is_counted { neighbours.sit(peer.ip()) } else { Some(Seat::Uncounted) };
+        let Some(seat) = seat else {
+            tracing::debug!(%peer, "its network has too many connections");
+            continue;
+        };
         let (router, stopped) = (router.clone(), stopped.clone());
         connections.spawn(async move {
-            converse(stream, peer, router, stopped).await;
-            drop(place);
+            converse(stream, peer, router, patience, stopped).await;
+            drop((place, seat));
         });
     }
     drop(listener);
@@ -83,17 +99,60 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accep
     }
 }
 
+/// How many connections each network has.
+#[derive(Default, Clone)]
+struct Neighbours(Arc<Mutex<HashMap<Network, usize>>>);
+
+/// The place of a connection among those of its network.
+enum Seat {
+    Counted(Neighbours, Network),
+    Uncounted,
+}
+
+impl Neighbours {
+    /// One more connection of a network, if it has not too many.
+    fn sit(&self, peer: IpAddr) -> Option<Seat> {
+        let network = Network::around(peer, NETWORK_BITS_V4, NETWORK_BITS_V6);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= CONNECTIONS_PER_NETWORK_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Seat::Counted(self.clone(), network))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Self::Counted(neighbours, network) = self else { return };
+        let mut counts = neighbours.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(network);
+            }
+        }
+    }
+}
+
 /// Serves one connection to its end.
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    patience: Patience,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(HEAD_SECONDS_MAX))
+        .header_read_timeout(patience.head)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, patience.send)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {

@@ -2,22 +2,28 @@
 
 pub mod api;
 mod assets;
+mod back;
 pub mod code;
 mod console;
+mod cors;
 mod csv;
 pub mod doors;
 mod error;
 pub mod format;
 mod forms;
+mod hosts;
+mod limits;
 mod listen;
 mod live;
 pub mod openapi;
 pub mod pages;
+mod patience;
 mod read;
 mod request;
 mod router;
 mod session;
 pub mod views;
 
+pub(crate) use cors::is_origin;
 pub use listen::serve;
 pub use router::{router, routes};

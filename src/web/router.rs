@@ -1,7 +1,6 @@
 //! Every URL of the house on one page, with what surrounds it: limits of size and time, headers, identity of the request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -13,24 +12,31 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
+use super::cors::{FromAllowedOrigin, Origins};
 use super::doors::{Door, Doors, Route};
-use super::{api, assets, console, error, live, openapi, pages, request};
+use super::hosts::Hosts;
+use super::{api, assets, console, cors, error, hosts, limits, live, openapi, pages, request};
 use crate::app::App;
 use crate::permissions::Permission as May;
 
 /// The largest body of any request. The longest is an order with user data, of which a form may make three bytes of each; what
 /// is somewhat too long still arrives, so that the page can say so and lose nothing.
 const BODY_BYTES_MAX: usize = 256 * 1024;
-/// How long an answer may take. Nothing a request does waits for Proxmox, except the test of a connection and the opening of a
-/// console.
-const ANSWER_SECONDS_MAX: u64 = 60;
 /// The smallest answer that is worth compressing, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// Only what we serve ourselves; no inline scripts or styles, no frames.
 pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What no page of ours uses is switched off. Passkeys and copying are for our own pages only.
+const PERMITTED: &str = "accelerometer=(), bluetooth=(), browsing-topics=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=(), clipboard-write=(self), fullscreen=(self), publickey-credentials-create=(self), publickey-credentials-get=(self)";
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// A browser that was here over HTTPS comes by nothing else for a year.
+const HTTPS_ONLY: &str = "max-age=31536000";
 
 /// Every method of every path, and who may use it.
 pub fn routes() -> Vec<Route> {
@@ -39,17 +45,22 @@ pub fn routes() -> Vec<Route> {
 
 /// All URLs.
 pub fn router(app: Arc<App>) -> Router {
-    let timed = answered_in_time().into_router().layer(TimeoutLayer::with_status_code(
-        StatusCode::SERVICE_UNAVAILABLE,
-        Duration::from_secs(ANSWER_SECONDS_MAX),
-    ));
+    let timed = answered_in_time()
+        .into_router()
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, app.settings.guards.patience.answer));
     let not_for_streams = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::new("text/event-stream"));
-    Router::new()
+    let hosts = Arc::new(Hosts::of(&app.settings));
+    let origins = Arc::new(Origins::new(&app.settings.guards.cors_origins));
+    let router = Router::new()
         .merge(timed)
         .merge(streams().into_router())
         .fallback(pages::errors::not_found)
         .layer(middleware::from_fn(refuse_other_sites))
+        .layer(RequestBodyTimeoutLayer::new(app.settings.guards.patience.body))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), limits::tell))
+        .layer(middleware::from_fn_with_state(origins, cors::share_api))
+        .layer(middleware::from_fn_with_state(hosts, hosts::refuse_others))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn(error::give_a_face))
         .layer(CompressionLayer::new().compress_when(not_for_streams))
@@ -57,9 +68,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
-        .layer(header(header::CACHE_CONTROL, "no-store"))
-        .layer(middleware::from_fn(request::identify))
-        .with_state(app)
+        .layer(header(PERMISSIONS_POLICY, PERMITTED))
+        .layer(header(OPENER_POLICY, "same-origin"))
+        .layer(header(RESOURCE_POLICY, "same-origin"))
+        .layer(header(header::CACHE_CONTROL, "no-store"));
+    // Over plain HTTP browsers must not heed it, and a demo on loopback would be locked out for long.
+    let router = match app.settings.is_https() {
+        true => router.layer(header(header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY)),
+        false => router,
+    };
+    router.layer(middleware::from_fn_with_state(Arc::clone(&app), request::identify)).with_state(app)
 }
 
 fn answered_in_time() -> Doors {
@@ -117,6 +135,10 @@ fn portal() -> Doors {
         .get("/ssh-keys", May::SshKeyView, pages::ssh_keys::list)
         .post("/ssh-keys", May::SshKeyManage, pages::ssh_keys::add)
         .post("/ssh-keys/{id}/delete", May::SshKeyManage, pages::ssh_keys::remove)
+        .get("/api-keys", May::ApiKeyManage, pages::api_keys::list)
+        .post("/api-keys", May::ApiKeyManage, pages::api_keys::create)
+        .get("/api-keys/new", May::ApiKeyManage, pages::api_keys::new)
+        .post("/api-keys/{id}/revoke", May::ApiKeyManage, pages::api_keys::revoke)
         .get("/prices", Door::Member, pages::prices::show)
         .get("/wallet", May::BillingView, pages::wallet::show)
         .get("/wallet/header", May::BillingView, pages::wallet::header)
@@ -269,6 +291,10 @@ fn api_v1() -> Doors {
         .get("/ssh-keys", May::SshKeyView, api::ssh_keys::list)
         .post("/ssh-keys", May::SshKeyManage, api::ssh_keys::add)
         .delete("/ssh-keys/{id}", May::SshKeyManage, api::ssh_keys::remove)
+        .get("/api-keys", May::ApiKeyManage, api::api_keys::list)
+        .post("/api-keys", May::ApiKeyManage, api::api_keys::create)
+        .get("/api-keys/{id}", May::ApiKeyManage, api::api_keys::show)
+        .delete("/api-keys/{id}", May::ApiKeyManage, api::api_keys::revoke)
         .get("/jobs", May::VmView, api::jobs::list)
         .get("/jobs/{id}", May::VmView, api::jobs::show)
         .delete("/jobs/{id}", May::VmConfigure, api::jobs::cancel)
@@ -364,9 +390,13 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// A change that another site's page asks for is refused before anything looks at it. Programs send no such header.
+/// A change that another site's page asks for is refused before anything looks at it, unless the operator lets that site use the
+/// API. Programs send no such header.
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if request.extensions().get::<FromAllowedOrigin>().is_some() {
+        return next.run(request).await;
+    }
     let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
     if changes && site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return (StatusCode::FORBIDDEN, "This was sent from another site.\n").into_response();

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 
-use super::doors;
 use super::error::{ApiError, PageError};
 use super::request::Origin;
+use super::{doors, limits};
+use crate::api_keys::{self, ByKey};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::error::Error;
-use crate::ids::OrganisationId;
+use crate::ids::{ApiKeyId, OrganisationId};
 use crate::organisations::{Membership, Organisation};
 use crate::permissions::Permissions;
 use crate::sessions::{self, SESSION_DAYS, Session};
@@ -112,17 +114,32 @@ impl FromRequestParts<Arc<App>> for Staff {
     }
 }
 
-/// A program with an access token.
+/// A program with an access token or an API key.
 #[derive(Debug, Clone)]
 pub struct ApiCaller {
-    /// The person it acts for.
+    /// The person it acts for: who logged in, or made the key.
     pub user: User,
+    /// The key, if it has one.
+    pub key: Option<ApiKeyId>,
     /// For which organisation.
     pub organisation: Organisation,
     /// What it may do there.
     pub permissions: Permissions,
-    /// The person as the audit log has him.
+    /// The person, or the key and its maker, as the audit log has them.
     pub actor: Actor,
+}
+
+/// What a program sent to say who it is.
+pub(in crate::web) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim)
+}
+
+/// The key that a program sent, if it sent one, and who made it.
+async fn key_of(parts: &Parts, app: &Arc<App>, wanted: Option<OrganisationId>) -> Option<Result<ByKey, Error>> {
+    let sent = bearer(&parts.headers).filter(|sent| api_keys::is_key_like(sent))?;
+    let origin = Origin::of(parts);
+    Some(api_keys::check(app, sent, origin.ip, wanted, &origin.stranger()).await)
 }
 
 async fn owner_of_token(
@@ -130,11 +147,9 @@ async fn owner_of_token(
     app: &App,
     wanted: Option<OrganisationId>,
 ) -> Result<(User, Option<Membership>), Error> {
-    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    match token {
+    match bearer(&parts.headers) {
         Some(token) => sessions::verify(app, token, wanted).await,
-        None => Err(Error::Unauthenticated("Send an access token: Authorization: Bearer …")),
+        None => Err(Error::Unauthenticated("Send an access token or an API key: Authorization: Bearer …")),
     }
 }
 
@@ -147,11 +162,19 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
             Some(Err(_)) => return Err(Error::invalid("X-Organisation", "The id of an organisation.").into()),
             None => None,
         };
+        if let Some(by_key) = key_of(parts, app, wanted).await {
+            let ByKey { id, name, maker, organisation, permissions, .. } = by_key?;
+            limits::count(app, Some(id), organisation.id, None)?;
+            doors::admit_key(parts, &maker, permissions)?;
+            let actor = Origin::of(parts).key(id, &name, &maker);
+            return Ok(Self { user: maker, key: Some(id), organisation, permissions, actor });
+        }
         let (user, place) = owner_of_token(parts, app, wanted).await?;
         let Membership { organisation, permissions } = place.ok_or(Error::NotFound("organisation"))?;
+        limits::count(app, None, organisation.id, None)?;
         doors::admit(parts, &user, permissions)?;
         let actor = Origin::of(parts).actor(&user);
-        Ok(Self { user, organisation, permissions, actor })
+        Ok(Self { user, key: None, organisation, permissions, actor })
     }
 }
 
@@ -166,6 +189,12 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        if let Some(by_key) = key_of(parts, app, None).await {
+            let ByKey { maker, permissions, .. } = by_key?;
+            doors::admit_key(parts, &maker, permissions)?;
+            // Every door of staff refuses a key; what does not is none of theirs.
+            return Err(Error::Internal(anyhow::anyhow!("a key entered where only staff may")).into());
+        }
         let (user, _) = owner_of_token(parts, app, None).await?;
         doors::admit_staff(parts, &user)?;
         Ok(Self { actor: Origin::of(parts).staff(&user) })

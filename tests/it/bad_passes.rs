@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uni_manager::app::App;
 use uni_manager::charging;
 use uni_manager::clock::Clock;
-use uni_manager::config::{Settings, Vault, token_key};
+use uni_manager::config::{Guards, Settings, Vault, token_key};
 use uni_manager::database::private::{Options, PrivateServer};
 use uni_manager::mail::Mailer;
 
@@ -50,6 +50,7 @@ async fn furnish(pool: &PgPool) {
 async fn process(url: &str, now: DateTime<Utc>) -> Arc<App> {
     let settings = Settings {
         public_url: "http://127.0.0.1".into(),
+        guards: Guards { requests_per_organisation: u32::MAX, ..Guards::default() },
         currency: "EUR".into(),
         time_zone: chrono_tz::UTC,
         sign_up_credit: "0".parse().unwrap(),

@@ -21,7 +21,7 @@ use uni_manager::charging::{self, Pass};
 use uni_manager::clock::Clock;
 use uni_manager::clusters::{self, NewCluster};
 use uni_manager::commands::sell_examples;
-use uni_manager::config::{self, Settings, Vault};
+use uni_manager::config::{self, Guards, Settings, Vault};
 use uni_manager::ids::{ClusterId, ImageId, LocationId};
 use uni_manager::mail::Mailer;
 use uni_manager::{vms, web, worker};
@@ -56,6 +56,10 @@ pub struct Start {
     pub plain_owner: bool,
     /// Where mails go.
     pub mailer: Mailer,
+    /// What guards the door; nobody asks too often unless it is said.
+    pub guards: Guards,
+    /// Where browsers would reach it; where it listens, unless it is said.
+    pub public_url: Option<String>,
 }
 
 impl Default for Start {
@@ -69,6 +73,13 @@ impl Default for Start {
             time_zone: chrono_tz::UTC,
             plain_owner: false,
             mailer: Mailer::Kept,
+            guards: Guards {
+                requests_per_key: u32::MAX,
+                requests_per_organisation: u32::MAX,
+                requests_per_network: u32::MAX,
+                ..Guards::default()
+            },
+            public_url: None,
         }
     }
 }
@@ -112,7 +123,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings {
-            public_url: url.clone(),
+            public_url: start.public_url.unwrap_or_else(|| url.clone()),
+            guards: start.guards,
             currency: "EUR".into(),
             time_zone: start.time_zone,
             sign_up_credit: start.sign_up_credit.parse().unwrap(),

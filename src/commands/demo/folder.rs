@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{ADMIN_EMAIL, CUSTOMER_CREDIT, CUSTOMER_EMAIL};
 use crate::commands::create_admin::generate_password;
-use crate::config::{self, Settings, Vault};
+use crate::config::{self, Guards, Settings, Vault};
 use crate::mail::Mailer;
 
 /// The folder, locked for this process.
@@ -198,6 +198,7 @@ impl Secrets {
     pub fn settings(&self, public_url: &str) -> anyhow::Result<Settings> {
         Ok(Settings {
             public_url: public_url.to_owned(),
+            guards: Guards::default(),
             currency: "EUR".into(),
             time_zone: chrono_tz::UTC,
             sign_up_credit: CUSTOMER_CREDIT.parse::<Money>()?,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
@@ -18,7 +17,7 @@ use crate::vms::{self, ConsoleKind};
 use crate::web::console::{self, Address};
 use crate::web::error::ApiError;
 use crate::web::read::Path;
-use crate::web::session::ApiCaller;
+use crate::web::session::{ApiCaller, bearer};
 
 /// What to open.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -40,14 +39,12 @@ pub async fn open(
     ApiJson(new): ApiJson<NewConsole>,
 ) -> Result<(StatusCode, Json<Address>), ApiError> {
     let vm = vms::find(&app, caller.organisation.id, id).await?;
-    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    let token = token.ok_or(Error::Unauthenticated("Send an access token: Authorization: Bearer …"))?;
+    let token = bearer(&headers).ok_or(Error::Unauthenticated("Send an access token: Authorization: Bearer …"))?;
     let leave = Leave {
         vm: vm.id,
         organisation: vm.organisation,
         kind: new.kind,
-        standing: Standing::of_access_token(&app, token)?,
+        standing: Standing::of_bearer(&app, token)?,
         person: caller.user.id,
         actor: caller.actor,
         reason: None,

@@ -1,6 +1,7 @@
 //! JSON for programs, under `/api/v1`. Each handler reads the request, calls one operation and shows the result.
 
 pub mod admin;
+pub mod api_keys;
 pub mod audit;
 pub mod auth;
 pub mod catalog;

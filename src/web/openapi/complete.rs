@@ -4,7 +4,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::permissions::Permission;
+use crate::permissions::{Permission, Permissions};
 use crate::web::code::Code;
 use crate::web::doors::{Door, Route};
 
@@ -162,6 +162,7 @@ fn tell_door(operation: &mut Value, door: Door) {
     operation["security"] = match door {
         Door::Anybody => json!([]),
         Door::Account => json!([{ "access_token": [] }]),
+        Door::May(permission) if !Permissions::for_keys().has(permission) => json!([{ "access_token": [] }]),
         Door::Member | Door::May(_) => json!([{ "access_token": [] }, { "api_key": [] }]),
     };
 }
@@ -284,6 +285,10 @@ fn shared_answer(mut answers: Map<String, Value>, code: &Code) -> Map<String, Va
     match code {
         Code::NotEnoughCredit => example["short_by"] = json!("0.199200"),
         Code::NotPermitted => example["permission"] = json!("vm.create"),
+        Code::SpendingLimit => {
+            (example["limit"], example["used"], example["would_be"]) =
+                (json!("5.000000"), json!("4.320000"), json!("5.760000"));
+        }
         Code::InvalidFields => example["errors"] = json!([{ "field": "name", "problem": "Give it a name." }]),
         _ => {}
     }
@@ -292,6 +297,15 @@ fn shared_answer(mut answers: Map<String, Value>, code: &Code) -> Map<String, Va
         let mut answer = json!({
             "description": "", "content": { "application/problem+json": { "schema": schema, "examples": {} } },
         });
+        if *code == Code::TooMany {
+            for (name, text) in [
+                ("RateLimit-Limit", "Requests a minute."),
+                ("RateLimit-Remaining", "How many may follow at once."),
+                ("RateLimit-Reset", "In how many seconds all of them may again."),
+            ] {
+                answer["headers"][name] = json!({ "description": text, "schema": { "type": "integer", "minimum": 0 } });
+            }
+        }
         if matches!(code, Code::TooMany | Code::Unavailable) {
             let seconds = json!({ "type": "integer", "minimum": 0 });
             answer["headers"]["Retry-After"] = json!({ "description": "After how many seconds.", "schema": seconds });

@@ -1,5 +1,6 @@
 //! HTML for people. Each handler reads the request, calls one operation of a noun and shows the result.
 
+pub mod api_keys;
 pub mod audit;
 pub mod auth;
 pub mod clusters;

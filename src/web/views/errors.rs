@@ -66,6 +66,10 @@ fn words(status: u16) -> (&'static str, &'static str) {
             "Something changed in the meantime, or other work is under way. Look again and retry.",
         ),
         413 => ("Too large", "What was sent is larger than is taken here."),
+        421 => (
+            "Not this host",
+            "This server does not answer for the name in your address bar. Use the address you were given.",
+        ),
         422 => ("Please check what you entered", "Some values cannot be used as they are."),
         429 => ("Too many tries", "You have tried this too often in a short time. Wait a minute and try again."),
         503 => ("Not available right now", "A part of the platform is away. Nothing is lost; try again in a minute."),

@@ -16,6 +16,8 @@ pub enum Section {
     Vms,
     /// SSH keys.
     SshKeys,
+    /// API keys.
+    ApiKeys,
     /// Balance, burn and ledger.
     Wallet,
     /// What everything costs.

@@ -68,7 +68,7 @@ const SUPPORT: &[&str] = &[
 const LEAVING: [&str; 1] = ["/logout"];
 
 /// Every door but those that end the visit: who may enter, method, path with ids of nothing.
-fn doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+pub fn doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
     DOORS
         .iter()
         .filter(|(_, _, path)| !LEAVING.contains(path))
@@ -76,12 +76,12 @@ fn doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
 }
 
 /// Doors of an organisation's things.
-fn own_doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+pub fn own_doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
     doors().filter(|(who, ..)| *who != "anybody" && !who.starts_with("platform."))
 }
 
 /// Doors of the platform's staff.
-fn staff_doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+pub fn staff_doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
     doors().filter(|(who, ..)| who.starts_with("platform."))
 }
 
@@ -90,7 +90,7 @@ fn is_for_all(who: &str) -> bool {
     matches!(who, "account" | "member")
 }
 
-async fn set_state(world: &World, user: &User, state: &str) {
+pub async fn set_state(world: &World, user: &User, state: &str) {
     sqlx::query("update users set state = $2, state_reason = case when $2 = 'active' then null else 'Tests' end, state_since = case when $2 = 'active' then null else $3 end where id = $1")
         .bind(user.id.uuid())
         .bind(state)

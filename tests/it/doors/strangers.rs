@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use uni_manager::notifications::{self, Notice, Severity};
 
+use super::keys::new_key;
 use super::somebody::{Somebody, with_ids_of_nothing};
 use super::table::DOORS;
 use crate::world::{Answer, Customer, World, text};
@@ -65,6 +66,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
         .await;
     // She is told that her credit ends.
     let notice = told_of(&world, &ann).await;
+    let api_key = new_key(&world, &ann, &["vm.view"]).await.id;
     let stranger = Somebody::enters(&world, &bob.user).await;
     let owner = Somebody::enters(&world, &ann.user).await;
     let mut tried = 0;
@@ -76,6 +78,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
         let id = match path.trim_start_matches("/api/v1").split("/{").next().unwrap_or_default() {
             "/vms" => &vm,
             "/jobs" => &job,
+            "/api-keys" => &api_key,
             "/ssh-keys" => &ann.key,
             "/notifications" => &notice,
             "/wallet/charges" | "/charges" => &meter,

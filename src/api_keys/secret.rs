@@ -1,0 +1,136 @@
+//! The text of a key: exactly 64 letters and digits (with one underscore), drawn from the randomness of the operating system.
+//! It ends with a check of itself, so that what only looks like a key is told from one without asking the database.
+
+use std::fmt;
+
+use anyhow::Context;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+
+/// How many characters a key has, all in all. Some programs of this field refuse any other length.
+pub const CHARACTERS: usize = 64;
+/// How every key begins: tells it from an access token, and lets programs that look for leaked secrets find it.
+pub const BEGINNING: &str = "unim_";
+/// How many of the last characters check the others.
+const CHECK: usize = 6;
+/// How many are drawn: 315 bits.
+const DRAWN: usize = CHARACTERS - BEGINNING.len() - CHECK;
+/// How many are shown of a key that is kept as a hash.
+const SHOWN: usize = 12;
+/// How many bytes are asked for: more than enough, for a few of them are thrown away.
+const BYTES: usize = 2 * DRAWN;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Bytes from here on would make some characters likelier than others.
+const FAIR_BELOW: u8 = 248;
+
+/// A key. It is shown once and never logged.
+#[derive(Clone)]
+pub struct KeyText(SecretString);
+
+impl KeyText {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub(super) fn draw() -> Result<Self> {
+        let mut bytes = [0_u8; BYTES];
+        SysRng.try_fill_bytes(&mut bytes).context("while asking the operating system for randomness")?;
+        let drawn = bytes.iter().filter(|byte| **byte < FAIR_BELOW).take(DRAWN);
+        let mut text = BEGINNING.to_owned();
+        text.extend(drawn.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
+        text.push_str(&check_of(&text));
+        if text.len() != CHARACTERS {
+            return Err(anyhow::anyhow!("the operating system's randomness repeats itself").into());
+        }
+        Ok(Self(SecretString::from(text)))
+    }
+
+    /// Reads what a program sent; nothing when it cannot be a key.
+    #[must_use]
+    pub fn parse(sent: &str) -> Option<Self> {
+        if sent.len() != CHARACTERS || !is_key_like(sent) || !sent.is_ascii() {
+            return None;
+        }
+        let (text, check) = sent.split_at(CHARACTERS - CHECK);
+        (check_of(text) == check).then(|| Self(SecretString::from(sent.to_owned())))
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn hash(&self) -> Vec<u8> {
+        Sha256::digest(self.0.expose_secret()).to_vec()
+    }
+
+    /// How it begins, for people.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.0.expose_secret()[..SHOWN]
+    }
+
+    /// The whole key, for the one time it is shown.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}…", self.prefix())
+    }
+}
+
+/// Whether a text is meant to be a key, and not an access token.
+#[must_use]
+pub fn is_key_like(sent: &str) -> bool {
+    sent.starts_with(BEGINNING)
+}
+
+/// The characters that check a text.
+fn check_of(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().take(CHECK).map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_exactly_64_characters_and_reads_back() {
+        let drawn: Vec<KeyText> = (0..200).map(|_| KeyText::draw().unwrap()).collect();
+        for (index, key) in drawn.iter().enumerate() {
+            let text = key.reveal();
+            assert_eq!((text.len(), text.chars().count()), (64, 64));
+            assert!(text.starts_with("unim_") && text[5..].bytes().all(|byte| byte.is_ascii_alphanumeric()), "{text}");
+            assert_eq!(KeyText::parse(text).unwrap().hash(), key.hash());
+            assert!(drawn[..index].iter().all(|other| other.reveal() != text));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_told_without_a_look() {
+        let key = KeyText::draw().unwrap();
+        let text = key.reveal();
+        let swapped = format!("{}{}{}", &text[..20], if &text[20..21] == "x" { "y" } else { "x" }, &text[21..]);
+        let shorter = &text[..63];
+        let longer = format!("{text}0");
+        let other = text.replace("unim_", "unin_");
+        let umlaut = format!("{}é", &text[..62]);
+        for wrong in [swapped.as_str(), shorter, &longer, &other, &umlaut, "unim_", "", &"0".repeat(100_000)] {
+            assert!(KeyText::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_stand_in_what_is_logged() {
+        let key = KeyText::draw().unwrap();
+        let shown = format!("{key:?}");
+        assert!(shown.starts_with("unim_") && shown.chars().count() == 13, "{shown}");
+        assert!(!shown.contains(&key.reveal()[12..]));
+    }
+}
