@@ -28,6 +28,12 @@ pub enum Error {
     /// The caller is known, and none of his roles allows this.
     #[error("your role does not allow this: it needs “{0}”")]
     NotPermitted(Permission),
+    /// A second factor is demanded of the caller, and he has none.
+    #[error("a second factor is required here: set one up in your account first")]
+    SecondFactorMissing,
+    /// This is dangerous, and the caller has not proved for a while that it is still him.
+    #[error("confirm that it is you, then try again: log in again, or give your password or a code")]
+    NotConfirmed,
     /// The key is known and does not allow this.
     #[error("this API key does not allow this: it needs “{0}”")]
     NotPermittedToKey(Permission),

@@ -55,6 +55,8 @@ pub mod rates;
 pub mod revenue;
 /// When a wallet runs out, and what happens then.
 pub mod runway;
+/// The second proof of who somebody is: codes of an app, recovery codes, and who demands it.
+pub mod second_factor;
 /// Which columns hold encrypted secrets, and giving them the newest key.
 pub mod secrets;
 /// Staying logged in: web sessions, access and refresh tokens.

@@ -7,6 +7,7 @@ import { startDialogs } from "./dialogs.js";
 import { startLive } from "./live.js";
 import { startMenus } from "./menus.js";
 import { startPartial } from "./partial.js";
+import { startPasskeys } from "./passkeys.js";
 import { startThemeSwitch } from "./theme-switch.js";
 
 document.documentElement.classList.add("scripted");
@@ -17,5 +18,6 @@ startCopy();
 startCost();
 startBytes();
 startPartial();
+startPasskeys();
 startClock();
 startLive();

@@ -16,6 +16,7 @@ use crate::ids::{ApiKeyId, OrganisationId};
 use crate::network::Network;
 use crate::organisations::{Membership, Organisation};
 use crate::permissions::Permissions;
+use crate::sessions::Assurance;
 use crate::users::User;
 
 const REFUSED: &str = "The API key is wrong, has expired or was revoked.";
@@ -35,6 +36,8 @@ pub struct ByKey {
     pub organisation: Organisation,
     /// What it may do there.
     pub permissions: Permissions,
+    /// How sure we are of who made it. A key itself proves nothing anew.
+    pub assurance: Assurance,
     /// The most that its machines may cost in a day.
     pub daily_limit: Option<Money>,
 }
@@ -120,6 +123,7 @@ async fn refuse(app: &App, found: &Found, address: Option<IpAddr>, actor: &Actor
 pub async fn standing(app: &App, hash: &[u8]) -> Result<Option<(User, Membership)>> {
     let found = db::select_by_hash(&app.pool, hash, app.clock.machine_now()).await?;
     Ok(found
+        .filter(|found| !found.by.assurance.missing_for_organisation)
         .map(|Found { by, .. }| (by.maker, Membership { organisation: by.organisation, permissions: by.permissions })))
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, OnConstraint, Result};
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 use crate::ledger::money;
 use crate::organisations::{Membership, Organisation};
+use crate::sessions::Assurance;
 use crate::users::{PlatformRole, User, UserState};
 
 /// One query for who is asking: key, maker, and his place in the organisation that the key is of.
@@ -17,7 +18,9 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
     let row = sqlx::query!(
         r#"select k.id as "id: ApiKeyId", k.name, k.permissions as key_patterns, k.networks::text[] as "networks!", k.daily_limit, k.last_used_at, k.refused_at,
                   u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
-                  m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name as organisation_name, o.created_at
+                  m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name as organisation_name, o.created_at,
+                  o.second_factor_required and not (exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
+                      or exists (select 1 from passkeys where user_id = u.id)) as "missing_for_organisation!"
            from api_keys k
            join users u on u.id = k.user_id
            join organisations o on o.id = k.organisation_id
@@ -52,6 +55,7 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
             maker,
             permissions: permissions(&row.key_patterns, place.permissions),
             organisation: place.organisation,
+            assurance: Assurance { missing_for_organisation: row.missing_for_organisation, ..Assurance::default() },
             daily_limit: row.daily_limit.map(money).transpose()?,
         },
         networks: row.networks,

@@ -38,6 +38,24 @@ events! {
     UserLoggedOut = "user.logged_out", "logged out";
     /// Somebody gave a wrong password for a known account.
     LoginFailed = "user.login_failed", "gave a wrong password for";
+    /// Somebody gave the right password, and was asked for the second factor.
+    SecondFactorAsked = "user.second_factor_asked", "gave the right password, and was asked for the second factor, for";
+    /// Somebody who knew the password gave a wrong code.
+    SecondFactorFailed = "user.second_factor_failed", "gave a wrong code as second factor for";
+    /// A person proved once more who he is.
+    UserConfirmed = "user.confirmed", "confirmed that it is";
+    /// A person set up an authenticator app.
+    TotpAdded = "user.totp_added", "set up an authenticator app for";
+    /// A person removed his authenticator app.
+    TotpRemoved = "user.totp_removed", "removed the authenticator app of";
+    /// A person made new recovery codes.
+    RecoveryCodesMade = "user.recovery_codes_made", "made new recovery codes for";
+    /// A person used a recovery code.
+    RecoveryCodeUsed = "user.recovery_code_used", "used a recovery code of";
+    /// An organisation began to require a second factor of its members.
+    SecondFactorDemanded = "organisation.second_factor_demanded", "began to require a second factor in the organisation";
+    /// An organisation requires a second factor no more.
+    SecondFactorWaived = "organisation.second_factor_waived", "no longer requires a second factor in the organisation";
     /// A person was suspended: he looks, and changes nothing.
     UserSuspended = "user.suspended", "suspended the account of";
     /// A person was banned: he does not come in.

@@ -13,7 +13,7 @@ pub(super) async fn select(connection: &mut PgConnection) -> Result<PlatformSett
     let row = sqlx::query_as!(
         Row,
         "select auto_shutdown, credit_limit, grace_days, grace_charged, delete_after_grace, deletion_notices_min, rescue_hours, life_seconds_min,
-                breaker_factor_hundredths, breaker_stop_percent, breaker_vms_min, catch_up_hours, price_notice_days
+                breaker_factor_hundredths, breaker_stop_percent, breaker_vms_min, catch_up_hours, price_notice_days, staff_second_factor
          from settings"
     )
     .fetch_one(connection)
@@ -35,6 +35,7 @@ struct Row {
     breaker_vms_min: i32,
     catch_up_hours: i32,
     price_notice_days: i32,
+    staff_second_factor: bool,
 }
 
 impl TryFrom<Row> for PlatformSettings {
@@ -54,6 +55,7 @@ impl TryFrom<Row> for PlatformSettings {
             breaker_vms_min: row.breaker_vms_min,
             catch_up_hours: row.catch_up_hours,
             price_notice_days: row.price_notice_days,
+            staff_second_factor: row.staff_second_factor,
         })
     }
 }
@@ -73,7 +75,7 @@ pub(super) async fn update(
     sqlx::query!(
         "update settings set auto_shutdown = $1, credit_limit = $2, grace_days = $3, grace_charged = $4, delete_after_grace = $5, deletion_notices_min = $6,
                 rescue_hours = $7, life_seconds_min = $8, breaker_factor_hundredths = $9, breaker_stop_percent = $10, breaker_vms_min = $11,
-                catch_up_hours = $12, price_notice_days = $13, updated_at = $14, updated_by = $15",
+                catch_up_hours = $12, price_notice_days = $13, updated_at = $14, updated_by = $15, staff_second_factor = $16",
         new.auto_shutdown,
         new.credit_limit.to_decimal(),
         new.grace_days,
@@ -89,6 +91,7 @@ pub(super) async fn update(
         new.price_notice_days,
         now,
         by.map(UserId::uuid),
+        new.staff_second_factor,
     )
     .execute(connection)
     .await?;

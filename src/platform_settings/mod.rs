@@ -54,6 +54,8 @@ pub struct PlatformSettings {
     /// How many days before a price goes up customers are told.
     #[schema(minimum = 0, maximum = 365)]
     pub price_notice_days: i32,
+    /// Whether staff must have a second factor.
+    pub staff_second_factor: bool,
 }
 
 /// Reads the settings.

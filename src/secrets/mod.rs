@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::config::Vault;
 use crate::database::EncryptedColumn;
-use crate::{clusters, jobs};
+use crate::{clusters, jobs, second_factor};
 
 /// How many rows are locked at once.
 const BATCH: i64 = 100;
 
 /// Every column of the database that holds encrypted secrets. A room that begins to keep some adds its own here.
-pub const COLUMNS: [EncryptedColumn; 2] = [clusters::SECRETS, jobs::SECRETS];
+pub const COLUMNS: [EncryptedColumn; 3] = [clusters::SECRETS, jobs::SECRETS, second_factor::SECRETS];
 
 /// What was done to one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Session;
+use super::{Assurance, Login, Session};
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId, UserId};
 use crate::organisations::{Membership, Organisation};
@@ -24,8 +24,8 @@ pub(super) struct NewSession {
 
 pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSession) -> Result<()> {
     sqlx::query!(
-        "insert into sessions (id, user_id, organisation_id, token_hash, csrf_token, address, user_agent, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into sessions (id, user_id, organisation_id, token_hash, csrf_token, address, user_agent, created_at, expires_at, confirmed_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $8)",
         new.id.uuid(),
         new.user.uuid(),
         new.organisation.uuid(),
@@ -46,13 +46,18 @@ pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSessio
 pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<Session>> {
     let row = sqlx::query!(
         r#"select s.id as "id: SessionId", s.csrf_token, u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
-                  m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at
+                  m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at,
+                  s.confirmed_at, o.second_factor_required and not f.has as "missing_for_organisation!",
+                  w.staff_second_factor and not f.has as "missing_for_platform!"
            from sessions s
            join users u on u.id = s.user_id
            join lateral (select * from members where user_id = s.user_id
                          order by organisation_id = s.organisation_id desc, created_at, organisation_id limit 1) m on true
            join organisations o on o.id = m.organisation_id
            left join roles r on r.id = m.role_id
+           cross join lateral (select exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
+                                   or exists (select 1 from passkeys where user_id = u.id) as has) f
+           cross join settings w
            where s.token_hash = $1 and s.expires_at > $2 and u.state <> 'banned'"#,
         token_hash,
         now,
@@ -76,6 +81,11 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
             },
             organisation: place.organisation,
             permissions: place.permissions,
+            assurance: Assurance {
+                missing_for_organisation: row.missing_for_organisation,
+                missing_for_platform: row.missing_for_platform,
+                confirmed_at: row.confirmed_at,
+            },
         }
     }))
 }
@@ -92,6 +102,7 @@ pub(super) struct FoundRefreshToken {
     pub expires_at: DateTime<Utc>,
     pub used: bool,
     pub revoked: bool,
+    pub confirmed_at: Option<DateTime<Utc>>,
 }
 
 pub(super) async fn lock_refresh_token(
@@ -100,7 +111,7 @@ pub(super) async fn lock_refresh_token(
 ) -> Result<Option<FoundRefreshToken>> {
     let found = sqlx::query_as!(
         FoundRefreshToken,
-        r#"select id, family, user_id as "user: UserId", expires_at, used_at is not null as "used!", revoked_at is not null as "revoked!"
+        r#"select id, family, user_id as "user: UserId", expires_at, used_at is not null as "used!", revoked_at is not null as "revoked!", confirmed_at
            from refresh_tokens where token_hash = $1 for update"#,
         token_hash,
     )
@@ -128,15 +139,48 @@ pub(super) async fn insert_refresh_token(
     token_hash: &[u8],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    confirmed_at: Option<DateTime<Utc>>,
 ) -> Result<()> {
     sqlx::query!(
-        "insert into refresh_tokens (id, family, user_id, token_hash, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)",
+        "insert into refresh_tokens (id, family, user_id, token_hash, created_at, expires_at, confirmed_at) values ($1, $2, $3, $4, $5, $6, $7)",
         Uuid::now_v7(),
         family,
         user.uuid(),
         token_hash,
         now,
         expires_at,
+        confirmed_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn confirm_session(connection: &mut PgConnection, id: SessionId, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update sessions set confirmed_at = $2 where id = $1", id.uuid(), now).execute(connection).await?;
+    Ok(())
+}
+
+/// Ends every login of a person but one.
+pub(super) async fn end_others(
+    connection: &mut PgConnection,
+    user: UserId,
+    kept: Login,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let (session, family) = match kept {
+        Login::Session(id) => (Some(id.uuid()), None),
+        Login::Tokens(family) => (None, Some(family)),
+        Login::Key(_) => (None, None),
+    };
+    sqlx::query!("delete from sessions where user_id = $1 and id is distinct from $2", user.uuid(), session)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "update refresh_tokens set revoked_at = $3 where user_id = $1 and revoked_at is null and family is distinct from $2",
+        user.uuid(),
+        family,
+        now,
     )
     .execute(connection)
     .await?;
@@ -150,17 +194,22 @@ pub(super) async fn select_caller(
     user: UserId,
     family: Uuid,
     wanted: Option<OrganisationId>,
-) -> Result<Option<(User, Option<Membership>)>> {
+) -> Result<Option<(User, Option<Membership>, Assurance)>> {
     let row = sqlx::query!(
         r#"select u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
                   p.role as "role?", p.patterns as "patterns?", p.id as "organisation_id?: OrganisationId", p.number as "number?",
-                  p.name as "name?", p.created_at as "created_at?"
+                  p.name as "name?", p.created_at as "created_at?",
+                  coalesce(p.second_factor_required, false) and not f.has as "missing_for_organisation!",
+                  w.staff_second_factor and not f.has as "missing_for_platform!"
            from users u
            left join lateral (
-               select m.role, r.permissions as patterns, o.id, o.number, o.name, o.created_at
+               select m.role, r.permissions as patterns, o.id, o.number, o.name, o.created_at, o.second_factor_required
                from members m join organisations o on o.id = m.organisation_id left join roles r on r.id = m.role_id
                where m.user_id = u.id and ($3::uuid is null or o.id = $3)
                order by o.number limit 1) p on true
+           cross join lateral (select exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
+                                   or exists (select 1 from passkeys where user_id = u.id) as has) f
+           cross join settings w
            where u.id = $1 and u.state <> 'banned'
              and exists (select 1 from refresh_tokens where family = $2 and user_id = $1 and revoked_at is null)"#,
         user.uuid(),
@@ -186,7 +235,12 @@ pub(super) async fn select_caller(
             platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
             state: UserState::parse(&row.state),
         };
-        (user, place)
+        let assurance = Assurance {
+            missing_for_organisation: row.missing_for_organisation,
+            missing_for_platform: row.missing_for_platform,
+            confirmed_at: None,
+        };
+        (user, place, assurance)
     }))
 }
 

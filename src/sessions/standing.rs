@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{db, hash, tokens};
+use super::{Assurance, db, hash, tokens};
 use crate::api_keys::{self, KeyText};
 use crate::app::App;
 use crate::error::Result;
@@ -64,7 +64,7 @@ impl Standing {
                 let session = db::select_session(&app.pool, token_hash, app.clock.machine_now()).await?;
                 Ok(session.is_some_and(|session| {
                     let own = (session.organisation.id == organisation).then_some(session.permissions);
-                    may_open(&session.user, own)
+                    may_open(&session.user, own, session.assurance)
                 }))
             }
             Proof::Key(hash) => {
@@ -78,14 +78,18 @@ impl Standing {
             }
             Proof::Tokens { user, family } => {
                 let caller = db::select_caller(&app.pool, *user, *family, Some(organisation)).await?;
-                Ok(caller.is_some_and(|(user, place)| may_open(&user, place.map(|place| place.permissions))))
+                Ok(caller.is_some_and(|(user, place, assurance)| {
+                    may_open(&user, place.map(|place| place.permissions), assurance)
+                }))
             }
         }
     }
 }
 
 /// Whether somebody may have a console open, with what he may do in the organisation whose machine it is.
-fn may_open(user: &User, own: Option<Permissions>) -> bool {
+fn may_open(user: &User, own: Option<Permissions>, assurance: Assurance) -> bool {
     let of_own = own.is_some_and(|permissions| permissions.has(Permission::VmConsole));
-    user.state == UserState::Active && (of_own || user.platform_permissions().has(Permission::PlatformVmConsole))
+    let as_staff = user.platform_permissions().has(Permission::PlatformVmConsole);
+    let by_own = of_own && !assurance.missing_for_organisation;
+    user.state == UserState::Active && (by_own || (as_staff && !assurance.missing_for_platform))
 }

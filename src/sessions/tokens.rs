@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{db, hash, random_token};
+use super::{Assurance, Login, db, hash, random_token};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
@@ -47,15 +47,46 @@ pub(super) struct Claims {
     pub fam: Uuid,
     iat: i64,
     exp: i64,
+    /// When the login proved who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
 }
 
-/// Issues the first pair of a new family.
+/// Who holds an access token.
+#[derive(Debug)]
+pub struct Caller {
+    /// The person.
+    pub user: User,
+    /// His place in the organisation that he asked for, or in his first one; none when that is not his.
+    pub place: Option<Membership>,
+    /// How sure we are of him.
+    pub assurance: Assurance,
+    /// His login.
+    pub login: Login,
+}
+
+/// Issues the first pair of a new family to somebody who has just proved who he is.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn issue(app: &App, user: &User) -> Result<Tokens> {
     let mut transaction = app.pool.begin().await?;
-    let tokens = next_pair(app, &mut transaction, user.id, Uuid::now_v7()).await?;
+    let tokens = next_pair(app, &mut transaction, user.id, Uuid::now_v7(), Some(app.clock.machine_now())).await?;
+    transaction.commit().await?;
+    Ok(tokens)
+}
+
+/// As [`issue`], as a login that the audit log tells of.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn log_in(app: &App, user: &User, actor: Actor) -> Result<Tokens> {
+    let now = app.clock.machine_now();
+    let mut transaction = app.pool.begin().await?;
+    let tokens = next_pair(app, &mut transaction, user.id, Uuid::now_v7(), Some(now)).await?;
+    let subject = Subject::new("user", user.id, &user.email);
+    let (actor, detail) = (actor.known_as(user), json!({ "program": true }));
+    audit::record(&mut transaction, app.clock.now(), &actor, None, Event::UserLoggedIn, subject, detail).await?;
     transaction.commit().await?;
     Ok(tokens)
 }
@@ -83,7 +114,7 @@ pub async fn refresh(app: &App, refresh_token: &str, actor: Actor) -> Result<Tok
         return Err(Error::Unauthenticated(REFRESH_REFUSED));
     }
     db::mark_used(&mut transaction, found.id, now).await?;
-    let tokens = next_pair(app, &mut transaction, found.user, found.family).await?;
+    let tokens = next_pair(app, &mut transaction, found.user, found.family, found.confirmed_at).await?;
     transaction.commit().await?;
     Ok(tokens)
 }
@@ -106,13 +137,12 @@ pub async fn revoke(app: &App, refresh_token: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Unauthenticated` otherwise.
-pub async fn verify(
-    app: &App,
-    access_token: &str,
-    wanted: Option<OrganisationId>,
-) -> Result<(User, Option<Membership>)> {
+pub async fn verify(app: &App, access_token: &str, wanted: Option<OrganisationId>) -> Result<Caller> {
     let claims = claims(app, access_token)?;
-    db::select_caller(&app.pool, claims.sub, claims.fam, wanted).await?.ok_or(Error::Unauthenticated(EXPIRED))
+    let found = db::select_caller(&app.pool, claims.sub, claims.fam, wanted).await?;
+    let (user, place, assurance) = found.ok_or(Error::Unauthenticated(EXPIRED))?;
+    let confirmed_at = claims.auth_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    Ok(Caller { user, place, assurance: Assurance { confirmed_at, ..assurance }, login: Login::Tokens(claims.fam) })
 }
 
 /// What an access token says, if it is ours and has not expired.
@@ -130,16 +160,23 @@ pub(super) fn claims(app: &App, access_token: &str) -> Result<Claims> {
     Ok(claims)
 }
 
-async fn next_pair(app: &App, connection: &mut sqlx::PgConnection, user: UserId, family: Uuid) -> Result<Tokens> {
+async fn next_pair(
+    app: &App,
+    connection: &mut sqlx::PgConnection,
+    user: UserId,
+    family: Uuid,
+    confirmed_at: Option<DateTime<Utc>>,
+) -> Result<Tokens> {
     let now = app.clock.machine_now();
     let refresh_token = random_token();
-    db::insert_refresh_token(connection, user, family, &hash(&refresh_token), now, now + TimeDelta::days(REFRESH_DAYS))
-        .await?;
+    let expires_at = now + TimeDelta::days(REFRESH_DAYS);
+    db::insert_refresh_token(connection, user, family, &hash(&refresh_token), now, expires_at, confirmed_at).await?;
     let claims = Claims {
         sub: user,
         fam: family,
         iat: now.timestamp(),
         exp: (now + TimeDelta::minutes(ACCESS_MINUTES)).timestamp(),
+        auth_time: confirmed_at.map(|at| at.timestamp()),
     };
     let key = EncodingKey::from_secret(app.settings.token_key.expose_secret().as_bytes());
     let access_token =

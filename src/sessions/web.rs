@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 use serde_json::json;
+use sqlx::PgConnection;
 
-use super::{db, hash, random_token};
+use super::{Assurance, db, hash, random_token};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::Result;
@@ -28,9 +29,11 @@ pub struct Session {
     pub organisation: Organisation,
     /// What he may do there.
     pub permissions: Permissions,
+    /// How sure we are of him.
+    pub assurance: Assurance,
 }
 
-/// Starts a session and answers with the token for the cookie. `user_agent` is kept shortened, for the person's own list.
+/// Starts a session of somebody who has just proved who he is, and answers with the token for the cookie. `user_agent` is kept shortened, for the person's own list.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -78,6 +81,14 @@ pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str
 /// When PostgreSQL fails.
 pub async fn find(app: &App, token: &str) -> Result<Option<Session>> {
     db::select_session(&app.pool, &hash(token), app.clock.machine_now()).await
+}
+
+/// Notes that somebody has just proved who he is, as part of somebody's transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn confirm(app: &App, connection: &mut PgConnection, id: SessionId) -> Result<()> {
+    db::confirm_session(connection, id, app.clock.machine_now()).await
 }
 
 /// Ends a session.

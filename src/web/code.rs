@@ -55,6 +55,10 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN;
     /// No role or key of who asks has the permission that `permission` names.
     NotPermitted = "not_permitted", FORBIDDEN;
+    /// A second factor is required here, and who asks has none: his person sets one up at `/account/security`.
+    SecondFactorSetupRequired = "second_factor_setup_required", FORBIDDEN;
+    /// This is dangerous, and the login is older than ten minutes: log in again, and use the new token.
+    ConfirmationRequired = "confirmation_required", FORBIDDEN;
     /// The API key may not be used from this network.
     WrongNetwork = "api_key_wrong_network", FORBIDDEN;
     /// The key's VMs would cost more than it may spend in a day: `limit` is the most, `used` what today comes to, `would_be` what
@@ -104,6 +108,8 @@ impl Code {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             // The same status as any other refusal of its kind, but told apart.
+            Error::SecondFactorMissing => Self::SecondFactorSetupRequired,
+            Error::NotConfirmed => Self::ConfirmationRequired,
             Error::NotPermitted(_) | Error::NotPermittedToKey(_) => Self::NotPermitted,
             Error::WrongNetwork(_) => Self::WrongNetwork,
             Error::SpendingLimit { .. } => Self::SpendingLimit,

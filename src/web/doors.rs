@@ -12,6 +12,7 @@ use axum::{Extension, Router};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::permissions::{Permission, Permissions};
+use crate::sessions::Assurance;
 use crate::users::{User, UserState};
 
 /// Who may enter.
@@ -33,6 +34,35 @@ impl From<Permission> for Door {
     }
 }
 
+/// A door, and what it demands beyond that.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    door: Door,
+    confirmed: bool,
+}
+
+impl<D: Into<Door>> From<D> for Entry {
+    fn from(door: D) -> Self {
+        Self { door: door.into(), confirmed: false }
+    }
+}
+
+/// Doors that open to dangerous acts.
+pub trait Confirmed {
+    /// The same door, for who proved a moment ago that it is still him.
+    fn confirmed(self) -> Entry;
+}
+
+impl<D: Into<Door>> Confirmed for D {
+    fn confirmed(self) -> Entry {
+        Entry { door: self.into(), confirmed: true }
+    }
+}
+
+/// Left in the request where a door demands a fresh proof.
+#[derive(Debug, Clone, Copy)]
+struct NeedsConfirmation;
+
 /// A method of a path, and who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -42,6 +72,8 @@ pub struct Route {
     pub path: String,
     /// Who may enter.
     pub door: Door,
+    /// Whether he must have proved a moment ago who he is.
+    pub confirmed: bool,
 }
 
 /// Routes with their doors.
@@ -55,33 +87,38 @@ impl Doors {
         Self { router: Router::new(), routes: Vec::new() }
     }
 
-    pub fn get<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+    pub fn get<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Entry>, handler: H) -> Self {
         self.on(Method::GET, MethodFilter::GET, path, door.into(), handler)
     }
 
-    pub fn post<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+    pub fn post<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Entry>, handler: H) -> Self {
         self.on(Method::POST, MethodFilter::POST, path, door.into(), handler)
     }
 
-    pub fn put<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+    pub fn put<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Entry>, handler: H) -> Self {
         self.on(Method::PUT, MethodFilter::PUT, path, door.into(), handler)
     }
 
-    pub fn patch<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+    pub fn patch<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Entry>, handler: H) -> Self {
         self.on(Method::PATCH, MethodFilter::PATCH, path, door.into(), handler)
     }
 
-    pub fn delete<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Door>, handler: H) -> Self {
+    pub fn delete<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, door: impl Into<Entry>, handler: H) -> Self {
         self.on(Method::DELETE, MethodFilter::DELETE, path, door.into(), handler)
     }
 
-    fn on<H, T>(mut self, method: Method, filter: MethodFilter, path: &str, door: Door, handler: H) -> Self
+    fn on<H, T>(mut self, method: Method, filter: MethodFilter, path: &str, entry: Entry, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        self.router = self.router.route(path, on(filter, handler).layer(Extension(door)));
-        self.routes.push(Route { method, path: path.to_owned(), door });
+        let Entry { door, confirmed } = entry;
+        let mut handled = on(filter, handler).layer(Extension(door));
+        if confirmed {
+            handled = handled.layer(Extension(NeedsConfirmation));
+        }
+        self.router = self.router.route(path, handled);
+        self.routes.push(Route { method, path: path.to_owned(), door, confirmed });
         self
     }
 
@@ -118,9 +155,15 @@ impl Doors {
 /// Lets somebody in, or says why not. `permissions` are those in the organisation he asks for.
 ///
 /// # Errors
-/// `Forbidden` with a sentence. `Internal` when the route has no door, or one that needs nobody to be known: a mistake of ours
+/// `Forbidden` with a sentence, or what is missing: `NotPermitted`, `SecondFactorMissing`, `NotConfirmed`. `Internal` when the route has no door, or one that needs nobody to be known: a mistake of ours
 /// that must let nobody in.
-pub(super) fn admit(parts: &Parts, user: &User, permissions: Permissions) -> Result<()> {
+pub(super) fn admit(
+    parts: &Parts,
+    app: &App,
+    user: &User,
+    permissions: Permissions,
+    assurance: Assurance,
+) -> Result<()> {
     let door = door_of(parts)?;
     let console = [Permission::VmConsole, Permission::PlatformVmConsole].map(Door::May).contains(&door);
     // Who has a console open does more than look.
@@ -128,7 +171,9 @@ pub(super) fn admit(parts: &Parts, user: &User, permissions: Permissions) -> Res
     match door {
         Door::Anybody => Err(misplaced(parts)),
         Door::Account => Ok(()),
-        Door::Member => refuse_suspended(user, looks),
+        Door::Member => {
+            refuse_without_factor(assurance.missing_for_organisation).and_then(|()| refuse_suspended(user, looks))
+        }
         Door::May(permission) if permission.is_platform() => {
             if user.platform_role.is_none() {
                 return Err(Error::Forbidden("This is for the operators of the platform."));
@@ -136,29 +181,46 @@ pub(super) fn admit(parts: &Parts, user: &User, permissions: Permissions) -> Res
             if !user.platform_permissions().has(permission) {
                 return Err(Error::NotPermitted(permission));
             }
+            refuse_without_factor(assurance.missing_for_platform)?;
             refuse_suspended(user, looks)
         }
         Door::May(permission) => {
             if !permissions.has(permission) {
                 return Err(Error::NotPermitted(permission));
             }
+            refuse_without_factor(assurance.missing_for_organisation)?;
             refuse_suspended(user, looks)
         }
+    }?;
+    let needs_confirmation = parts.extensions.get::<NeedsConfirmation>().is_some();
+    if needs_confirmation && !assurance.is_confirmed(app.clock.machine_now()) {
+        return Err(Error::NotConfirmed);
     }
+    Ok(())
+}
+
+fn refuse_without_factor(missing: bool) -> Result<()> {
+    if missing { Err(Error::SecondFactorMissing) } else { Ok(()) }
 }
 
 /// As [`admit`], for a program with a key of a person: never where only a person may enter, nor where staff work.
 ///
 /// # Errors
 /// As [`admit`].
-pub(super) fn admit_key(parts: &Parts, maker: &User, permissions: Permissions) -> Result<()> {
+pub(super) fn admit_key(
+    parts: &Parts,
+    app: &App,
+    maker: &User,
+    permissions: Permissions,
+    assurance: Assurance,
+) -> Result<()> {
     match door_of(parts)? {
         Door::Account => Err(Error::Forbidden("An API key cannot do this: it is for a person who has logged in.")),
         Door::May(permission) if permission.is_platform() => {
             Err(Error::Forbidden("This is for the operators of the platform, and never for an API key."))
         }
         Door::May(permission) if !permissions.has(permission) => Err(Error::NotPermittedToKey(permission)),
-        Door::Anybody | Door::Member | Door::May(_) => admit(parts, maker, permissions),
+        Door::Anybody | Door::Member | Door::May(_) => admit(parts, app, maker, permissions, assurance),
     }
 }
 
@@ -166,9 +228,9 @@ pub(super) fn admit_key(parts: &Parts, maker: &User, permissions: Permissions) -
 ///
 /// # Errors
 /// As [`admit`].
-pub(super) fn admit_staff(parts: &Parts, user: &User) -> Result<()> {
+pub(super) fn admit_staff(parts: &Parts, app: &App, user: &User, assurance: Assurance) -> Result<()> {
     match door_of(parts)? {
-        Door::May(permission) if permission.is_platform() => admit(parts, user, Permissions::NONE),
+        Door::May(permission) if permission.is_platform() => admit(parts, app, user, Permissions::NONE, assurance),
         _ => Err(misplaced(parts)),
     }
 }

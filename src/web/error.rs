@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
@@ -11,6 +11,9 @@ use serde_json::json;
 use super::code::Code;
 use super::{pages, request};
 use crate::error::{Error, Problem};
+
+/// Tells a script that somebody must confirm first that it is him.
+const CONFIRM_FIRST: HeaderName = HeaderName::from_static("x-confirm-first");
 
 /// Which status an error has.
 pub(super) fn status(error: &Error) -> StatusCode {
@@ -20,6 +23,8 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Error::Forbidden(_)
         | Error::NotPermitted(_)
+        | Error::SecondFactorMissing
+        | Error::NotConfirmed
         | Error::NotPermittedToKey(_)
         | Error::WrongNetwork(_)
         | Error::SpendingLimit { .. } => StatusCode::FORBIDDEN,
@@ -80,6 +85,8 @@ impl IntoResponse for ApiError {
             Error::NotFound(_)
             | Error::Unauthenticated(_)
             | Error::Forbidden(_)
+            | Error::SecondFactorMissing
+            | Error::NotConfirmed
             | Error::WrongNetwork(_)
             | Error::Conflict(_)
             | Error::TooManyTries { .. }
@@ -125,6 +132,12 @@ pub enum PageError {
     Request(StatusCode, String),
     /// Somebody must log in first, and comes back to this path afterwards.
     LoginFirst(String),
+    /// Somebody must set up a second factor first.
+    SetUpFactorFirst,
+    /// A script of an open page asked for what somebody must confirm first; it leads him there.
+    ConfirmBeforeScript,
+    /// Somebody must confirm that it is him first, and comes back to this path afterwards.
+    ConfirmFirst(String),
     /// A part of an open page was asked for by somebody who is not logged in any more.
     LoggedOut,
 }
@@ -167,16 +180,21 @@ impl IntoResponse for PageError {
                 with_patience(&error, pages::errors::page(status(&error), Some(sentence)))
             }
             Self::Request(status, sentence) => pages::errors::page(status, Some(sentence)),
-            Self::LoginFirst(next) => {
-                let login = format!(
-                    "/login?next={}",
-                    percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC)
-                );
-                Redirect::to(&login).into_response()
+            Self::LoginFirst(next) => Redirect::to(&format!("/login?next={}", in_query(&next))).into_response(),
+            Self::SetUpFactorFirst => Redirect::to("/account/security?required=1").into_response(),
+            Self::ConfirmFirst(back) => Redirect::to(&format!("/confirm?back={}", in_query(&back))).into_response(),
+            Self::ConfirmBeforeScript => {
+                let mut response = pages::errors::page(StatusCode::FORBIDDEN, Some(Error::NotConfirmed.to_string()));
+                response.headers_mut().insert(CONFIRM_FIRST, HeaderValue::from_static("yes"));
+                response
             }
             Self::LoggedOut => StatusCode::UNAUTHORIZED.into_response(),
         }
     }
+}
+
+fn in_query(path: &str) -> String {
+    percent_encoding::utf8_percent_encode(path, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// Gives a face to errors that come from below the handlers (a path that cannot be read, a wrong method, a body that is too

@@ -8,7 +8,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use secrecy::{ExposeSecret, SecretString};
 
+use super::back::own_path;
 use super::error::{ApiError, PageError};
 use super::request::Origin;
 use super::{doors, limits};
@@ -19,7 +21,8 @@ use crate::error::Error;
 use crate::ids::{ApiKeyId, OrganisationId};
 use crate::organisations::{Membership, Organisation};
 use crate::permissions::Permissions;
-use crate::sessions::{self, SESSION_DAYS, Session};
+use crate::second_factor::PENDING_MINUTES;
+use crate::sessions::{self, Caller, Login, SESSION_DAYS, Session};
 use crate::users::User;
 
 /// Over HTTPS the prefix makes the browser insist on it; over plain HTTP (a demo on loopback) it would refuse the cookie.
@@ -42,6 +45,29 @@ pub(super) fn session_cookie(app: &App, token: String) -> Cookie<'static> {
     let mut cookie = cookie(app, "session", token);
     cookie.set_max_age(time::Duration::days(SESSION_DAYS));
     cookie
+}
+
+/// The cookie of a login that waits for its second factor.
+const PENDING: &str = "pending";
+
+/// The cookie of a login that waits for its second factor.
+pub(super) fn pending_cookie(app: &App, token: &SecretString) -> Cookie<'static> {
+    let mut cookie = cookie(app, PENDING, token.expose_secret().to_owned());
+    cookie.set_max_age(time::Duration::minutes(PENDING_MINUTES));
+    cookie
+}
+
+/// The same, to be forgotten.
+pub(super) fn no_pending_cookie(app: &App) -> Cookie<'static> {
+    let mut gone = cookie(app, PENDING, String::new());
+    gone.make_removal();
+    gone
+}
+
+/// What such a cookie holds.
+pub(super) fn pending_of(parts: &Parts, app: &App) -> Option<SecretString> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    jar.get(&cookie_name(app, PENDING)).map(|cookie| SecretString::from(cookie.value().to_owned()))
 }
 
 pub(super) async fn session_of(parts: &Parts, app: &App) -> Result<Option<Session>, Error> {
@@ -78,20 +104,47 @@ impl FromRequestParts<Arc<App>> for Customer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Some(session) = session_of(parts, app).await? else { return Err(not_logged_in(parts)) };
         parts.extensions.insert(ExpectedCsrf(session.csrf_token.clone()));
-        doors::admit(parts, &session.user, session.permissions)?;
+        doors::admit(parts, app, &session.user, session.permissions, session.assurance)
+            .map_err(|error| led_on(parts, app, error))?;
         let actor = Origin::of(parts).actor(&session.user);
         Ok(Self { session, actor })
     }
 }
 
+fn asks_for_a_part(parts: &Parts) -> bool {
+    parts.headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty")
+}
+
 /// A page leads to the login and back; a part of an open page only says that nobody is logged in.
 fn not_logged_in(parts: &Parts) -> PageError {
-    if parts.headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty") {
+    if asks_for_a_part(parts) {
         return PageError::LoggedOut;
     }
     let is_get = parts.method == axum::http::Method::GET;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     PageError::LoginFirst(if is_get { path } else { "/" }.to_owned())
+}
+
+/// Where something is missing that can be made up for, a page leads there and back; a part of an open page only says so.
+fn led_on(parts: &Parts, app: &App, error: Error) -> PageError {
+    let is_part = asks_for_a_part(parts);
+    match error {
+        Error::NotConfirmed if is_part => PageError::ConfirmBeforeScript,
+        other if is_part => other.into(),
+        Error::SecondFactorMissing => PageError::SetUpFactorFirst,
+        Error::NotConfirmed => PageError::ConfirmFirst(way_back(parts, app)),
+        other => other.into(),
+    }
+}
+
+/// The page that somebody was on: the one he asks for, or the one whose form he sent.
+fn way_back(parts: &Parts, app: &App) -> String {
+    if parts.method == axum::http::Method::GET {
+        return parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    }
+    let referer = parts.headers.get(axum::http::header::REFERER).and_then(|value| value.to_str().ok());
+    let path = referer.and_then(|referer| referer.strip_prefix(&app.settings.public_url));
+    own_path(path.unwrap_or_default()).to_owned()
 }
 
 /// A logged-in browser of somebody who works for the platform.
@@ -108,7 +161,7 @@ impl FromRequestParts<Arc<App>> for Staff {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Customer { session, .. } = Customer::from_request_parts(parts, app).await?;
-        doors::admit_staff(parts, &session.user)?;
+        doors::admit_staff(parts, app, &session.user, session.assurance)?;
         let actor = Origin::of(parts).staff(&session.user);
         Ok(Self { session, actor })
     }
@@ -127,6 +180,8 @@ pub struct ApiCaller {
     pub permissions: Permissions,
     /// The person, or the key and its maker, as the audit log has them.
     pub actor: Actor,
+    /// The login it acts in.
+    pub login: Login,
 }
 
 /// What a program sent to say who it is.
@@ -142,11 +197,7 @@ async fn key_of(parts: &Parts, app: &Arc<App>, wanted: Option<OrganisationId>) -
     Some(api_keys::check(app, sent, origin.ip, wanted, &origin.stranger()).await)
 }
 
-async fn owner_of_token(
-    parts: &Parts,
-    app: &App,
-    wanted: Option<OrganisationId>,
-) -> Result<(User, Option<Membership>), Error> {
+async fn owner_of_token(parts: &Parts, app: &App, wanted: Option<OrganisationId>) -> Result<Caller, Error> {
     match bearer(&parts.headers) {
         Some(token) => sessions::verify(app, token, wanted).await,
         None => Err(Error::Unauthenticated("Send an access token or an API key: Authorization: Bearer …")),
@@ -163,18 +214,18 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
             None => None,
         };
         if let Some(by_key) = key_of(parts, app, wanted).await {
-            let ByKey { id, name, maker, organisation, permissions, .. } = by_key?;
+            let ByKey { id, name, maker, organisation, permissions, assurance, .. } = by_key?;
             limits::count(app, Some(id), organisation.id, None)?;
-            doors::admit_key(parts, &maker, permissions)?;
+            doors::admit_key(parts, app, &maker, permissions, assurance)?;
             let actor = Origin::of(parts).key(id, &name, &maker);
-            return Ok(Self { user: maker, key: Some(id), organisation, permissions, actor });
+            return Ok(Self { user: maker, key: Some(id), organisation, permissions, actor, login: Login::Key(id) });
         }
-        let (user, place) = owner_of_token(parts, app, wanted).await?;
+        let Caller { user, place, assurance, login } = owner_of_token(parts, app, wanted).await?;
         let Membership { organisation, permissions } = place.ok_or(Error::NotFound("organisation"))?;
         limits::count(app, None, organisation.id, None)?;
-        doors::admit(parts, &user, permissions)?;
+        doors::admit(parts, app, &user, permissions, assurance)?;
         let actor = Origin::of(parts).actor(&user);
-        Ok(Self { user, key: None, organisation, permissions, actor })
+        Ok(Self { user, key: None, organisation, permissions, actor, login })
     }
 }
 
@@ -190,13 +241,13 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         if let Some(by_key) = key_of(parts, app, None).await {
-            let ByKey { maker, permissions, .. } = by_key?;
-            doors::admit_key(parts, &maker, permissions)?;
+            let ByKey { maker, permissions, assurance, .. } = by_key?;
+            doors::admit_key(parts, app, &maker, permissions, assurance)?;
             // Every door of staff refuses a key; what does not is none of theirs.
             return Err(Error::Internal(anyhow::anyhow!("a key entered where only staff may")).into());
         }
-        let (user, _) = owner_of_token(parts, app, None).await?;
-        doors::admit_staff(parts, &user)?;
+        let Caller { user, assurance, .. } = owner_of_token(parts, app, None).await?;
+        doors::admit_staff(parts, app, &user, assurance)?;
         Ok(Self { actor: Origin::of(parts).staff(&user) })
     }
 }

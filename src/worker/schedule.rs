@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{audit, clusters, pricing, sessions, vms};
+use crate::{audit, clusters, pricing, second_factor, sessions, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
@@ -44,6 +44,10 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
             match sessions::purge(&app).await {
                 Ok(removed) => tracing::info!(removed, "expired sessions were cleared"),
                 Err(error) => tracing::error!(?error, "clearing expired sessions failed"),
+            }
+            match second_factor::purge(&app).await {
+                Ok(removed) => tracing::info!(removed, "logins that were not finished were cleared"),
+                Err(error) => tracing::error!(?error, "clearing logins that were not finished failed"),
             }
         })
     })?;

@@ -11,7 +11,7 @@ use reqwest::Method;
 pub use keys::{Key, made as made_key, new_key};
 use somebody::is_unknown;
 pub use somebody::{Somebody, browser, with_ids_of_nothing};
-pub use table::DOORS;
+pub use table::{CONFIRMED, DOORS};
 
 use crate::world::{PASSWORD, World, send, text};
 

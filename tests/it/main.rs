@@ -46,6 +46,7 @@ mod provision_faults;
 mod reconcile;
 mod reconcile_many;
 mod rotate_keys;
+mod second_factor;
 mod serve;
 mod spending;
 mod user_data;

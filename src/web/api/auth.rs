@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::ApiJson;
+use super::second_factor::SecondFactorRequired;
 use crate::app::App;
 use crate::ids::{OrganisationId, UserId};
+use crate::second_factor;
 use crate::sessions::{self, Tokens};
 use crate::users::{self, NewUser, PlatformRole};
 use crate::web::error::ApiError;
@@ -65,14 +68,20 @@ pub async fn register(
 /// Logs in with e-mail address and password.
 ///
 /// The access token is short-lived; the refresh token brings the next pair.
-#[utoipa::path(post, path = "/auth/login", request_body = Credentials, responses((status = 200, body = Tokens)))]
+#[utoipa::path(post, path = "/auth/login", request_body = Credentials, responses(
+    (status = 200, body = Tokens),
+    (status = 202, body = SecondFactorRequired, description = "The password is right, and a second factor is needed."),
+))]
 pub async fn login(
     State(app): State<Arc<App>>,
     origin: Origin,
     ApiJson(credentials): ApiJson<Credentials>,
-) -> Result<Json<Tokens>, ApiError> {
+) -> Result<Response, ApiError> {
     let user = users::authenticate(&app, &credentials.email, credentials.password, origin.stranger()).await?;
-    Ok(Json(sessions::issue(&app, &user).await?))
+    match second_factor::begin(&app, &user, origin.stranger()).await? {
+        Some(pending) => Ok((StatusCode::ACCEPTED, Json(SecondFactorRequired::of(&pending))).into_response()),
+        None => Ok(Json(sessions::log_in(&app, &user, origin.stranger()).await?).into_response()),
+    }
 }
 
 /// Exchanges a refresh token for a new pair.

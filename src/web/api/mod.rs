@@ -14,6 +14,7 @@ pub mod notifications;
 pub mod passes;
 pub mod prices;
 pub mod revenue;
+pub mod second_factor;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
 use crate::app::App;
 use crate::permissions::Permission;
+use crate::second_factor;
 use crate::sessions::{self, Session};
 use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, User};
 use crate::web::back::own_path;
@@ -23,7 +24,7 @@ use crate::web::error::PageError;
 use crate::web::forms::{ANONYMOUS_CSRF, CsrfForm, Nothing};
 use crate::web::read::Query;
 use crate::web::request::Origin;
-use crate::web::session::{Customer, cookie, cookie_name, session_cookie, session_of};
+use crate::web::session::{Customer, cookie, cookie_name, pending_cookie, session_cookie, session_of};
 use crate::web::views::auth::{LoginPage, RegisterPage};
 use crate::web::views::form::FormErrors;
 
@@ -99,12 +100,21 @@ pub async fn login(
 ) -> Result<Response, PageError> {
     match users::authenticate(&app, &form.email, form.password, origin.stranger()).await {
         Ok(user) => enter(&app, &user, &origin, own_path(&form.next)).await,
-        Err(error) => {
-            let status = crate::web::error::status(&error);
-            let errors = form_errors(error)?;
-            Ok((status, login_page(&app, &Notice::default(), &parts, form.email, form.next, errors)).into_response())
-        }
+        Err(error) => refused(&app, &parts, form.email, form.next, error),
     }
+}
+
+/// The page of the login again, with what was wrong.
+pub(super) fn refused(
+    app: &Arc<App>,
+    parts: &Parts,
+    email: String,
+    next: String,
+    error: crate::error::Error,
+) -> Result<Response, PageError> {
+    let status = crate::web::error::status(&error);
+    let errors = form_errors(error)?;
+    Ok((status, login_page(app, &Notice::default(), parts, email, next, errors)).into_response())
 }
 
 /// `GET /register`
@@ -177,7 +187,19 @@ pub async fn logout(
     Ok(response)
 }
 
-async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
+/// Lets somebody in who has given the right password, or asks him for his second factor first.
+pub(super) async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
+    if let Some(token) = second_factor::begin(app, user, origin.stranger()).await? {
+        let next = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
+        let mut response = Redirect::to(&format!("/login/code?next={next}")).into_response();
+        add_cookie(&mut response, &pending_cookie(app, &token));
+        return Ok(response);
+    }
+    let_in(app, user, origin, to).await
+}
+
+/// Lets somebody in who has proved all that he must.
+pub(super) async fn let_in(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
     let token = sessions::start(app, user, origin.stranger(), origin.user_agent.as_deref()).await?;
     let mut response = Redirect::to(to).into_response();
     add_cookie(&mut response, &session_cookie(app, token));
@@ -185,7 +207,7 @@ async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result
 }
 
 /// The token that stands in for a session's before there is one, and whether it is new.
-fn anonymous_csrf(app: &App, parts: &Parts) -> (String, bool) {
+pub(super) fn anonymous_csrf(app: &App, parts: &Parts) -> (String, bool) {
     let jar = CookieJar::from_headers(&parts.headers);
     match jar.get(&cookie_name(app, ANONYMOUS_CSRF)) {
         Some(known) if known.value().len() >= 32 => (known.value().to_owned(), false),
@@ -197,7 +219,7 @@ fn anonymous_csrf(app: &App, parts: &Parts) -> (String, bool) {
     }
 }
 
-fn with_anonymous_csrf(app: &App, mut response: Response, csrf: String, new: bool) -> Response {
+pub(super) fn with_anonymous_csrf(app: &App, mut response: Response, csrf: String, new: bool) -> Response {
     if new {
         add_cookie(&mut response, &cookie(app, ANONYMOUS_CSRF, csrf));
     }

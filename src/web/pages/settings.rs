@@ -48,6 +48,7 @@ pub struct Typed {
     breaker_vms_min: String,
     catch_up_hours: String,
     price_notice_days: String,
+    staff_second_factor: Option<String>,
 }
 
 impl Typed {
@@ -71,6 +72,7 @@ impl Typed {
             breaker_vms_min: whole(&self.breaker_vms_min),
             catch_up_hours: whole(&self.catch_up_hours),
             price_notice_days: whole(&self.price_notice_days),
+            staff_second_factor: self.staff_second_factor.is_some(),
         }
     }
 }
@@ -120,6 +122,7 @@ fn again(typed: Typed, read: &PlatformSettings) -> SettingsForm {
         breaker_vms_min: typed.breaker_vms_min,
         catch_up_hours: typed.catch_up_hours,
         price_notice_days: typed.price_notice_days,
+        staff_second_factor: read.staff_second_factor,
         ..SettingsForm::default()
     }
 }
@@ -139,6 +142,7 @@ fn shown(settings: &PlatformSettings) -> SettingsForm {
         breaker_vms_min: settings.breaker_vms_min.to_string(),
         catch_up_hours: settings.catch_up_hours.to_string(),
         price_notice_days: settings.price_notice_days.to_string(),
+        staff_second_factor: settings.staff_second_factor,
         ..SettingsForm::default()
     }
 }

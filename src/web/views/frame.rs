@@ -26,6 +26,8 @@ pub enum Section {
     Audit,
     /// What it should know.
     Notifications,
+    /// One's own account.
+    Account,
 }
 
 /// The page of the admin panel that is open.

@@ -22,6 +22,7 @@ pub mod notifications;
 pub mod passes;
 pub mod prices;
 pub mod revenue;
+pub mod security;
 pub mod ssh_keys;
 pub mod vms;
 pub mod vouchers;

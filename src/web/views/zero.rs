@@ -130,6 +130,8 @@ pub struct SettingsForm {
     pub catch_up_hours: String,
     /// Days.
     pub price_notice_days: String,
+    /// Staff must have a second factor.
+    pub staff_second_factor: bool,
     /// What is wrong with them.
     pub errors: FormErrors,
 }

@@ -83,6 +83,11 @@ impl World {
         send(self.api(customer, Method::POST, path).await.json(body)).await
     }
 
+    /// `PUT` to the API.
+    pub async fn put(&self, customer: &Customer, path: &str, body: &Value) -> Answer {
+        send(self.api(customer, Method::PUT, path).await.json(body)).await
+    }
+
     /// `DELETE` of the API.
     pub async fn delete(&self, customer: &Customer, path: &str) -> Answer {
         send(self.api(customer, Method::DELETE, path).await).await

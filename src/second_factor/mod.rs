@@ -1,0 +1,108 @@
+//! The second proof of who somebody is, beside his password: codes of an app, and codes on paper for the day when the app is
+//! lost. It keeps the login that waits for such a proof, counts wrong codes, and holds what organisations and the platform
+//! demand. Passkeys are a room of their own, `passkeys`.
+
+mod codes;
+mod confirm;
+mod db;
+mod demand;
+mod pending;
+mod recovery;
+mod totp;
+
+use sqlx::PgConnection;
+
+pub use codes::{FAILURES_MAX, Method};
+pub use confirm::{Evidence, confirm};
+pub use db::SECRETS;
+pub use demand::{demand, is_demanded};
+pub use pending::{PENDING_MINUTES, begin, find, finish};
+pub use recovery::{RECOVERY_CODES, make_anew};
+pub use totp::{Setup, add, remove, shown, start};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::UserId;
+
+/// What a person has set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Factors {
+    /// Codes of an app.
+    pub totp: bool,
+    /// How many passkeys.
+    pub passkeys: i64,
+    /// How many recovery codes are left.
+    pub recovery_codes_left: i64,
+    /// An organisation that he belongs to, or the platform, demands a second factor of him.
+    pub required: bool,
+}
+
+impl Factors {
+    /// Whether a login of his needs more than the password.
+    #[must_use]
+    pub const fn any(&self) -> bool {
+        self.totp || self.passkeys > 0
+    }
+}
+
+/// What a person has set up.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn factors(app: &App, user: UserId) -> Result<Factors> {
+    db::select_factors(&mut *app.pool.acquire().await?, user).await
+}
+
+/// What follows when a person got a factor, in somebody's transaction: with his first one, logins that never showed any end,
+/// and he gets recovery codes. Answers with these; they are shown once.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn after_adding(
+    app: &App,
+    connection: &mut PgConnection,
+    user: UserId,
+    login: crate::sessions::Login,
+    had_any: bool,
+) -> Result<Option<Vec<String>>> {
+    if had_any {
+        return Ok(None);
+    }
+    crate::sessions::end_others(app, &mut *connection, user, login).await?;
+    db::delete_pending_of(&mut *connection, user).await?;
+    Ok(Some(recovery::replace(app, connection, user).await?))
+}
+
+/// What must be before a person gives up a factor, and what follows, in somebody's transaction: the last one stays where it
+/// is demanded, and recovery codes go with it. `left` is what he has without it.
+///
+/// # Errors
+/// `Conflict` when it is demanded of him.
+pub(crate) async fn after_removing(connection: &mut PgConnection, user: UserId, left: Factors) -> Result<()> {
+    if left.any() {
+        return Ok(());
+    }
+    if left.required {
+        return Err(Error::conflict(
+            "A second factor is required of you. Set up another one first, then remove this one.",
+        ));
+    }
+    db::delete_recovery_codes(connection, user).await
+}
+
+/// Removes what has expired, and says how much that was.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn purge(app: &App) -> Result<u64> {
+    db::delete_expired(&app.pool, app.clock.machine_now()).await
+}
+
+/// What a person has, for other rooms that change it in their transaction. Locks him against another change of his factors.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn lock_factors(connection: &mut PgConnection, user: UserId) -> Result<Factors> {
+    db::lock_user(&mut *connection, user).await?;
+    db::select_factors(connection, user).await
+}

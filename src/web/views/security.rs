@@ -1,0 +1,157 @@
+//! The pages about the safety of an account: the second factor at the login, confirming who one is, setting factors up.
+//! Secrets and codes stand on the one page that shows them, and nowhere else.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use qrcodegen::{QrCode, QrCodeEcc};
+
+use super::form::FormErrors;
+use super::frame::{BareFrame, PortalFrame};
+use super::markup::{self, Markup};
+use crate::web::format;
+
+/// `GET /login/code`, and `POST` to it when the code was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/code.html")]
+pub struct CodePage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// Where to go after; a path of this server, or empty.
+    pub next: String,
+    /// He has an app, or recovery codes.
+    pub codes: bool,
+    /// He has passkeys.
+    pub passkeys: bool,
+    /// Field: `code`; empty name for the whole form.
+    pub errors: FormErrors,
+}
+
+/// `GET /confirm`, and `POST` to it when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/confirm.html")]
+pub struct ConfirmPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// Where to go after; a path of this server.
+    pub back: String,
+    /// Who has to confirm.
+    pub email: String,
+    /// He has an app.
+    pub codes: bool,
+    /// He has passkeys.
+    pub passkeys: bool,
+    /// Fields: `password`, `code`; empty name for the whole form.
+    pub errors: FormErrors,
+}
+
+/// `GET /account/security`.
+#[derive(Debug, Template)]
+#[template(path = "account/security.html")]
+pub struct SecurityPage {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// He was led here because a second factor is required of him.
+    pub led_here: bool,
+    /// An app is set up.
+    pub totp: bool,
+    /// A second factor is required of him.
+    pub required: bool,
+    /// He has one.
+    pub any: bool,
+    /// How many recovery codes are left.
+    pub recovery_codes_left: i64,
+    /// How many there are at first.
+    pub recovery_codes: usize,
+    /// His passkeys, oldest first.
+    pub passkeys: Vec<PasskeyRow>,
+    /// Passkeys need a domain name; a platform at a bare network address has none.
+    pub passkeys_possible: bool,
+    /// What was wrong with the last attempt to add one. Field: `name`.
+    pub errors: FormErrors,
+    /// Who may set it sees what the organisation demands.
+    pub demand: Option<DemandView>,
+}
+
+/// A passkey in the list.
+#[derive(Clone, Debug)]
+pub struct PasskeyRow {
+    /// Id in URLs.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was added.
+    pub added_at: DateTime<Utc>,
+    /// When it was last used, if it was.
+    pub used_at: Option<DateTime<Utc>>,
+}
+
+/// What an organisation demands of its members.
+#[derive(Clone, Debug)]
+pub struct DemandView {
+    /// Its name.
+    pub organisation: String,
+    /// A second factor.
+    pub required: bool,
+}
+
+/// `GET /account/security/totp`, and `POST` to it when the code was refused.
+#[derive(Debug, Template)]
+#[template(path = "account/totp.html")]
+pub struct TotpPage {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// The secret in groups, to be typed.
+    pub secret: String,
+    /// The address, as QR code.
+    pub qr: Markup,
+    /// The same, for a device that has the app itself.
+    pub url: String,
+    /// Field: `code`.
+    pub errors: FormErrors,
+}
+
+/// New recovery codes: the answer to the `POST` that made them.
+#[derive(Debug, Template)]
+#[template(path = "account/codes.html")]
+pub struct RecoveryCodesPage {
+    /// Around the page.
+    pub frame: PortalFrame,
+    /// The codes.
+    pub codes: Vec<String>,
+}
+
+/// A text as QR code: dark on light in either theme, for cameras. Nothing when it is too long for one.
+pub fn qr_code(text: &str, label: &str) -> Markup {
+    /// The empty border that readers need, in modules.
+    const QUIET: i32 = 4;
+    let Ok(code) = QrCode::encode_text(text, QrCodeEcc::Medium) else { return Markup::new(String::new()) };
+    let size = code.size();
+    let mut path = String::new();
+    for y in 0..size {
+        for x in 0..size {
+            if code.get_module(x, y) {
+                path.push_str(&format!("M{x} {y}h1v1h-1z"));
+            }
+        }
+    }
+    let (side, label) = (size + 2 * QUIET, markup::escape(label));
+    Markup::new(format!(
+        r##"<svg class="qr" viewBox="-{QUIET} -{QUIET} {side} {side}" width="220" height="220" role="img" aria-label="{label}" shape-rendering="crispEdges"><rect x="-{QUIET}" y="-{QUIET}" width="{side}" height="{side}" fill="#fff"/><path d="{path}" fill="#000"/></svg>"##
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qr_code_is_a_drawing_with_a_label() {
+        let drawing = qr_code("otpauth://totp/x", "\"scan\"").to_string();
+        assert!(drawing.starts_with("<svg") && drawing.contains("&quot;scan&quot;") && !drawing.contains("style"));
+        assert_eq!(qr_code(&"x".repeat(10_000), "too long").to_string(), "");
+    }
+}

@@ -1,0 +1,124 @@
+//! What is dangerous asks for a fresh proof, and leads there and back.
+
+use chrono::TimeDelta;
+use reqwest::Method;
+use serde_json::json;
+
+use super::browser::Browser;
+use super::with_app;
+use crate::doors::{CONFIRMED, Somebody, with_ids_of_nothing};
+use crate::world::{PASSWORD, World, send, text};
+
+#[test]
+fn every_door_to_a_dangerous_act_is_in_the_table_and_no_other() {
+    let mut routes: Vec<_> = uni_manager::web::routes()
+        .into_iter()
+        .filter(|route| route.confirmed)
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let mut known: Vec<_> = CONFIRMED.iter().map(|(method, path)| format!("{method} {path}")).collect();
+    routes.sort();
+    known.sort();
+    assert_eq!(routes, known);
+}
+
+#[tokio::test]
+async fn a_door_to_a_dangerous_act_opens_for_ten_minutes_after_a_proof() {
+    let world = World::new().await;
+    let admin = world.admin().await;
+    let somebody = Somebody::enters(&world, &admin.user).await;
+
+    world.advance(TimeDelta::minutes(10) - TimeDelta::seconds(1));
+    for (method, path) in CONFIRMED {
+        let path = with_ids_of_nothing(path);
+        let answer = somebody.asks(&world, method, &path, &json!({})).await;
+        assert!(!answer.location.starts_with("/confirm") && answer.status != 403, "{method} {path}: {}", answer.text);
+    }
+    // The visits of all doors above may have ended other logins, but not this one.
+    world.advance(TimeDelta::seconds(1));
+    for (method, path) in CONFIRMED {
+        let path = with_ids_of_nothing(path);
+        let answer = somebody.asks(&world, method, &path, &json!({})).await;
+        if path.starts_with("/api/") {
+            assert_eq!(text(&answer.problem(403), "/code"), "confirmation_required", "{method} {path}");
+        } else {
+            assert_eq!((answer.status, answer.location.as_str()), (303, "/confirm?back=%2F"), "{method} {path}");
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn somebody_confirms_with_his_password_and_goes_on_where_he_was() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let mut browser = Browser::logged_in(&world, &ann).await;
+    browser.get(&world, "/account/security").await;
+    world.advance(TimeDelta::minutes(11));
+
+    let led = browser.post(&world, "/account/security/totp/begin", &[]).await;
+    assert_eq!((led.status, led.location.as_str()), (303, "/confirm?back=%2Faccount%2Fsecurity"));
+    assert_eq!(world.count("select count(*) from totp_secrets").await, 0);
+    let page = browser.get(&world, &led.location).await;
+    assert!(
+        page.text.contains("Confirm that it is you") && page.text.contains("name=\"back\" value=\"/account/security\"")
+    );
+    let wrong = browser.post(&world, "/confirm", &[("password", "not the password"), ("back", "/vms")]).await;
+    assert!(wrong.status == 422 && wrong.text.contains("The password is wrong"), "{} {}", wrong.status, wrong.text);
+    let right = browser.post(&world, "/confirm", &[("password", PASSWORD), ("back", "/account/security")]).await;
+    assert_eq!((right.status, right.location.as_str()), (303, "/account/security"));
+    let begun = browser.post(&world, "/account/security/totp/begin", &[]).await;
+    assert_eq!(begun.location, "/account/security/totp");
+
+    for elsewhere in ["https://evil.example/", "//evil.example", "/\\evil.example", ""] {
+        let answer = browser.post(&world, "/confirm", &[("password", PASSWORD), ("back", elsewhere)]).await;
+        assert_eq!(answer.location, "/", "{elsewhere}");
+    }
+    let stranger = world.request(Method::GET, "/confirm");
+    assert!(send(stranger).await.location.starts_with("/login?next="));
+    assert!(world.events().await.contains(&"user.confirmed".to_owned()));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_code_confirms_as_well_and_wrong_ones_are_counted() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let (phone, _) = with_app(&world, &ann).await;
+    let mut browser = Browser::default();
+    browser.gives_password(&world, &ann).await;
+    browser.get(&world, "/login/code").await;
+    browser.post(&world, "/login/code", &[("code", &phone.shows(&world))]).await;
+    world.advance(TimeDelta::minutes(11));
+
+    assert!(browser.get(&world, "/confirm?back=/account/security").await.text.contains("Or a code"));
+    for _ in 0..5 {
+        assert_eq!(browser.post(&world, "/confirm", &[("code", "000000")]).await.status, 422);
+    }
+    assert_eq!(browser.post(&world, "/confirm", &[("code", &phone.shows(&world))]).await.status, 429);
+    world.advance(TimeDelta::minutes(5) + TimeDelta::seconds(1));
+    let right =
+        browser.post(&world, "/confirm", &[("code", &phone.shows(&world)), ("back", "/account/security")]).await;
+    assert_eq!((right.status, right.location.as_str()), (303, "/account/security"));
+    browser.get(&world, "/account/security").await;
+    assert_eq!(browser.post(&world, "/account/security/totp/remove", &[]).await.status, 303);
+    assert_eq!(world.count("select count(*) from totp_secrets").await, 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn refreshing_a_token_is_no_proof_of_who_holds_it() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let login = super::password(&world, &ann).await.expect(200);
+    world.advance(TimeDelta::minutes(11));
+    let refresh = json!({ "refresh_token": login["refresh_token"] });
+    let next = send(world.request(Method::POST, "/api/v1/auth/refresh").json(&refresh)).await.expect(200);
+
+    let begin = world.request(Method::POST, "/api/v1/auth/totp").bearer_auth(text(&next, "/access_token"));
+    assert_eq!(text(&send(begin).await.problem(403), "/code"), "confirmation_required");
+    let again = super::password(&world, &ann).await.expect(200);
+    let begin = world.request(Method::POST, "/api/v1/auth/totp").bearer_auth(text(&again, "/access_token"));
+    send(begin).await.expect(201);
+    world.finish().await;
+}
