@@ -72,6 +72,7 @@ fn every_name_is_used_once_and_every_reference_leads_somewhere() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
+                assert!(fields.get("type").is_none_or(|kind| !kind.is_null()), "a type is never null: {value}");
                 found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
                 fields.values().for_each(|value| references(value, found));
             }

@@ -37,11 +37,9 @@ pub struct NewPrice {
     /// The image, of a licence.
     pub image: Option<ImageId>,
     /// Per hour and unit, as a decimal; empty or null: it is free from then on.
-    #[serde(default)]
     #[schema(value_type = Option<Rate>)]
     pub price_per_hour: Option<String>,
     /// The most per month and unit, as a decimal; empty or null: no limit.
-    #[serde(default)]
     #[schema(value_type = Option<Money>)]
     pub monthly_cap: Option<String>,
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::web::error::{ApiError, problem};
 
 /// A JSON body.
@@ -50,15 +50,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
             .await
             .map_err(|rejection| Unreadable::Form(rejection.status(), rejection.body_text()))?;
         if let Some(field) = field_with_nul(&bytes) {
-            let error =
-                Error::Invalid(vec![crate::error::Problem::new(field, "It holds a NUL, which cannot be stored.")]);
+            let error = Error::Invalid(vec![Problem::new(field, "It holds a NUL, which cannot be stored.")]);
             return Err(Unreadable::Field(error.into()));
         }
         match Json::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await {
             Ok(Json(value)) => Ok(Self(value)),
             // Read, but not of the form that is expected: axum says 422, and so does RFC 9110.
             Err(JsonRejection::JsonDataError(error)) => {
-                Err(Unreadable::Form(StatusCode::UNPROCESSABLE_ENTITY, error.body_text()))
+                Err(Unreadable::Field(Error::Invalid(vec![wrong_field(&error.body_text())]).into()))
             }
             Err(JsonRejection::MissingJsonContentType(error)) => {
                 Err(Unreadable::Form(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.body_text()))
@@ -66,6 +65,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
             Err(other) => Err(Unreadable::Form(other.status(), other.body_text())),
         }
     }
+}
+
+/// The field that is not of the form that is expected, from the words of the library: `…type: vms[0].plan: invalid type: …`.
+fn wrong_field(words: &str) -> Problem {
+    let words = words.split_once("target type: ").map_or(words, |(_, rest)| rest);
+    let words = words.rsplit_once(" at line ").map_or(words, |(words, _)| words);
+    let quoted = |begin: &str| words.strip_prefix(begin)?.split('`').next();
+    let named = words.split_once(": ").filter(|(field, _)| !field.contains(' '));
+    match (named, quoted("missing field `").or(quoted("unknown field `"))) {
+        (Some((field, words)), _) => Problem::new(field.to_owned(), sentence(words)),
+        (None, field) => Problem::new(field.unwrap_or_default().to_owned(), sentence(words)),
+    }
+}
+
+fn sentence(words: &str) -> String {
+    let mut signs = words.chars();
+    let first = signs.next().map(|sign| sign.to_ascii_uppercase());
+    first.into_iter().chain(signs).chain(['.']).collect()
 }
 
 /// The field of a JSON object that has a NUL somewhere in it: JSON can spell one, PostgreSQL cannot store it.
@@ -92,6 +109,22 @@ fn has_nul(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_another_form_is_named() {
+        let told = |words: &str| {
+            let Problem { field, problem } = wrong_field(&format!(
+                "Failed to deserialize the JSON body into the target type: {words} at line 1 column 9"
+            ));
+            (field.into_owned(), problem)
+        };
+        let of = |field: &str, problem: &str| (field.to_owned(), problem.to_owned());
+        let words = "vms[0].plan: invalid type: integer `1`, expected a string";
+        assert_eq!(told(words), of("vms[0].plan", "Invalid type: integer `1`, expected a string."));
+        assert_eq!(told("missing field `email`"), of("email", "Missing field `email`."));
+        assert_eq!(told("key: unknown field `x`"), of("key", "Unknown field `x`."));
+        assert_eq!(told("invalid type: null, expected struct A"), of("", "Invalid type: null, expected struct A."));
+    }
 
     #[test]
     fn a_nul_is_found_where_it_stands() {

@@ -204,6 +204,7 @@ fn add_parameters(operation: &mut Value, path: &str, door: Door) {
         known.push(name);
         is_new
     });
+    parameters.iter_mut().for_each(say_without_null);
     if is_of_organisation(door) {
         parameters.push(json!({
             "name": "X-Organisation", "in": "header", "required": false,
@@ -213,6 +214,23 @@ fn add_parameters(operation: &mut Value, path: &str, door: Door) {
     }
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
+    }
+}
+
+/// What may be left out of a query is never `null` in it.
+fn say_without_null(parameter: &mut Value) {
+    let schema = &mut parameter["schema"];
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = kinds.as_slice() {
+            schema["type"] = kind.clone();
+        }
+    }
+    if let Some(kinds) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind["type"] != "null");
+        if let [kind] = kinds.as_slice() {
+            *schema = kind.clone();
+        }
     }
 }
 
