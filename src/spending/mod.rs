@@ -67,12 +67,12 @@ pub fn day_of(now: DateTime<Utc>, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
 /// # Errors
 /// When PostgreSQL fails or a price is missing.
 pub async fn today(app: &App, organisation: OrganisationId) -> Result<HashMap<ApiKeyId, Spent>> {
+    let wallet = ledger::wallet(app, organisation).await?;
     let mut connection = app.pool.acquire().await?;
     let answered = db::select_answered(&mut connection, organisation, None).await?;
     if answered.is_empty() {
         return Ok(HashMap::new());
     }
-    let wallet = ledger::wallet(app, organisation).await?;
     spent(app, &mut connection, &wallet, &answered, None).await
 }
 

@@ -20,6 +20,9 @@ const FOR_ANY_HOST: [&str; 2] = ["/healthz", "/readyz"];
 pub(super) struct Hosts {
     names: BTreeSet<String>,
     usual_port: &'static str,
+    /// Whether any address will do: a demo is asked at whatever address its machine has. An address cannot be taken by another
+    /// site as a name can.
+    any_address: bool,
 }
 
 impl Hosts {
@@ -29,11 +32,11 @@ impl Hosts {
         let public = public.split('/').next().unwrap_or_default();
         let all = std::iter::once(public).chain(settings.guards.hosts.iter().map(String::as_str));
         let names = all.map(|host| plain(host, usual_port)).filter(|host| !host.is_empty()).collect();
-        Self { names, usual_port }
+        Self { names, usual_port, any_address: settings.demo }
     }
 
     fn holds(&self, host: &str) -> bool {
-        self.names.contains(&plain(host, self.usual_port))
+        self.names.contains(&plain(host, self.usual_port)) || (self.any_address && address_of(host).is_some())
     }
 }
 
@@ -66,11 +69,19 @@ fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 
 /// A browser on the machine itself may call it by its own names: the demo, a tunnel, a look past the proxy.
 fn is_of_this_machine(host: &str, peer: Option<IpAddr>) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let name = name.map_or(host, |(name, _)| name);
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_local = name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback());
+    let is_local = without_port(host).eq_ignore_ascii_case("localhost")
+        || address_of(host).is_some_and(|address| address.is_loopback());
     is_local && peer.is_some_and(|peer| peer.is_loopback())
+}
+
+fn without_port(host: &str) -> &str {
+    let split = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    split.map_or(host, |(name, _)| name)
+}
+
+/// The address that a host is named by, if it is one.
+fn address_of(host: &str) -> Option<IpAddr> {
+    without_port(host).trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 #[cfg(test)]
@@ -79,7 +90,7 @@ mod tests {
 
     fn hosts(names: &[&str]) -> Hosts {
         let usual_port = ":443";
-        Hosts { names: names.iter().map(|name| plain(name, usual_port)).collect(), usual_port }
+        Hosts { names: names.iter().map(|name| plain(name, usual_port)).collect(), usual_port, any_address: false }
     }
 
     #[test]
@@ -100,6 +111,15 @@ mod tests {
         ] {
             assert!(!hosts.holds(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_demo_is_asked_at_any_address_and_by_no_other_name() {
+        let demo = Hosts { any_address: true, ..hosts(&["0.0.0.0:8080"]) };
+        for address in ["192.168.1.5:8080", "192.168.1.5", "[2001:db8::1]:8080", "[2001:db8::1]"] {
+            assert!(demo.holds(address) && !hosts(&["0.0.0.0:8080"]).holds(address), "{address}");
+        }
+        assert!(!demo.holds("evil.example:8080") && !demo.holds("192.168.1.5.evil.example"));
     }
 
     #[test]
