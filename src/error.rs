@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use billing::Money;
 
 use crate::permissions::Permission;
+use crate::quotas::Exceeded;
 
 /// The outcome of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,6 +50,9 @@ pub enum Error {
         /// How much is missing.
         short_by: Money,
     },
+    /// The organisation has as much as it may have.
+    #[error("{0}")]
+    QuotaExceeded(Box<Exceeded>),
     /// The key's machines would cost more in a day than it may spend.
     #[error(
         "this API key may spend {limit} a day: {used} of it is used today, and this would make it {would_be} a day"

@@ -86,6 +86,8 @@ ids! {
     ClusterId
     /// A role that an organisation made.
     RoleId
+    /// An invitation into an organisation.
+    InvitationId
     /// A plan.
     PlanId
     /// A price.

@@ -49,6 +49,8 @@ pub mod permissions;
 pub mod platform_settings;
 /// Price lists as operators change them, who is told of it, and what other prices would have brought.
 pub mod pricing;
+/// How much an organisation may have at once, and who says so.
+pub mod quotas;
 /// How often somebody may ask.
 pub mod rates;
 /// Figures for operators: what was charged by day and plan, which wallets end soon.

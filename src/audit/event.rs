@@ -72,6 +72,38 @@ events! {
     StaffRoleTaken = "staff.role_taken", "took the platform role of";
     /// A refresh token was used twice, so its whole family was ended.
     RefreshTokenReused = "user.refresh_token_reused", "used a refresh token twice; its sessions were ended";
+    /// An organisation was made, beside the first of its owner.
+    OrganisationCreated = "organisation.created", "made the organisation";
+    /// An organisation got another name.
+    OrganisationRenamed = "organisation.renamed", "renamed the organisation";
+    /// A browser turned to another organisation of its person.
+    OrganisationEntered = "organisation.entered", "turned to the organisation";
+    /// An organisation was handed over to another member.
+    OrganisationHandedOver = "organisation.handed_over", "handed over the organisation";
+    /// Somebody was invited.
+    MemberInvited = "member.invited", "invited";
+    /// An invitation was sent again.
+    InvitationSentAgain = "invitation.sent_again", "sent again the invitation of";
+    /// An invitation was withdrawn.
+    InvitationWithdrawn = "invitation.withdrawn", "withdrew the invitation of";
+    /// An invitation was accepted.
+    InvitationAccepted = "invitation.accepted", "accepted the invitation into";
+    /// A member got another role.
+    MemberRoleChanged = "member.role_changed", "changed the role of";
+    /// A member was taken out of the organisation.
+    MemberRemoved = "member.removed", "removed from the organisation";
+    /// A member left the organisation.
+    MemberLeft = "member.left", "left the organisation";
+    /// A role was made.
+    RoleCreated = "role.created", "made the role";
+    /// A role was changed.
+    RoleChanged = "role.changed", "changed the role";
+    /// A role was deleted.
+    RoleDeleted = "role.deleted", "deleted the role";
+    /// Quotas of an organisation were changed.
+    QuotasChanged = "quota.changed", "changed the quotas of";
+    /// What every organisation may have unless it has its own answer was changed.
+    DefaultQuotasChanged = "quota.defaults_changed", "changed the platform’s";
     /// An SSH key was added.
     SshKeyAdded = "ssh_key.added", "added the SSH key";
     /// An SSH key was removed.

@@ -47,9 +47,10 @@ impl Subject {
 pub const OPERATOR: &str = "Operator";
 
 /// Facts of an event that are for customers as well; the others may name what only operators know of.
-const FACTS_FOR_CUSTOMERS: [&str; 29] = [
+const FACTS_FOR_CUSTOMERS: [&str; 33] = [
     "address",
     "amount",
+    "because",
     "below_zero",
     "console",
     "daily_limit",
@@ -58,7 +59,9 @@ const FACTS_FOR_CUSTOMERS: [&str; 29] = [
     "image",
     "left_off",
     "location",
+    "members",
     "minutes",
+    "moved_to",
     "networks",
     "notices",
     "order",
@@ -70,6 +73,7 @@ const FACTS_FOR_CUSTOMERS: [&str; 29] = [
     "reason",
     "role",
     "seconds",
+    "sends",
     "ssh_keys",
     "to",
     "until",

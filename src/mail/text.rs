@@ -23,18 +23,49 @@ pub struct NoticeMail<'a> {
     pub portal: &'a str,
 }
 
+/// What is written to who is invited into an organisation.
+#[derive(Template)]
+#[template(path = "mail/invitation.txt", escape = "none")]
+pub struct InvitationMail<'a> {
+    /// Who invites.
+    pub invited_by: &'a str,
+    /// Into which organisation.
+    pub organisation: &'a str,
+    /// The role that is promised.
+    pub role: &'a str,
+    /// A whole URL with the token.
+    pub link: String,
+    /// Until when it is good, in words.
+    pub until: String,
+    /// Where it is sent to.
+    pub email: &'a str,
+    /// Where the portal is.
+    pub portal: &'a str,
+}
+
+impl InvitationMail<'_> {
+    /// The text, with lines as in [`NoticeMail::text`].
+    #[must_use]
+    pub fn text(&self) -> String {
+        lines(&self.render().unwrap_or_default())
+    }
+}
+
 impl NoticeMail<'_> {
     /// The text, with lines of at most [`LINE_CHARACTERS_MAX`] characters except where a single word (a link) is longer.
     #[must_use]
     pub fn text(&self) -> String {
         // A template that writes into a string fails only when the string does.
-        let text = self.render().unwrap_or_default();
-        text.split('\n').map(|line| wrapped(line.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n")
+        lines(&self.render().unwrap_or_default())
     }
 
     fn greeting(&self) -> String {
         if self.name.is_empty() { "Hello,".to_owned() } else { format!("Hello {},", self.name) }
     }
+}
+
+fn lines(text: &str) -> String {
+    text.split('\n').map(|line| wrapped(line.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n")
 }
 
 /// One line broken at its spaces.

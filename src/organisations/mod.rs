@@ -1,10 +1,28 @@
 //! Organisations own everything a customer has. Every person gets one at sign-up.
 
 mod db;
+mod hand_over;
+mod invitations;
+mod members;
+mod mine;
+mod role_choice;
+mod roles;
 
 use billing::{Money, Rate};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+
+pub use hand_over::hand_over;
+pub use invitations::{
+    GOOD_DAYS, Invitation, OPEN_MAX, Offer, SENDS_MAX, Token, accept, invite, list_invitations, offer, send_again,
+    withdraw,
+};
+pub use members::{Asker, Detail, MEMBERS_MAX, change_role, leave, list_members, may_change, may_give, remove};
+pub use mine::{Mine, OWNED_MAX, brief_of, create_another, mine, rename};
+pub use role_choice::RoleChoice;
+pub use roles::{
+    Listed, NewRole, OwnRole, change_role as change_own_role, create_role, delete_role, find_role, list_roles,
+};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -40,12 +58,15 @@ impl Membership {
     /// From the two ways a member's role is stored: the name of one that every organisation has, or the patterns of one of
     /// its own. What is not known allows nothing.
     pub(crate) fn new(organisation: Organisation, role: Option<&str>, patterns: Option<&[String]>) -> Self {
-        let permissions = match (role.and_then(Role::parse), patterns) {
+        Self { organisation, permissions: Self::permissions_of(role, patterns) }
+    }
+
+    fn permissions_of(role: Option<&str>, patterns: Option<&[String]>) -> Permissions {
+        match (role.and_then(Role::parse), patterns) {
             (Some(role), _) => role.permissions(),
             (None, Some(patterns)) => own_role(patterns),
             (None, None) => Permissions::NONE,
-        };
-        Self { organisation, permissions }
+        }
     }
 }
 
@@ -112,9 +133,6 @@ pub async fn of_member(
 ) -> Result<Membership> {
     db::select_of_member(connection, user, wanted).await?.ok_or(Error::NotFound("organisation"))
 }
-
-/// The most members of one organisation that are told something.
-const MEMBERS_MAX: i64 = 1_000;
 
 /// A person of an organisation.
 #[derive(Debug, Clone)]

@@ -90,6 +90,17 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
     }))
 }
 
+pub(super) async fn update_organisation(
+    connection: &mut PgConnection,
+    id: SessionId,
+    organisation: OrganisationId,
+) -> Result<()> {
+    sqlx::query!("update sessions set organisation_id = $2 where id = $1", id.uuid(), organisation.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn delete_session(connection: &mut PgConnection, id: SessionId) -> Result<()> {
     sqlx::query!("delete from sessions where id = $1", id.uuid()).execute(connection).await?;
     Ok(())

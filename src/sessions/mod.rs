@@ -3,6 +3,7 @@
 
 mod assurance;
 mod db;
+mod enter;
 mod standing;
 mod tokens;
 mod web;
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 pub use assurance::{Assurance, CONFIRMED_MINUTES, Login};
+pub use enter::enter;
 pub use standing::Standing;
 pub use tokens::{ACCESS_MINUTES, Caller, Tokens, issue, log_in, refresh, revoke, verify};
 pub use web::{SESSION_DAYS, Session, confirm, end, find, start};

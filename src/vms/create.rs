@@ -18,7 +18,9 @@ use crate::error::{Error, Problem, Result};
 use crate::ids::{ImageId, JobId, LocationId, OrganisationId, PlanId, SshKeyId, VmId};
 use crate::jobs::{self, Kind, NewJob};
 use crate::ledger;
-use crate::{addresses, catalog, clusters, live, spending, ssh_keys};
+use crate::permissions::{Permission, Permissions};
+use crate::quotas::{Amounts, Quota};
+use crate::{addresses, catalog, clusters, live, quotas, spending, ssh_keys};
 
 /// A label of a host name, RFC 1123.
 pub(super) const NAME_CHARACTERS_MAX: usize = 63;
@@ -59,6 +61,19 @@ pub struct NewVm {
     pub user_data: Option<String>,
 }
 
+impl NewVm {
+    /// Checks what needs another permission than that to order: a key that comes with an order becomes the organisation's.
+    ///
+    /// # Errors
+    /// `NotPermitted` for who may not add keys.
+    pub fn check_permitted(&self, may: Permissions) -> Result<()> {
+        if self.new_key.is_some() && !may.has(Permission::SshKeyManage) {
+            return Err(Error::NotPermitted(Permission::SshKeyManage));
+        }
+        Ok(())
+    }
+}
+
 /// A key that is added with the order.
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 #[schema(as = NewSshKey)]
@@ -87,8 +102,8 @@ pub struct Ordered {
 /// Orders a machine. The same `order_key` with the same order is the same machine.
 ///
 /// # Errors
-/// `Invalid` with a problem per field, `NotEnoughCredit` with what is missing, `SpendingLimit` when it is too much for the key
-/// that orders, `Unavailable` when nothing has room, `Conflict` when the order key was used for another order.
+/// `Invalid` with a problem per field, `QuotaExceeded`, `NotEnoughCredit` with what is missing, `SpendingLimit` when it is too
+/// much for the key that orders, `Unavailable` when nothing has room, `Conflict` when the order key was used for another order.
 pub async fn create(
     app: &App,
     organisation: OrganisationId,
@@ -116,6 +131,7 @@ pub async fn create(
         }
         return Err(Error::conflict("This order was sent before with other content. Reload the page and order again."));
     }
+    quotas::check(&mut transaction, organisation, whole_machine(&plan)).await?;
     let book = catalog::price_book_for(&mut transaction, organisation).await?;
     let lines = new_parts(plan.id, Some(&image), PowerState::Running).on(book.list());
     let rate = burn_of(&book, &lines, now)?.rate();
@@ -190,6 +206,17 @@ pub async fn create(
     live::announce_all(&mut transaction, told, false).await?;
     transaction.commit().await?;
     Ok(Ordered { vm: id, job: Some(job) })
+}
+
+/// What a new machine of a plan uses of the organisation's quotas.
+#[must_use]
+pub fn whole_machine(plan: &catalog::Plan) -> Amounts {
+    Amounts::NONE
+        .with(Quota::Vms, 1)
+        .with(Quota::Vcpu, plan.vcpu.into())
+        .with(Quota::Memory, plan.memory_mib.into())
+        .with(Quota::Disk, plan.disk_gib.into())
+        .with(Quota::Addresses, 1)
 }
 
 /// Checks every field, so that all problems are told at once.

@@ -35,7 +35,7 @@ use uuid::Uuid;
 pub use burn::{Burn, BurnLine, burn_of, lines_of};
 pub use configure::{Boot, Changes, TAG_CHARACTERS_MAX, TAGS_MAX, boot, configure};
 pub use console::{Console, ConsoleKind, check_console, has_serial_console, open_console};
-pub use create::{NewKey, NewVm, Ordered, create};
+pub use create::{NewKey, NewVm, Ordered, create, whole_machine};
 pub use delete::{delete, delete_within};
 pub use estimate::{
     Cost, CostLine, ESTIMATED_VMS_MAX, Estimate, EstimatedVms, ManyEstimate, ResizeEstimate, burn_now, estimate,

@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::ids::{JobId, OrganisationId, PlanId, VmId};
 use crate::jobs::{self, Job, Kind, NewJob};
 use crate::metering::{Metered, Parts};
-use crate::{clusters, fault, ledger, live, metering, spending};
+use crate::quotas::{Amounts, Quota};
+use crate::{clusters, fault, ledger, live, metering, quotas, spending};
 
 /// What a machine is to become.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, utoipa::ToSchema)]
@@ -75,8 +76,9 @@ pub(super) fn parts_with(parts: Parts, plan: &Plan, disk_gib: i32, state: PowerS
 /// Asks for another size.
 ///
 /// # Errors
-/// `Conflict` when the machine is busy or protected from it, `Invalid` when the plan does not fit the disk, `NotEnoughCredit`
-/// for less than an hour of it, `SpendingLimit` when it is too much for the key that asks, `Unavailable` when no host has room.
+/// `Conflict` when the machine is busy or protected from it, `Invalid` when the plan does not fit the disk, `QuotaExceeded`,
+/// `NotEnoughCredit` for less than an hour of it, `SpendingLimit` when it is too much for the key that asks, `Unavailable` when
+/// no host has room.
 pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: NewSize, actor: &Actor) -> Result<JobId> {
     let now = app.clock.now();
     let plans = catalog::plans_for(app, organisation).await?;
@@ -87,6 +89,12 @@ pub async fn resize(app: &App, organisation: OrganisationId, vm: VmId, size: New
     found.check_exists()?;
     let plan = chosen(&found, &plans, size)?;
     let disk_gib = if size.grow_disk { plan.disk_gib } else { found.disk_gib };
+    let more = |after: i32, before: i32| i64::from((after - before).max(0));
+    let asked = Amounts::NONE
+        .with(Quota::Vcpu, more(plan.vcpu, found.vcpu))
+        .with(Quota::Memory, more(plan.memory_mib, found.memory_mib))
+        .with(Quota::Disk, more(disk_gib, found.disk_gib));
+    quotas::check(&mut transaction, organisation, asked).await?;
     let book = catalog::price_book_for(&mut transaction, organisation).await?;
     let now_parts =
         metering::parts(&mut transaction, Metered { vm, plan: found.plan, state: PowerState::Running }).await?;

@@ -72,6 +72,8 @@ codes! {
     TooSlow = "too_slow", REQUEST_TIMEOUT;
     /// It is in a state in which this cannot be done, the name is taken, or the `Idempotency-Key` was used for something else.
     Conflict = "conflict", CONFLICT;
+    /// The organisation has as much as it may have; `quota` says which, how much and where to ask.
+    QuotaExceeded = "quota_exceeded", CONFLICT;
     /// The body is larger than is accepted.
     TooLarge = "too_large", PAYLOAD_TOO_LARGE;
     /// The body is not `application/json`.
@@ -108,6 +110,7 @@ impl Code {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             // The same status as any other refusal of its kind, but told apart.
+            Error::QuotaExceeded(_) => Self::QuotaExceeded,
             Error::SecondFactorMissing => Self::SecondFactorSetupRequired,
             Error::NotConfirmed => Self::ConfirmationRequired,
             Error::NotPermitted(_) | Error::NotPermittedToKey(_) => Self::NotPermitted,
@@ -171,9 +174,29 @@ pub(super) struct Described {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "vm.create")]
     permission: Option<&'static str>,
+    /// Which quota does not carry it, with `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<DescribedQuota>,
     /// Leads the operator to the request in the log.
     #[schema(example = "0199f8a2b7c47d1e8a3b5c6d7e8f9012")]
     request_id: String,
+}
+
+/// A quota that does not carry what was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExceededQuota)]
+struct DescribedQuota {
+    /// Which, with its unit.
+    #[schema(example = "memory_mib")]
+    name: &'static str,
+    /// How much of it is used.
+    used: i64,
+    /// How much there may be.
+    limit: i64,
+    /// How much more was asked for.
+    asked: i64,
+    /// Where to ask for more: an e-mail address or an `https://` address; null where none is set.
+    ask_at: Option<String>,
 }
 
 #[cfg(test)]

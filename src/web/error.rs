@@ -28,7 +28,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         | Error::NotPermittedToKey(_)
         | Error::WrongNetwork(_)
         | Error::SpendingLimit { .. } => StatusCode::FORBIDDEN,
-        Error::Conflict(_) => StatusCode::CONFLICT,
+        Error::Conflict(_) | Error::QuotaExceeded(_) => StatusCode::CONFLICT,
         Error::NotEnoughCredit { .. } => StatusCode::PAYMENT_REQUIRED,
         Error::TooManyTries { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,6 +74,15 @@ impl IntoResponse for ApiError {
         match &self.0 {
             Error::Invalid(problems) => body["errors"] = json!(problems),
             Error::NotEnoughCredit { short_by } => body["short_by"] = json!(short_by),
+            Error::QuotaExceeded(exceeded) => {
+                body["quota"] = json!({
+                    "name": exceeded.quota.name(),
+                    "used": exceeded.used,
+                    "limit": exceeded.limit,
+                    "asked": exceeded.asked,
+                    "ask_at": exceeded.contact,
+                });
+            }
             Error::NotPermitted(permission) | Error::NotPermittedToKey(permission) => {
                 body["permission"] = json!(permission.name())
             }

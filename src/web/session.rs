@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::error::Error;
 use crate::ids::{ApiKeyId, OrganisationId};
-use crate::organisations::{Membership, Organisation};
+use crate::organisations::{Asker, Membership, Organisation};
 use crate::permissions::Permissions;
 use crate::second_factor::PENDING_MINUTES;
 use crate::sessions::{self, Caller, Login, SESSION_DAYS, Session};
@@ -95,6 +95,11 @@ impl Customer {
     /// The organisation that everything is filtered by.
     pub fn organisation(&self) -> OrganisationId {
         self.session.organisation.id
+    }
+
+    /// The person as who asks for a change of people or roles.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { user: self.session.user.id, may: self.session.permissions, actor: &self.actor }
     }
 }
 
@@ -182,6 +187,13 @@ pub struct ApiCaller {
     pub actor: Actor,
     /// The login it acts in.
     pub login: Login,
+}
+
+impl ApiCaller {
+    /// The person as who asks for a change of people or roles.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { user: self.user.id, may: self.permissions, actor: &self.actor }
+    }
 }
 
 /// What a program sent to say who it is.

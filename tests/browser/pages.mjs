@@ -19,7 +19,7 @@ async function everyPage(browser) {
   const demo = await startDemo({ speed: 600 });
   try {
     const customerPages = await furnish(browser, demo);
-    const adminPages = ['/admin', '/admin/customers', '/admin/clusters', '/admin/clusters/new', '/admin/jobs?status=all', '/admin/audit'];
+    const adminPages = ['/admin', '/admin/customers', '/admin/clusters', '/admin/clusters/new', '/admin/jobs?status=all', '/admin/audit', '/admin/settings'];
     for (const window of WINDOWS) {
       await walk(browser, demo, window, null, ['/login', '/register', '/nowhere']);
       await walk(browser, demo, window, demo.customer, customerPages);
@@ -51,7 +51,7 @@ async function furnish(browser, demo) {
     await page.screenshot({ path: process.env.README_PICTURE });
   }
   await close();
-  return ['/vms', '/vms/new', vm, `${vm}/delete`, `${vm}/settings`, `${vm}/resize`, `${vm}/rebuild`, '/ssh-keys', '/wallet', '/audit'];
+  return ['/vms', '/vms/new', vm, `${vm}/delete`, `${vm}/settings`, `${vm}/resize`, `${vm}/rebuild`, '/ssh-keys', '/wallet', '/audit', '/organisation', '/organisation/roles', '/organisation/roles/new', '/organisation/quotas', '/organisation/settings', '/organisations'];
 }
 
 async function adminDetails(browser, demo) {

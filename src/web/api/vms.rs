@@ -245,6 +245,7 @@ pub async fn create(
     ApiJson(new): ApiJson<NewVm>,
 ) -> Result<Response, ApiError> {
     let organisation = caller.organisation.id;
+    new.check_permitted(caller.permissions)?;
     if query.dry_run {
         let plan = new.plan.ok_or_else(|| Error::invalid("plan", "Choose one of the plans."))?;
         return Ok(Json(EstimateView::from(vms::estimate(&app, organisation, plan, new.image).await?)).into_response());

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
+use super::organisations::email_of;
 use crate::app::App;
 use crate::permissions::Permission;
 use crate::second_factor;
@@ -59,6 +60,7 @@ fn first_page(session: &Session) -> &'static str {
         (Permission::BillingView, "/wallet"),
         (Permission::SshKeyView, "/ssh-keys"),
         (Permission::AuditView, "/audit"),
+        (Permission::OrganisationView, "/organisation"),
     ];
     pages.iter().find(|(permission, _)| session.permissions.has(*permission)).map_or("/notifications", |(_, page)| page)
 }
@@ -118,9 +120,14 @@ pub(super) fn refused(
 }
 
 /// `GET /register`
-pub async fn show_register(State(app): State<Arc<App>>, notice: Notice, parts: Parts) -> Result<Response, PageError> {
+pub async fn show_register(
+    State(app): State<Arc<App>>,
+    notice: Notice,
+    Query(query): Query<Next>,
+    parts: Parts,
+) -> Result<Response, PageError> {
     if session_of(&parts, &app).await?.is_some() {
-        return Ok(Redirect::to("/").into_response());
+        return Ok(Redirect::to(own_path(&query.next)).into_response());
     }
     if !app.settings.registration_open {
         return Err(PageError::Request(
@@ -128,7 +135,10 @@ pub async fn show_register(State(app): State<Arc<App>>, notice: Notice, parts: P
             "Registration is closed. Ask the operator for an account.".into(),
         ));
     }
-    Ok(register_page(&app, &notice, &parts, (String::new(), String::new(), String::new()), FormErrors::none()))
+    // Who was invited registers with the address that the invitation went to.
+    let email = email_of(&app, &query.next).await.unwrap_or_default();
+    let typed = (String::new(), email, String::new());
+    Ok(register_page(&app, &notice, &parts, typed, query.next, FormErrors::none()))
 }
 
 type Typed = (String, String, String);
@@ -138,12 +148,14 @@ fn register_page(
     notice: &Notice,
     parts: &Parts,
     (name, email, organisation): Typed,
+    next: String,
     errors: FormErrors,
 ) -> Response {
     let (csrf, new) = anonymous_csrf(app, parts);
     let page = RegisterPage {
         frame: bare(app, "Register", notice),
         csrf: csrf.clone(),
+        next,
         name,
         email,
         organisation,
@@ -159,16 +171,17 @@ fn register_page(
 pub async fn register(
     State(app): State<Arc<App>>,
     origin: Origin,
+    Query(query): Query<Next>,
     parts: Parts,
     CsrfForm(form): CsrfForm<NewUser>,
 ) -> Result<Response, PageError> {
     let typed = (form.name.clone(), form.email.clone(), form.organisation.clone());
     match users::register(&app, form, origin.stranger()).await {
-        Ok((user, _)) => enter(&app, &user, &origin, "/").await,
+        Ok((user, _)) => enter(&app, &user, &origin, own_path(&query.next)).await,
         Err(error) => {
             let status = crate::web::error::status(&error);
             let errors = form_errors(error)?;
-            Ok((status, register_page(&app, &Notice::default(), &parts, typed, errors)).into_response())
+            Ok((status, register_page(&app, &Notice::default(), &parts, typed, query.next, errors)).into_response())
         }
     }
 }

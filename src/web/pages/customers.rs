@@ -3,6 +3,7 @@
 
 mod hand;
 mod migrate;
+mod quotas;
 mod zero;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 pub use hand::{add_credit, take_credit};
 pub use migrate::{choose_node, migrate};
+pub use quotas::change_quotas;
 pub use zero::{change_zero, keep};
 
 use axum::extract::State;
@@ -132,6 +134,7 @@ async fn customer_page(
         price_lists: super::price_lists::options(app).await?,
         price_list: ledger::wallet(app, id).await?.price_list.to_string(),
         zero: zero::part(app, id, forms.zero).await?,
+        quotas: super::quotas::of_customer(&crate::quotas::standing(app, id).await?, forms.quotas),
     })
 }
 

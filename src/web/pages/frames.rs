@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::ids::OrganisationId;
 use crate::ledger::{self, Wallet};
 use crate::notifications;
+use crate::organisations;
 use crate::permissions::Permission;
 use crate::web::assets;
 use crate::web::format::{self, Lasts};
@@ -128,6 +129,7 @@ pub async fn portal(
         title: title.into(),
         active,
         organisation_name: customer.session.organisation.name.clone(),
+        other_organisations: others(app, customer).await?,
         user_email: user.email.clone(),
         user_initials: format::initials(&user.name),
         is_staff: user.platform_role.is_some(),
@@ -140,6 +142,14 @@ pub async fn portal(
         currency: app.settings.currency.clone(),
         demo_clock: demo_clock(app),
     })
+}
+
+/// The other organisations that somebody can turn to.
+async fn others(app: &App, customer: &Customer) -> Result<Vec<(String, String)>> {
+    let open = customer.organisation();
+    let known = organisations::brief_of(app, customer.session.user.id).await?;
+    let others = known.into_iter().filter(|(id, _)| *id != open);
+    Ok(others.map(|(id, name)| (name, id.to_string())).collect())
 }
 
 /// The bell of an organisation.
@@ -252,6 +262,7 @@ pub fn form_errors(error: Error) -> Result<FormErrors> {
         }
         Error::Conflict(sentence) | Error::Unavailable(sentence) => errors.add("", sentence),
         Error::Unauthenticated(sentence) | Error::TooManyTries { sentence, .. } => errors.add("", sentence),
+        exceeded @ Error::QuotaExceeded(_) => errors.add("", exceeded.to_string()),
         other => return Err(other),
     }
     Ok(errors)

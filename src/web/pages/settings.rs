@@ -11,13 +11,16 @@ use serde::Deserialize;
 
 use super::exceptions::count;
 use super::frames::{self, Notice, form_errors, redirect_with, render, render_with};
+use super::quotas;
 use crate::app::App;
 use crate::charging;
 use crate::error::{Error, Problem, Result};
 use crate::platform_settings::{self, PlatformSettings};
+use crate::quotas::NewDefaults;
 use crate::web::error::{PageError, status};
 use crate::web::forms::CsrfForm;
 use crate::web::session::Staff;
+use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{AdminSection, FlashKind};
 use crate::web::views::zero::{SettingsForm, SettingsPage};
 
@@ -27,7 +30,7 @@ const NO_NUMBER: i32 = i32::MIN;
 /// `GET /admin/settings`
 pub async fn show(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
     let form = shown(&platform_settings::current(&app).await?);
-    Ok(render_with(&app, &notice, &page(&app, &staff, &notice, form).await?))
+    Ok(render_with(&app, &notice, &page(&app, &staff, &notice, form, None).await?))
 }
 
 /// What was typed. A switch is only sent when it is on.
@@ -89,7 +92,7 @@ pub async fn change(
         Err(error) => {
             let status = status(&error);
             let form = SettingsForm { errors: form_errors(as_typed(error))?, ..again(typed, &new) };
-            let page = page(&app, &staff, &Notice::default(), form).await?;
+            let page = page(&app, &staff, &Notice::default(), form, None).await?;
             Ok((status, render(&page)).into_response())
         }
     }
@@ -147,7 +150,33 @@ fn shown(settings: &PlatformSettings) -> SettingsForm {
     }
 }
 
-async fn page(app: &App, staff: &Staff, notice: &Notice, form: SettingsForm) -> Result<SettingsPage> {
+/// `POST /admin/settings/quotas`
+pub async fn change_quotas(
+    State(app): State<Arc<App>>,
+    staff: Staff,
+    CsrfForm(typed): CsrfForm<quotas::Typed>,
+) -> Result<Response, PageError> {
+    let new = NewDefaults { limits: typed.all_limits(), contact: Some(typed.contact.clone()) };
+    match crate::quotas::change_defaults(&app, &new, &staff.actor).await {
+        Ok(()) => Ok(redirect_with(&app, "/admin/settings#quotas", FlashKind::Success, "The quotas are saved.")),
+        Err(error) => {
+            let status = status(&error);
+            let form = shown(&platform_settings::current(&app).await?);
+            let typed = Some((typed, form_errors(error)?));
+            let page = page(&app, &staff, &Notice::default(), form, typed).await?;
+            Ok((status, render(&page)).into_response())
+        }
+    }
+}
+
+async fn page(
+    app: &App,
+    staff: &Staff,
+    notice: &Notice,
+    form: SettingsForm,
+    typed: Option<(quotas::Typed, FormErrors)>,
+) -> Result<SettingsPage> {
+    let quotas = quotas::of_all(crate::quotas::defaults(app).await?, typed);
     let frame = frames::admin(app, staff, "Settings", AdminSection::Settings, count(app).await?, notice);
-    Ok(SettingsPage { frame, form })
+    Ok(SettingsPage { frame, form, quotas })
 }

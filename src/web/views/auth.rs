@@ -35,6 +35,8 @@ pub struct RegisterPage {
     pub frame: BareFrame,
     /// Token for the form.
     pub csrf: String,
+    /// Where to go after; a path of this server, or empty.
+    pub next: String,
     /// What was typed.
     pub name: String,
     /// What was typed.

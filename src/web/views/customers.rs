@@ -9,6 +9,7 @@ use super::audit::AuditTable;
 use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
+use super::quotas::QuotasForm;
 use super::vms::new::Choice;
 use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
@@ -154,6 +155,8 @@ pub struct CustomerPage {
     pub price_list: String,
     /// What happens when its credit ends.
     pub zero: CustomerZero,
+    /// How much it may have.
+    pub quotas: QuotasForm,
     /// All its machines.
     pub machines: u64,
     /// Its machines, newest first.

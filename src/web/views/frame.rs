@@ -26,6 +26,8 @@ pub enum Section {
     Audit,
     /// What it should know.
     Notifications,
+    /// Who belongs to it, what they may do, how much it may have.
+    Organisation,
     /// One's own account.
     Account,
 }
@@ -176,6 +178,8 @@ pub struct PortalFrame {
     pub active: Section,
     /// Whose things these are.
     pub organisation_name: String,
+    /// The other organisations of who is signed in: what is read, and the id.
+    pub other_organisations: Vec<(String, String)>,
     /// Who is signed in.
     pub user_email: String,
     /// Up to two letters for the avatar.

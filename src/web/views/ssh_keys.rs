@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::form::FormErrors;
 use super::frame::PortalFrame;
 use super::markup;
+use crate::permissions::Permission;
 use crate::web::format;
 
 /// `GET /ssh-keys`, and `POST /ssh-keys` when it was refused.

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use super::frame::PortalFrame;
 use super::markup;
 use super::notifications::UrgentNotices;
+use crate::permissions::{Permission, Permissions};
 use crate::web::format;
 
 /// What a machine is.
@@ -144,6 +145,8 @@ pub struct VmStatus {
     pub reason: Option<String>,
     /// Since when, for unknown.
     pub since: Option<DateTime<Utc>>,
+    /// Whether its reader may look at the wallet.
+    pub may_see_wallet: bool,
 }
 
 /// Whether something can be done now.
@@ -200,6 +203,8 @@ pub struct VmOffers {
     pub delete: Offer,
     /// Its owner has put it under protection: that is why it is not deleted.
     pub protected: bool,
+    /// Its reader may take the protection away.
+    pub may_unprotect: bool,
     /// What is saved per hour while it is stopped.
     pub saves_per_hour: Option<Decimal>,
 }
@@ -250,8 +255,35 @@ impl VmOffers {
             resume,
             delete,
             protected,
+            may_unprotect: protected,
             saves_per_hour,
         }
+    }
+}
+
+impl VmOffers {
+    /// Without what its reader may not do.
+    pub fn only(mut self, may: Permissions) -> Self {
+        let power = [
+            &mut self.start,
+            &mut self.shutdown,
+            &mut self.reboot,
+            &mut self.stop,
+            &mut self.reset,
+            &mut self.suspend,
+            &mut self.resume,
+        ];
+        if !may.has(Permission::VmPower) {
+            power.into_iter().for_each(|offer| *offer = Offer::Hidden);
+        }
+        if !may.has(Permission::VmConsole) {
+            self.console = Offer::Hidden;
+        }
+        if !may.has(Permission::VmDelete) {
+            self.delete = Offer::Hidden;
+        }
+        self.may_unprotect = self.protected && may.has(Permission::VmConfigure);
+        self
     }
 }
 
@@ -351,7 +383,7 @@ mod tests {
     use super::*;
 
     fn status(state: VmState, pending: Option<PendingPower>) -> VmStatus {
-        VmStatus { id: "1".into(), state, progress: None, pending, reason: None, since: None }
+        VmStatus { id: "1".into(), state, progress: None, pending, reason: None, since: None, may_see_wallet: true }
     }
 
     #[test]
@@ -387,6 +419,20 @@ mod tests {
         let offers = VmOffers::of(&status(VmState::Stopped, None), true, None);
         assert!(offers.delete.reason().contains("protected"));
         assert!(!VmOffers::of(&status(VmState::Deleting, None), true, None).delete.is_shown());
+    }
+
+    #[test]
+    fn nothing_is_offered_to_who_may_not_do_it() {
+        let offers = || VmOffers::of(&status(VmState::Running, None), true, None);
+        let watching = offers().only(Permissions::of_patterns(["vm.view"]));
+        for offer in [&watching.shutdown, &watching.stop, &watching.reset, &watching.console, &watching.delete] {
+            assert!(!offer.is_shown());
+        }
+        assert!(!watching.may_unprotect);
+        let night = offers().only(Permissions::of_patterns(["vm.power"]));
+        assert!(night.shutdown.is_offered() && !night.console.is_shown() && !night.delete.is_shown());
+        let all = offers().only(Permissions::of_patterns(["vm.*"]));
+        assert!(all.console.is_offered() && all.delete.is_shown() && all.may_unprotect);
     }
 
     #[test]

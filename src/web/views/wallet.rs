@@ -14,6 +14,7 @@ use super::frame::{AdminFrame, Link, PortalFrame, WalletLevel};
 use super::markup::{self, Markup};
 use super::vms::VmState;
 use super::zero::RanOut;
+use crate::permissions::Permission;
 use crate::web::format::{self, Lasts};
 
 /// Where pages about the money of an organisation stand: in its own portal, or in the admin panel.

@@ -8,6 +8,8 @@ use rust_decimal::Decimal;
 use super::form::FormErrors;
 use super::frame::{AdminFrame, PortalFrame};
 use super::markup;
+use super::quotas::QuotasForm;
+use crate::permissions::Permission;
 use crate::web::format;
 
 /// What happens at zero.
@@ -157,4 +159,6 @@ pub struct SettingsPage {
     pub frame: AdminFrame,
     /// The form.
     pub form: SettingsForm,
+    /// How much an organisation may have.
+    pub quotas: QuotasForm,
 }

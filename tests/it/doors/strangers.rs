@@ -16,6 +16,7 @@ fn body(path: &str) -> Value {
         "rebuild" => json!({ "image": "01a1fbed-31c8-742a-973c-6a7a37dc7ee6", "ssh_keys": [] }),
         "boot" => json!({ "boot": "disk" }),
         "password" => json!({ "user": "root", "password": "a-long-enough-password" }),
+        _ if path.contains("/members/") => json!({ "role": "viewer" }),
         _ => json!({}),
     }
 }
@@ -66,6 +67,11 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
         .await;
     // She is told that her credit ends.
     let notice = told_of(&world, &ann).await;
+    let (member, own) = (ann.user.id.to_string(), ann.organisation.to_string());
+    let new = json!({ "name": "Night watch", "permissions": ["vm.view"] });
+    let role = text(&world.post(&ann, "/roles", &new).await.expect(201), "/role").to_owned();
+    let new = json!({ "email": "new@example.org", "role": "viewer" });
+    let invitation = text(&world.post(&ann, "/invitations", &new).await.expect(201), "/id").to_owned();
     let api_key = new_key(&world, &ann, &["vm.view"]).await.id;
     let stranger = Somebody::enters(&world, &bob.user).await;
     let owner = Somebody::enters(&world, &ann.user).await;
@@ -82,6 +88,10 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
             "/ssh-keys" => &ann.key,
             "/notifications" => &notice,
             "/wallet/charges" | "/charges" => &meter,
+            "/organisation/members" | "/members" => &member,
+            "/organisation/invitations" | "/invitations" => &invitation,
+            "/organisation/roles" | "/roles" => &role,
+            "/organisations" => &own,
             other => panic!("say here what of {other} belongs to somebody else"),
         };
         let known = path.replace("{id}", id).replace("{meter}", id).replace("{from}", &from);

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::super::frames::{self, Notice, decimal, form_errors, redirect_with};
+use super::super::quotas::Typed;
 use super::zero::ZeroForms;
 use super::{Place, customer_page};
 use crate::app::App;
@@ -19,6 +20,7 @@ use crate::web::forms::CsrfForm;
 use crate::web::read::Path;
 use crate::web::session::Staff;
 use crate::web::views::customers::{CreditForm, DebitForm};
+use crate::web::views::form::FormErrors;
 use crate::web::views::frame::FlashKind;
 
 /// The forms on the page.
@@ -26,6 +28,8 @@ pub(super) struct Forms {
     pub credit: CreditForm,
     pub debit: DebitForm,
     pub zero: ZeroForms,
+    /// What was typed, if it was refused.
+    pub quotas: Option<(Typed, FormErrors)>,
 }
 
 impl Forms {
@@ -36,6 +40,7 @@ impl Forms {
             credit: CreditForm { order: order(), ..CreditForm::default() },
             debit: DebitForm { order: order(), ..DebitForm::default() },
             zero: ZeroForms::default(),
+            quotas: None,
         }
     }
 }

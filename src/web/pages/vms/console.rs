@@ -16,6 +16,7 @@ use super::vm_status;
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::VmId;
+use crate::permissions::Permission;
 use crate::vms::{self, ConsoleKind, Vm};
 use crate::web::error::PageError;
 use crate::web::pages::frames::{Notice, bare, render_with};
@@ -42,6 +43,9 @@ pub async fn console(
     let vm = vms::find(&app, customer.organisation(), id).await?;
     let mut page = page(&app, &notice, &vm, shown.kind);
     page.csrf.clone_from(&customer.session.csrf_token);
+    if !customer.session.permissions.has(Permission::VmPower) {
+        page.notice.start = Offer::Hidden;
+    }
     Ok(render_console(&app, &notice, &page))
 }
 

@@ -8,6 +8,7 @@ use billing::Rate;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::status::own_status;
 use super::vm_status;
 use crate::app::App;
 use crate::catalog::{PowerState, PriceBook};
@@ -95,7 +96,7 @@ fn vm_row(app: &App, customer: &Customer, prices: &PriceBook, vm: &Vm) -> VmRow 
         id: vm.id.to_string(),
         name: vm.name.clone(),
         tags: vm.tags.clone(),
-        status: vm_status(vm),
+        status: own_status(customer, vm),
         location: vm.location_name.clone(),
         address: vm.address.clone(),
         plan: vm.plan_name.clone(),
@@ -126,7 +127,8 @@ pub(super) fn actions(app: &App, customer: &Customer, prices: &PriceBook, vm: &V
             &vm_status(vm),
             vm.protected,
             Some(saved).filter(|saved| saved.is_sign_positive() && !saved.is_zero()),
-        ),
+        )
+        .only(customer.session.permissions),
         place,
         csrf: customer.session.csrf_token.clone(),
         currency: app.settings.currency.clone(),

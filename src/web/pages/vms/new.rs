@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::catalog::{Image, Location};
 use crate::error::{Error, Result};
 use crate::ids::{PlanId, SshKeyId};
+use crate::quotas::{self, Standing};
 use crate::ssh_keys::SshKey;
 use crate::vms::{self, Estimate, NewKey, NewVm};
 use crate::web::error::{PageError, status};
@@ -81,6 +82,7 @@ struct Offer {
     estimates: Vec<Estimate>,
     keys: Vec<SshKey>,
     is_exhausted: bool,
+    standing: Standing,
 }
 
 impl Offer {
@@ -92,6 +94,7 @@ impl Offer {
             estimates: vms::estimate_all(app, organisation, image.parse().ok()).await?,
             keys: ssh_keys::list(app, organisation).await?,
             is_exhausted: ledger::wallet(app, organisation).await?.exhausted_at.is_some(),
+            standing: quotas::standing(app, organisation).await?,
         })
     }
 
@@ -165,11 +168,12 @@ pub async fn create(
     customer: Customer,
     CsrfForm(typed): CsrfForm<Typed>,
 ) -> Result<Response, PageError> {
-    let error =
-        match vms::create(&app, customer.organisation(), &typed.order(), Some(&typed.order), &customer.actor).await {
-            Ok(ordered) => return Ok(Redirect::to(&format!("/vms/{}", ordered.vm)).into_response()),
-            Err(error) => error,
-        };
+    let order = typed.order();
+    order.check_permitted(customer.session.permissions)?;
+    let error = match vms::create(&app, customer.organisation(), &order, Some(&typed.order), &customer.actor).await {
+        Ok(ordered) => return Ok(Redirect::to(&format!("/vms/{}", ordered.vm)).into_response()),
+        Err(error) => error,
+    };
     let status = status(&error);
     let (errors, short_by) = match error {
         Error::NotEnoughCredit { short_by } => (FormErrors::none(), Some(short_by)),
@@ -231,6 +235,11 @@ fn plan_choice(app: &App, offer: &Offer, estimate: &Estimate, chosen: &str) -> P
     let plan = &estimate.plan;
     let is_short = estimate.cost.short_by.is_positive();
     let missing = format::missing(&decimal(estimate.cost.short_by), &app.settings.currency);
+    let exceeded = offer.standing.exceeded(vms::whole_machine(plan));
+    let refusal = match exceeded {
+        Some(exceeded) => Some(format!("Beyond the quota: {}", exceeded.quota.title())),
+        None => is_short.then(|| format!("{missing} more credit needed")),
+    };
     PlanChoice {
         id: plan.id.to_string(),
         name: plan.name.clone(),
@@ -238,8 +247,8 @@ fn plan_choice(app: &App, offer: &Offer, estimate: &Estimate, chosen: &str) -> P
         running_per_hour: estimate.cost.rate_to.to_decimal(),
         monthly_cap: estimate.cost.monthly_cap.map(decimal),
         lasts_after: lasts(offer.is_exhausted, estimate.cost.runs_out_after, app.clock.now()),
-        chosen: !is_short && plan.id.to_string() == chosen,
-        refusal: is_short.then(|| format!("{missing} more credit needed")),
+        chosen: refusal.is_none() && plan.id.to_string() == chosen,
+        refusal,
     }
 }
 

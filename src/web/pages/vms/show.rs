@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use billing::Month;
 
 use super::list::{actions, memory, price_book, rate};
+use super::status::own_status;
 use super::timeline::{provisioning, timeline};
-use super::vm_status;
 use crate::app::App;
 use crate::catalog::PowerState;
 use crate::error::Result;
@@ -45,7 +45,8 @@ pub async fn status(
     customer: Customer,
     Path(id): Path<VmId>,
 ) -> Result<Response, PageError> {
-    Ok(render(&vm_status(&vms::find(&app, customer.organisation(), id).await?)))
+    let vm = vms::find(&app, customer.organisation(), id).await?;
+    Ok(render(&own_status(&customer, &vm)))
 }
 
 /// `GET /vms/{id}/panel`
@@ -69,7 +70,8 @@ pub(super) async fn head(app: &App, customer: &Customer, vm: &Vm, tab: Tab) -> R
         image: vm.image_name.clone(),
         tags: vm.tags.clone(),
         starts_from: if vm.boot_from_iso { cd(app, vm).await? } else { None },
-        status: vm_status(vm),
+        status: own_status(customer, vm),
+        may: customer.session.permissions,
         actions: actions(app, customer, &price_book(app, customer).await?, vm, ActionsPlace::Header),
         is_made: is_made(vm),
         tab,
@@ -109,6 +111,7 @@ async fn panel_of(app: &App, customer: &Customer, vm: &Vm) -> Result<VmPanel> {
         placement_group: vm.placement_group.clone(),
         head: head(app, customer, vm, Tab::Overview).await?,
         protected: vm.protected,
+        may: customer.session.permissions,
         cd: cd(app, vm).await?,
         adopted_at: vm.adopted_at,
         user_data_bytes: vm.user_data_bytes,

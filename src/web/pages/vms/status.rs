@@ -1,7 +1,9 @@
 //! A machine and its job as a pill, a bar and a reason, in a customer's words.
 
 use crate::jobs::{Job, Kind, Status};
+use crate::permissions::Permission;
 use crate::vms::{State, Vm};
+use crate::web::session::Customer;
 use crate::web::views::vms::{PendingPower, Progress, VmState, VmStatus};
 
 /// What a machine is and what is being done to it.
@@ -16,7 +18,13 @@ pub(in crate::web::pages) fn vm_status(vm: &Vm) -> VmStatus {
         pending: job.filter(|_| !shows_steps).and_then(pending),
         reason: reason(vm, job, state),
         since: vm.unknown.as_ref().map(|unknown| unknown.since),
+        may_see_wallet: false,
     }
+}
+
+/// A machine's state as somebody of its organisation sees it.
+pub(super) fn own_status(customer: &Customer, vm: &Vm) -> VmStatus {
+    VmStatus { may_see_wallet: customer.session.permissions.has(Permission::BillingView), ..vm_status(vm) }
 }
 
 fn state(vm: &Vm, job: Option<&Job>) -> VmState {

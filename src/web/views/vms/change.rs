@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 
 use super::new::{Choice, KeyChoice, PlanChoice};
 use super::show::VmHead;
+use crate::permissions::Permission;
 use crate::web::format::{self, Lasts};
 use crate::web::views::form::{FormErrors, SelectOption};
 use crate::web::views::frame::PortalFrame;

@@ -4,6 +4,7 @@
 use askama::Template;
 use rust_decimal::Decimal;
 
+use crate::permissions::Permission;
 use crate::web::format::{self, Lasts};
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::PortalFrame;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::{VmActions, VmState, VmStatus};
+use crate::permissions::{Permission, Permissions};
 use crate::web::format;
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::PortalFrame;
@@ -199,6 +200,8 @@ pub struct VmHead {
     pub actions: VmActions,
     /// Whether there is a guest that has settings.
     pub is_made: bool,
+    /// What its reader may do: where he may not go, nothing leads.
+    pub may: Permissions,
     /// The page that is open.
     pub tab: Tab,
 }
@@ -217,6 +220,8 @@ pub struct VmPanel {
     pub number: i64,
     /// Neither deleted nor rebuilt.
     pub protected: bool,
+    /// What its reader may do.
+    pub may: Permissions,
     /// The CD in its drive.
     pub cd: Option<String>,
     /// When it was taken over, if it was not made here.

@@ -1,4 +1,8 @@
-//! The SQL of organisations and members.
+//! The SQL of organisations.
+
+pub(super) mod invitations;
+pub(super) mod members;
+pub(super) mod roles;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};

@@ -1,0 +1,156 @@
+//! Members: what they are, who changes that, and the owner that an organisation always has.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use uni_manager::audit::Actor;
+use uni_manager::organisations;
+
+use super::{ask, latest_mail, member, role_of};
+use crate::world::{World, text};
+
+#[tokio::test]
+async fn nobody_gives_more_than_he_has_and_only_owners_make_and_change_owners() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let home = ann.organisation;
+    let admin = member(&world, "adam", home, "admin").await;
+    let operator = member(&world, "olga", home, "operator").await;
+    let path = |who: &crate::world::Customer| format!("/members/{}", who.user.id);
+    let give = async |by, to, role: &str| ask(&world, by, home, "PATCH", &path(to), &json!({ "role": role })).await;
+
+    let listed = ask(&world, &operator, home, "GET", "/members", &Value::Null).await.expect(200);
+    let roles: Vec<_> = listed["items"].as_array().unwrap().iter().map(|member| text(member, "/role")).collect();
+    assert_eq!(roles, ["owner", "admin", "operator"]);
+    assert_eq!(text(&give(&operator, &admin, "viewer").await.problem(403), "/permission"), "member.manage");
+    // An admin gives what he has, and neither makes nor changes an owner.
+    assert_eq!(text(&give(&admin, &operator, "admin").await.expect(200), "/role"), "admin");
+    give(&admin, &operator, "owner").await.problem(403);
+    give(&admin, &ann, "viewer").await.problem(403);
+    ask(&world, &admin, home, "DELETE", &path(&ann), &json!({})).await.problem(403);
+    assert_eq!(role_of(&world, &ann, home).await, "owner");
+    // Who looks after members and does nothing else gives nothing that does more.
+    let new = json!({ "name": "Reception", "permissions": ["organisation.view", "member.*"] });
+    let role = ask(&world, &ann, home, "POST", "/roles", &new).await.expect(201);
+    give(&ann, &operator, text(&role, "/role")).await.expect(200);
+    let refused = give(&operator, &admin, "viewer").await.problem(403);
+    assert!(text(&refused, "/detail").contains("more than you"), "{refused}");
+    let invited = json!({ "email": "new@example.org", "role": "viewer" });
+    ask(&world, &operator, home, "POST", "/invitations", &invited).await.problem(403);
+    // What is no role is none, and somebody else's member is not there.
+    assert_eq!(give(&ann, &operator, "king").await.problem_fields(), ["role"]);
+    let bob = world.customer("bob", "0").await;
+    give(&ann, &bob, "viewer").await.problem(404);
+    give(&ann, &operator, "owner").await.expect(200);
+    assert_eq!(role_of(&world, &operator, home).await, "owner");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_last_owner_can_neither_leave_nor_be_removed_nor_be_less() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let home = ann.organisation;
+    let own = format!("/members/{}", ann.user.id);
+    let leave = format!("/organisations/{home}/leave");
+
+    for (method, path, body) in [
+        ("PATCH", own.as_str(), json!({ "role": "admin" })),
+        ("DELETE", own.as_str(), json!({})),
+        ("POST", leave.as_str(), json!({})),
+    ] {
+        let refused = ask(&world, &ann, home, method, path, &body).await.problem(409);
+        assert!(text(&refused, "/detail").contains("at least one owner"), "{method} {path}: {refused}");
+    }
+    member(&world, "otto", home, "owner").await;
+    assert_eq!(ask(&world, &ann, home, "POST", &leave, &json!({})).await.status, 204);
+    // She belongs to none now but to one of her own, which was made for her.
+    let own = world.get(&ann, "/organisations").await.expect(200);
+    assert_eq!(own["items"].as_array().unwrap().len(), 1, "{own}");
+    assert_eq!((text(&own, "/items/0/name"), text(&own, "/items/0/role")), ("ann", "owner"));
+    ask(&world, &ann, home, "GET", "/vms", &Value::Null).await.problem(404);
+    world.get(&ann, "/vms").await.expect(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_two_owners_who_leave_at_once_one_stays() {
+    let world = World::new().await;
+    for round in 0..4 {
+        let one = world.customer(&format!("one-{round}"), "0").await;
+        let other = member(&world, &format!("other-{round}"), one.organisation, "owner").await;
+        let leaving = [&one, &other].map(|who| {
+            let (app, organisation, user) = (world.app.clone(), one.organisation, who.user.id);
+            tokio::spawn(async move { organisations::leave(&app, organisation, user, &Actor::system()).await })
+        });
+
+        let left = join_all(leaving).await.into_iter().filter(|left| left.as_ref().unwrap().is_ok()).count();
+
+        assert_eq!(left, 1, "round {round}");
+    }
+    assert_eq!(
+        world.count("select count(*) from organisations o where not exists (select from members m where m.organisation_id = o.id and m.role = 'owner') and exists (select from members m where m.organisation_id = o.id)").await,
+        0
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_is_removed_is_out_at_once_and_so_is_what_he_has_promised() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let home = ann.organisation;
+    let admin = member(&world, "adam", home, "admin").await;
+    let token = world.token(&admin).await;
+    let invited = json!({ "email": "new@example.org", "role": "viewer" });
+    ask(&world, &admin, home, "POST", "/invitations", &invited).await.expect(201);
+    let invitation = super::token_of(&world, "new@example.org").await;
+
+    let removed = ask(&world, &ann, home, "DELETE", &format!("/members/{}", admin.user.id), &json!({})).await;
+    assert_eq!(removed.status, 204, "{}", removed.text);
+
+    let with_old_token = world.request(reqwest::Method::GET, "/api/v1/members").bearer_auth(token);
+    let seen = crate::world::send(with_old_token.header("x-organisation", home.to_string())).await;
+    seen.problem(404);
+    let new = world.customer("new", "0").await;
+    world.post(&new, "/invitations/accept", &json!({ "token": invitation })).await.problem(404);
+    // He can still log in: he has an organisation of his own, with a wallet.
+    assert_eq!(text(&world.get(&admin, "/auth/me").await.expect(200), "/organisation/name"), "adam");
+    world.get(&admin, "/wallet").await.expect(200);
+    let events = world.events().await;
+    assert!(events.contains(&"member.removed".to_owned()) && events.contains(&"organisation.created".to_owned()));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_owner_hands_over_and_both_are_told() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let home = ann.organisation;
+    let bob = member(&world, "bob", home, "viewer").await;
+    let admin = member(&world, "adam", home, "admin").await;
+    let to_bob = json!({ "member": bob.user.id });
+
+    ask(&world, &admin, home, "POST", "/organisation/hand-over", &to_bob).await.problem(403);
+    // A role that may do everything owns nothing.
+    let new = json!({ "name": "Everything", "permissions": ["*"] });
+    let everything = ask(&world, &ann, home, "POST", "/roles", &new).await.expect(201);
+    let role = json!({ "role": everything["role"] });
+    ask(&world, &ann, home, "PATCH", &format!("/members/{}", admin.user.id), &role).await.expect(200);
+    ask(&world, &admin, home, "POST", "/organisation/hand-over", &to_bob).await.problem(403);
+
+    let done = ask(&world, &ann, home, "POST", "/organisation/hand-over", &to_bob).await;
+    assert_eq!(done.status, 204, "{}", done.text);
+    assert_eq!(
+        (role_of(&world, &ann, home).await, role_of(&world, &bob, home).await),
+        ("admin".into(), "owner".into())
+    );
+    let to_ann = latest_mail(&world, "ann@example.org").await;
+    assert!(
+        to_ann.contains("to bob (bob@example.org)") && to_ann.replace('\n', " ").contains("one of its admins"),
+        "{to_ann}"
+    );
+    let to_bob = latest_mail(&world, "bob@example.org").await;
+    assert!(to_bob.contains("you are its owner now"), "{to_bob}");
+    assert_eq!(world.count("select count(*) from audit_events where event = 'organisation.handed_over'").await, 1);
+    world.finish().await;
+}
