@@ -34,6 +34,7 @@ impl<S> Patient<S> {
         if waiting.as_mut().poll(context).is_pending() && waiting.deadline() > Instant::now() {
             return Poll::Pending;
         }
+        self.waiting = None;
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the other side does not read what it is sent")))
     }
 }
@@ -83,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_read_is_given_up_and_who_reads_slowly_is_not() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut patient = Patient::new(near, Duration::from_millis(100));
+        let mut patient = Patient::new(near, Duration::from_millis(500));
         patient.write_all(&[0; 64]).await.unwrap();
         let error = patient.write_all(&[0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
