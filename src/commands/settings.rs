@@ -48,7 +48,7 @@ pub struct PlatformArguments {
 
 /// Who is let in, from where, and how often.
 #[derive(Debug, Args)]
-pub(super) struct GuardArguments {
+struct GuardArguments {
     /// Hosts that are answered besides that of the public URL, separated by commas, with :port if it is not the usual one
     #[arg(long, env = "UNI_MANAGER_HOSTS", default_value = "")]
     hosts: String,
@@ -71,7 +71,7 @@ pub(super) struct GuardArguments {
 }
 
 impl GuardArguments {
-    pub(super) fn checked(self) -> anyhow::Result<Guards> {
+    fn checked(self) -> anyhow::Result<Guards> {
         let trusted_proxies: Result<Vec<Network>, _> = listed(&self.trusted_proxies).map(str::parse).collect();
         let cors_origins: Vec<String> = listed(&self.cors_origins).map(str::to_owned).collect();
         if let Some(wrong) = cors_origins.iter().find(|origin| !is_origin(origin)) {

@@ -16,7 +16,6 @@ use proxmox_simulator::Simulator;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::settings::GuardArguments;
 use crate::app::App;
 use crate::database::private::{Options, PrivateServer};
 use crate::{database, users};
@@ -44,8 +43,6 @@ pub struct Demo {
     /// The address of the simulated Proxmox
     #[arg(long, default_value = "127.0.0.1:0")]
     simulator_listen: SocketAddr,
-    #[command(flatten)]
-    guards: GuardArguments,
 }
 
 impl Demo {
@@ -88,8 +85,7 @@ impl Demo {
         screen::progress("Starting the simulated Proxmox");
         let simulator = house::start_simulator(&folder, self.simulator_listen)?;
         let clock = house::clock(&folder, &pool, self.speed).await?;
-        let mut settings = secrets.settings(&format!("http://{address}"))?;
-        settings.guards = self.guards.checked()?;
+        let settings = secrets.settings(&format!("http://{address}"))?;
         let app = App::new(pool, clock, settings);
         screen::progress("Preparing the catalogue, the cluster and the logins");
         house::furnish(&app, &simulator, &secrets).await?;
