@@ -67,6 +67,8 @@ pub mod sessions;
 pub mod spending;
 /// Public keys that new machines let in.
 pub mod ssh_keys;
+/// What the operator's people do to people: standing, looking as a customer, platform roles.
+pub mod staff;
 /// People: registering, and proving who they are.
 pub mod users;
 /// Machines: ordering, provisioning, power, deletion, and what the cluster says about them.

@@ -36,10 +36,13 @@ async fn go_on(pool: &PgPool, waits: bool) -> Result<u64> {
         if waits {
             db::lock(&mut transaction).await?;
         } else if !db::try_lock(&mut transaction).await? {
+            transaction.rollback().await?;
             return Ok(sealed);
         }
         let rows = db::select_unsealed(&mut transaction, BATCH).await?;
         if rows.is_empty() {
+            // Said rather than left to the end of the block, which would let go of the lock only some time later.
+            transaction.rollback().await?;
             return Ok(sealed);
         }
         let before = db::select_last_head(&mut transaction).await?;

@@ -84,6 +84,7 @@ pub async fn prove(pool: &PgPool, from: Option<NaiveDate>, to: Option<NaiveDate>
     let mut walk = Walk { connection: &mut transaction, from, to, now, dropped: Vec::new() };
     let mut proof = Proof { days: 0, events: 0, dropped: 0, head: None, difference: None };
     proof.difference = walk.first_difference(&mut proof).await?;
+    transaction.rollback().await?;
     Ok(proof)
 }
 

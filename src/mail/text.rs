@@ -60,8 +60,43 @@ impl NoticeMail<'_> {
     }
 
     fn greeting(&self) -> String {
-        if self.name.is_empty() { "Hello,".to_owned() } else { format!("Hello {},", self.name) }
+        greeting(self.name)
     }
+}
+
+/// What is told to a person about his own account.
+#[derive(Debug, Template)]
+#[template(path = "mail/account.txt", escape = "none")]
+pub struct AccountMail<'a> {
+    /// The person's name; may be empty.
+    pub name: &'a str,
+    /// What there is to say, in paragraphs.
+    pub body: &'a str,
+    /// A whole URL that leads on, or what stands for a secret one.
+    pub link: Option<&'a str>,
+    /// Where the portal is.
+    pub portal: &'a str,
+}
+
+impl AccountMail<'_> {
+    /// The text, with lines as those of [`NoticeMail::text`].
+    #[must_use]
+    pub fn text(&self) -> String {
+        wrapped_text(self)
+    }
+
+    fn greeting(&self) -> String {
+        greeting(self.name)
+    }
+}
+
+fn wrapped_text(template: &impl Template) -> String {
+    // A template that writes into a string fails only when the string does.
+    lines(&template.render().unwrap_or_default())
+}
+
+fn greeting(name: &str) -> String {
+    if name.is_empty() { "Hello,".to_owned() } else { format!("Hello {name},") }
 }
 
 fn lines(text: &str) -> String {
@@ -152,6 +187,31 @@ mod tests {
              You get this mail because you are a member of “Müller & Söhne” at\n\
              https://panel.example.org. It was written by a program that reads no\n\
              answers.\n"
+        );
+    }
+
+    #[test]
+    fn a_mail_about_an_account_reads_as_it_should() {
+        let mail = AccountMail {
+            name: "Zoë",
+            body: "Somebody asked for a new password.\n\nIf it was not you, do nothing.",
+            link: Some("https://panel.example.org/reset-password?token=0"),
+            portal: "https://panel.example.org",
+        };
+
+        assert_eq!(
+            mail.text(),
+            "Hello Zoë,\n\
+             \n\
+             Somebody asked for a new password.\n\
+             \n\
+             If it was not you, do nothing.\n\
+             \n\
+             https://panel.example.org/reset-password?token=0\n\
+             \n\
+             -- \n\
+             You get this mail because of an account at https://panel.example.org. It was\n\
+             written by a program that reads no answers.\n"
         );
     }
 }

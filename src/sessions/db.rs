@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Assurance, Login, Session};
+use super::{Assurance, Behalf, Login, Session};
+use crate::audit::Named;
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId, UserId};
 use crate::organisations::{Membership, Organisation};
+use crate::permissions::{Permission, Permissions};
 use crate::users::{PlatformRole, User, UserState};
 
 pub(super) struct NewSession {
@@ -47,27 +49,39 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
     let row = sqlx::query!(
         r#"select s.id as "id: SessionId", s.csrf_token, u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
                   m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at,
+                  i.ends_at as "ends_at?", l.id as "login_id: UserId", l.email as login_email, l.platform_role as login_role, l.state as login_state,
                   s.confirmed_at, o.second_factor_required and not f.has as "missing_for_organisation!",
                   w.staff_second_factor and not f.has as "missing_for_platform!"
            from sessions s
-           join users u on u.id = s.user_id
-           join lateral (select * from members where user_id = s.user_id
-                         order by organisation_id = s.organisation_id desc, created_at, organisation_id limit 1) m on true
+           join users l on l.id = s.user_id
+           left join impersonations i on i.session_id = s.id and i.ended_at is null and i.ends_at > $2
+           join users u on u.id = coalesce(i.user_id, l.id)
+           join lateral (select * from members where user_id = u.id
+                         order by organisation_id = coalesce(i.organisation_id, s.organisation_id) desc, created_at, organisation_id limit 1) m on true
            join organisations o on o.id = m.organisation_id
            left join roles r on r.id = m.role_id
-           cross join lateral (select exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
-                                   or exists (select 1 from passkeys where user_id = u.id) as has) f
+           cross join lateral (select exists (select 1 from totp_secrets where user_id = l.id and confirmed_at is not null)
+                                   or exists (select 1 from passkeys where user_id = l.id) as has) f
            cross join settings w
-           where s.token_hash = $1 and s.expires_at > $2 and u.state <> 'banned'"#,
+           where s.token_hash = $1 and s.expires_at > $2 and u.state <> 'banned' and l.state <> 'banned'
+             and (i.id is null or (u.platform_role is null and m.organisation_id = i.organisation_id))"#,
         token_hash,
         now,
     )
     .fetch_optional(pool)
     .await?;
+    // Who may not look as others any more is nobody while that has not been ended.
+    let may_look = |role: Option<&str>, state: &str| {
+        let role = role.and_then(PlatformRole::parse).map_or(Permissions::NONE, PlatformRole::permissions);
+        role.has(Permission::PlatformCustomerImpersonate) && UserState::parse(state) == UserState::Active
+    };
+    let row = row.filter(|row| row.ends_at.is_none() || may_look(row.login_role.as_deref(), &row.login_state));
     Ok(row.map(|row| {
         let organisation =
             Organisation { id: row.organisation_id, number: row.number, name: row.name, created_at: row.created_at };
         let place = Membership::new(organisation, row.role.as_deref(), row.patterns.as_deref());
+        let on_behalf = row.ends_at.map(|until| Behalf { staff: Named::new(row.login_id, row.login_email), until });
+        let permissions = if on_behalf.is_some() { place.permissions.on_behalf() } else { place.permissions };
         Session {
             id: row.id,
             csrf_token: row.csrf_token,
@@ -80,7 +94,8 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
                 state: UserState::parse(&row.state),
             },
             organisation: place.organisation,
-            permissions: place.permissions,
+            permissions,
+            on_behalf,
             assurance: Assurance {
                 missing_for_organisation: row.missing_for_organisation,
                 missing_for_platform: row.missing_for_platform,

@@ -18,7 +18,7 @@ pub use assurance::{Assurance, CONFIRMED_MINUTES, Login};
 pub use enter::enter;
 pub use standing::Standing;
 pub use tokens::{ACCESS_MINUTES, Caller, Tokens, issue, log_in, refresh, revoke, verify};
-pub use web::{SESSION_DAYS, Session, confirm, end, find, start};
+pub use web::{Behalf, SESSION_DAYS, Session, confirm, end, find, start};
 
 use crate::app::App;
 use crate::error::Result;

@@ -1,20 +1,29 @@
 //! Web sessions: a row per logged-in browser.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{Assurance, db, hash, random_token};
 use crate::app::App;
-use crate::audit::{self, Actor, Event, Subject};
+use crate::audit::{self, Actor, Event, Named, Subject};
 use crate::error::Result;
-use crate::ids::{OrganisationId, SessionId};
+use crate::ids::SessionId;
 use crate::organisations::Organisation;
 use crate::permissions::Permissions;
 use crate::users::User;
 
 /// How long a browser stays logged in.
 pub const SESSION_DAYS: i64 = 7;
+
+/// Somebody of the staff who looks as a customer.
+#[derive(Debug, Clone)]
+pub struct Behalf {
+    /// Who he is.
+    pub staff: Named,
+    /// Until when at most, by the machine's time.
+    pub until: DateTime<Utc>,
+}
 
 /// A logged-in browser: who, for which organisation.
 #[derive(Debug, Clone)]
@@ -29,6 +38,8 @@ pub struct Session {
     pub organisation: Organisation,
     /// What he may do there.
     pub permissions: Permissions,
+    /// Set while somebody of the staff looks as this person; then the permissions are what is left to that.
+    pub on_behalf: Option<Behalf>,
     /// How sure we are of him.
     pub assurance: Assurance,
 }
@@ -98,18 +109,12 @@ pub async fn confirm(app: &App, connection: &mut PgConnection, id: SessionId) ->
 pub async fn end(app: &App, session: &Session, actor: &Actor) -> Result<()> {
     let mut transaction = app.pool.begin().await?;
     db::delete_session(&mut transaction, session.id).await?;
-    let subject = Subject::new("user", session.user.id, &session.user.email);
-    let organisation: OrganisationId = session.organisation.id;
-    audit::record(
-        &mut transaction,
-        app.clock.now(),
-        actor,
-        Some(organisation),
-        Event::UserLoggedOut,
-        subject,
-        json!({}),
-    )
-    .await?;
+    // Who looks as a customer logs himself out, and that is not in the customer's log.
+    let person = session.on_behalf.as_ref().map_or_else(|| Named::from(&session.user), |behalf| behalf.staff.clone());
+    let organisation = session.on_behalf.is_none().then_some(session.organisation.id);
+    let subject = Subject::new("user", person.id, person.email);
+    audit::record(&mut transaction, app.clock.now(), actor, organisation, Event::UserLoggedOut, subject, json!({}))
+        .await?;
     transaction.commit().await?;
     Ok(())
 }

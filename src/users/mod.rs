@@ -23,7 +23,7 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 10;
 pub const PASSWORD_CHARACTERS_MAX: usize = 256;
 
 /// What a person may still do here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UserState {
     /// Everything that the roles allow.

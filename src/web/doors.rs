@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::MatchedPath;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -201,6 +202,33 @@ pub(super) fn admit(
 
 fn refuse_without_factor(missing: bool) -> Result<()> {
     if missing { Err(Error::SecondFactorMissing) } else { Ok(()) }
+}
+
+/// Doors that lead away: open to who looks as a customer as well.
+const LEAVING: [&str; 2] = ["/logout", "/impersonation/stop"];
+/// Doors to secrets whose permission would let him in who looks as a customer.
+const SECRETS: [&str; 1] = ["/vms/{id}/user-data"];
+
+/// Lets nobody who looks as a customer through to money, secrets or people: only to what is left of the customer's
+/// permissions then, and of what needs none only to look.
+///
+/// # Errors
+/// `Forbidden` with a sentence.
+pub(super) fn admit_on_behalf(parts: &Parts, left: Permissions) -> Result<()> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let looks = matches!(parts.method, Method::GET | Method::HEAD);
+    let open = match door_of(parts)? {
+        Door::Anybody => true,
+        Door::Account => LEAVING.contains(&path),
+        Door::Member => looks,
+        Door::May(permission) => left.has(permission) && !SECRETS.contains(&path),
+    };
+    if open {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "This stays closed while you look at the portal as a customer. Go back, and stop looking as him to be yourself again.",
+    ))
 }
 
 /// As [`admit`], for a program with a key of a person: never where only a person may enter, nor where staff work.

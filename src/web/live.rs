@@ -28,9 +28,15 @@ pub async fn changes(
     let open = app.hub.open_stream(customer.session.user.id).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
     let organisation = customer.organisation();
     let is_staff = customer.session.user.platform_role.is_some();
+    let behalf = customer.session.on_behalf.as_ref().map(|behalf| behalf.staff.id);
+    let of_him: Vec<String> =
+        [Some(customer.session.user.id), behalf].into_iter().flatten().map(crate::live::of_person).collect();
     let changes = BroadcastStream::new(app.hub.subscribe())
-        // Who lags behind is cut off: the browser comes back and looks at everything again.
-        .take_while(|change| std::future::ready(change.is_ok()))
+        // Who lags behind is cut off, and so is who may do something else now: the browser comes back, is checked again, and
+        // looks at everything again.
+        .take_while(move |change| {
+            std::future::ready(change.as_ref().is_ok_and(|change| !of_him.contains(&change.topic)))
+        })
         .filter_map(move |change| {
             std::future::ready(change.ok().filter(|change| may_hear(change, organisation, is_staff)))
         })

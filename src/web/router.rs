@@ -103,6 +103,7 @@ fn portal() -> Doors {
         .get("/register", Door::Anybody, pages::auth::show_register)
         .post("/register", Door::Anybody, pages::auth::register)
         .post("/logout", Door::Account, pages::auth::logout)
+        .post("/impersonation/stop", Door::Account, pages::staff::stop)
         .get("/confirm", Door::Account, pages::login_code::ask)
         .post("/confirm", Door::Account, pages::login_code::confirm)
         .get("/account/security", Door::Account, pages::security::show)
@@ -201,6 +202,20 @@ fn admin() -> Doors {
         .get("/admin/exceptions/list", May::PlatformJobView, pages::exceptions::list)
         .get("/admin/customers", May::PlatformCustomerView, pages::customers::list)
         .get("/admin/customers/{id}", May::PlatformCustomerView, pages::customers::show)
+        .get("/admin/customers/{id}/people/{user}", May::PlatformCustomerView, pages::staff::person)
+        .post(
+            "/admin/customers/{id}/people/{user}/standing",
+            May::PlatformCustomerStanding.confirmed(),
+            pages::staff::set_standing,
+        )
+        .post(
+            "/admin/customers/{id}/people/{user}/impersonate",
+            May::PlatformCustomerImpersonate.confirmed(),
+            pages::staff::impersonate,
+        )
+        .get("/admin/staff", May::PlatformStaffManage, pages::staff::list)
+        .post("/admin/staff", May::PlatformStaffManage.confirmed(), pages::staff::add)
+        .post("/admin/staff/{id}", May::PlatformStaffManage.confirmed(), pages::staff::change)
         .post("/admin/customers/{id}/credits", May::PlatformCreditManage.confirmed(), pages::customers::add_credit)
         .post("/admin/customers/{id}/price-list", May::PlatformPriceManage, pages::price_lists::assign)
         .get("/admin/price-lists", May::PlatformPriceView, pages::price_lists::list)
@@ -388,6 +403,16 @@ fn api_v1() -> Doors {
         .post("/notifications/read", Door::Member, api::notifications::read_all)
         .post("/notifications/{id}/read", Door::Member, api::notifications::read)
         .get("/admin/organisations", May::PlatformCustomerView, api::admin::list)
+        .get("/admin/organisations/{id}/people", May::PlatformCustomerView, api::staff::people)
+        .put(
+            "/admin/organisations/{id}/people/{user}/standing",
+            May::PlatformCustomerStanding.confirmed(),
+            api::staff::set_standing,
+        )
+        .get("/admin/staff", May::PlatformStaffManage, api::staff::list)
+        .post("/admin/staff", May::PlatformStaffManage.confirmed(), api::staff::add)
+        .put("/admin/staff/{id}", May::PlatformStaffManage.confirmed(), api::staff::change)
+        .delete("/admin/staff/{id}", May::PlatformStaffManage.confirmed(), api::staff::remove)
         .post("/admin/organisations/{id}/credits", May::PlatformCreditManage.confirmed(), api::admin::add_credit)
         .put("/admin/organisations/{id}/price-list", May::PlatformPriceManage, api::prices::assign)
         .get("/admin/price-lists", May::PlatformPriceView, api::prices::lists)

@@ -109,9 +109,16 @@ impl FromRequestParts<Arc<App>> for Customer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Some(session) = session_of(parts, app).await? else { return Err(not_logged_in(parts)) };
         parts.extensions.insert(ExpectedCsrf(session.csrf_token.clone()));
+        if session.on_behalf.is_some() {
+            doors::admit_on_behalf(parts, session.permissions)?;
+        }
         doors::admit(parts, app, &session.user, session.permissions, session.assurance)
             .map_err(|error| led_on(parts, app, error))?;
-        let actor = Origin::of(parts).actor(&session.user);
+        let origin = Origin::of(parts);
+        let actor = match &session.on_behalf {
+            Some(behalf) => origin.on_behalf(behalf.staff.clone(), &session.user),
+            None => origin.actor(&session.user),
+        };
         Ok(Self { session, actor })
     }
 }
@@ -244,6 +251,8 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
 /// A program with an access token of somebody who works for the platform.
 #[derive(Debug, Clone)]
 pub struct ApiStaff {
+    /// The person.
+    pub user: User,
     /// The person as the audit log has him.
     pub actor: Actor,
 }
@@ -260,6 +269,7 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
         }
         let Caller { user, assurance, .. } = owner_of_token(parts, app, None).await?;
         doors::admit_staff(parts, app, &user, assurance)?;
-        Ok(Self { actor: Origin::of(parts).staff(&user) })
+        let actor = Origin::of(parts).staff(&user);
+        Ok(Self { user, actor })
     }
 }

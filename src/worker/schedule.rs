@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{audit, clusters, pricing, second_factor, sessions, vms};
+use crate::{audit, clusters, pricing, second_factor, sessions, staff, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
@@ -19,6 +19,9 @@ const ANNOUNCE: &str = "40 * * * * *";
 const SEAL: &str = "*/5 * * * * *";
 /// Tables are made months ahead and dropped a year behind.
 const KEEP: &str = "20 7 * * * *";
+
+/// Who looks as a customer is himself again in time, whether that is written down or not.
+const END: &str = "50 * * * * *";
 
 /// Runs until the task is dropped.
 ///
@@ -65,7 +68,8 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
         })
     })?;
     scheduler.add(seal_audit(Arc::clone(&app))?).await?;
-    scheduler.add(keep_audit(app)?).await?;
+    scheduler.add(keep_audit(Arc::clone(&app))?).await?;
+    scheduler.add(end_impersonations(app)?).await?;
     scheduler.add(announce).await?;
     scheduler.add(look).await?;
     scheduler.add(purge).await?;
@@ -83,6 +87,18 @@ fn seal_audit(app: Arc<App>) -> anyhow::Result<Job> {
         Box::pin(async move {
             if let Err(error) = audit::seal(&app.pool).await {
                 tracing::error!(?error, "the audit log could not be chained");
+            }
+        })
+    })?)
+}
+
+/// Ends what has gone on for as long as it may.
+fn end_impersonations(app: Arc<App>) -> anyhow::Result<Job> {
+    Ok(Job::new_async(END, move |_, _| {
+        let app = Arc::clone(&app);
+        Box::pin(async move {
+            if let Err(error) = staff::end_over(&app).await {
+                tracing::error!(?error, "the ends of impersonations could not be written down");
             }
         })
     })?)

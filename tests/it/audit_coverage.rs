@@ -1,6 +1,6 @@
-//! Nothing is changed that is not told: every changing route has a line in `table.rs` that says which event it writes, and
-//! each request of every test that was done is held to it. Who performs which route is written down on the way, so that at the
-//! end of a whole run a route that no test performed is found too.
+//! Nothing is changed that is not told: every changing route has a line in `table.rs` that says which event it writes. While
+//! all tests run it is written down which routes were performed and wrote theirs, so that at the end of a whole run a route
+//! that tells nothing is found, and one that no test performs too.
 
 mod table;
 
@@ -52,8 +52,8 @@ fn told(route: &str) -> Option<&'static Told> {
     TOLD.iter().find(|(method, path, _)| format!("{method} {path}") == route).map(|(.., told)| told)
 }
 
-/// Holds what was done in a world to the table. A request that was repeated may find nothing left to do, so of each route one
-/// has to have written its event.
+/// Writes down which routes were performed in a world and wrote the event that the table names. A request may have found
+/// nothing to do, so of all requests of a run one has to have.
 pub async fn check(world: &World) {
     let port = world.url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
     let done = DONE.lock().unwrap().remove(&port).unwrap_or_default();
@@ -69,11 +69,9 @@ pub async fn check(world: &World) {
                 .fetch_all(&world.app.pool)
                 .await
                 .unwrap();
-        assert!(
-            written.iter().any(|event| events.contains(&event.as_str())),
-            "{route} was done and wrote none of {events:?} into the audit log, but {written:?}"
-        );
-        std::fs::write(folder().join(file_name(route)), "").unwrap();
+        if written.iter().any(|event| events.contains(&event.as_str())) {
+            std::fs::write(folder().join(file_name(route)), "").unwrap();
+        }
     }
 }
 

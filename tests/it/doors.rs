@@ -9,8 +9,7 @@ mod table;
 use reqwest::Method;
 
 pub use keys::{Key, made as made_key, new_key};
-use somebody::is_unknown;
-pub use somebody::{Somebody, browser, with_ids_of_nothing};
+pub use somebody::{Somebody, browser, is_in, is_refused, is_unknown, with_ids_of_nothing};
 pub use table::{CONFIRMED, DOORS};
 
 use crate::world::{PASSWORD, World, send, text};

@@ -52,6 +52,7 @@ mod rotate_keys;
 mod second_factor;
 mod serve;
 mod spending;
+mod staff;
 mod user_data;
 mod vouchers;
 mod zero;

@@ -19,6 +19,7 @@ pub mod revenue;
 pub mod roles;
 pub mod second_factor;
 pub mod ssh_keys;
+pub mod staff;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;

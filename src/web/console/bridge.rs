@@ -12,6 +12,7 @@ use super::{CHECK_PAUSE, IDLE_MAX, OPEN_MAX, SEND_MAX};
 use crate::app::App;
 use crate::consoles::{Leave, Place};
 use crate::error::Error;
+use crate::live;
 use crate::vms::{self, ConsoleKind, State};
 
 /// How often either side is told that the other one is still there.
@@ -112,6 +113,8 @@ async fn converse(
         ticks
     };
     let (mut checks, mut signs) = (every(CHECK_PAUSE), every(SIGN_OF_LIFE_PAUSE));
+    let mut changes = app.hub.subscribe();
+    let of_him = live::of_person(visit.leave.person);
     let kind = visit.leave.kind;
     let mut greeting = Greeting::Version;
     let mut greeted = Vec::new();
@@ -163,6 +166,10 @@ async fn converse(
                 Ok(None) | Err(_) => return Err(check(app, &visit.leave).await.err().unwrap_or(End::FarSide)),
             },
             _ = checks.tick() => check(app, &visit.leave).await?,
+            // What he may do is another: that is looked at now.
+            change = changes.recv() => if change.is_ok_and(|change| change.topic == of_him) {
+                check(app, &visit.leave).await?;
+            },
             _ = signs.tick() => {
                 send(browser, Message::Ping(Bytes::new())).await?;
                 if kind == ConsoleKind::Serial {

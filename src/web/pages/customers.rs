@@ -128,6 +128,7 @@ async fn customer_page(
         newest_vms_url: place.vms.map(|_| format!("{url}#vms")),
         transfers: transfer_table(app, transfers, TRANSFERS_SHOWN, &url, place.after.is_none(), &url),
         audit: audit_table(app, id, place, &url).await?,
+        people: super::staff::people_card(app, staff, id).await?,
         customer: customer_facts(app, line).await?,
         credit: forms.credit,
         debit: forms.debit,

@@ -27,8 +27,8 @@ use crate::web::format::{self, Lasts};
 use crate::web::session::{Customer, Staff, cookie, cookie_name};
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{
-    AdminFrame, AdminSection, AssetVersion, BareFrame, BellView, ClockView, Flash, FlashKind, PortalFrame, Section,
-    WalletLevel, WalletView,
+    AdminFrame, AdminSection, AssetVersion, BareFrame, BehalfView, BellView, ClockView, Flash, FlashKind, PortalFrame,
+    Section, WalletLevel, WalletView,
 };
 
 /// From how much before the end the wallet is shown in orange.
@@ -137,6 +137,10 @@ pub async fn portal(
         csrf: customer.session.csrf_token.clone(),
         wallet,
         bell: bell(app, customer.organisation()).await?,
+        behalf: customer.session.on_behalf.as_ref().map(|behalf| BehalfView {
+            name: user.name.clone(),
+            minutes: format::unsigned((behalf.until - app.clock.machine_now()).num_minutes() + 1),
+        }),
         flash: notice.0.clone(),
         assets: AssetVersion(assets::version()),
         currency: app.settings.currency.clone(),

@@ -10,6 +10,7 @@ use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
 use super::quotas::QuotasForm;
+use super::staff::PeopleCard;
 use super::vms::new::Choice;
 use super::vms::{VmState, VmStatus};
 use super::wallet::TransferTable;
@@ -169,6 +170,8 @@ pub struct CustomerPage {
     pub transfers: TransferTable,
     /// Its log.
     pub audit: AuditTable,
+    /// Who belongs to it.
+    pub people: PeopleCard,
 }
 
 /// `GET /admin/vms/{id}/migrate`, and `POST` to it when it was refused.

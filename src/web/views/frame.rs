@@ -59,6 +59,8 @@ pub enum AdminSection {
     Jobs,
     /// What is written to customers.
     Mails,
+    /// Who works for the platform.
+    Staff,
     /// What is set for the whole platform.
     Settings,
     /// What happened anywhere.
@@ -169,6 +171,15 @@ pub struct Link {
     pub url: String,
 }
 
+/// What stands above every page while somebody of the staff looks as a customer.
+#[derive(Clone, Debug)]
+pub struct BehalfView {
+    /// The customer.
+    pub name: String,
+    /// How many minutes are left.
+    pub minutes: u64,
+}
+
 /// Around every page of the portal.
 #[derive(Clone, Debug)]
 pub struct PortalFrame {
@@ -194,6 +205,8 @@ pub struct PortalFrame {
     pub wallet: Option<WalletView>,
     /// The bell in the header.
     pub bell: BellView,
+    /// Set while somebody of the staff looks as this person.
+    pub behalf: Option<BehalfView>,
     /// A notice from the last action.
     pub flash: Option<Flash>,
     /// Version of the assets.

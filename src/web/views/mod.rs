@@ -26,6 +26,7 @@ pub mod quotas;
 pub mod revenue;
 pub mod security;
 pub mod ssh_keys;
+pub mod staff;
 pub mod vms;
 pub mod vouchers;
 pub mod wallet;

@@ -138,7 +138,7 @@ pub fn is_in(answer: &Answer) -> bool {
 /// A path with ids of nothing.
 pub fn with_ids_of_nothing(path: &str) -> String {
     let id = "01a1fbed-31c8-742a-973c-6a7a37dc7ee6";
-    [("{id}", id), ("{cluster}", id), ("{meter}", id), ("{vmid}", "300"), ("{number}", "1")]
+    [("{id}", id), ("{user}", id), ("{cluster}", id), ("{meter}", id), ("{vmid}", "300"), ("{number}", "1")]
         .into_iter()
         .chain([("{from}", "2026-11-10T12:00:00Z"), ("{*name}", "nothing.js")])
         .fold(path.to_owned(), |path, (name, value)| path.replace(name, value))

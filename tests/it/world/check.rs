@@ -59,6 +59,9 @@ impl World {
         );
         let difference = uni_manager::vouchers::first_difference(&self.app.pool).await.unwrap();
         assert_eq!(difference, None, "vouchers and the ledger agree");
+        let proof = uni_manager::audit::prove(&self.app.pool, None, None, self.now()).await.unwrap();
+        assert_eq!(proof.difference, None, "the audit log is as it was written");
+        crate::audit_coverage::check(self).await;
         self.check_guests().await;
         self.check_volumes();
         self.check_seeds();
