@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::consoles::Desk;
 use crate::live::Hub;
 use crate::rates::Rates;
+use crate::sessions::TokenKeys;
 use crate::vouchers::JustMade;
 
 /// The application. Operations take `&App`, open their own transaction and commit it.
@@ -28,6 +29,8 @@ pub struct App {
     pub hub: Hub,
     /// Consoles that are open in this process, and one-time addresses of further ones.
     pub consoles: Desk,
+    /// The keys that sign access tokens, as this process has read them.
+    pub token_keys: TokenKeys,
     /// The codes of vouchers that were made in this process a moment ago.
     pub vouchers_just_made: JustMade,
     /// Which uses of API keys this process wrote down a moment ago.
@@ -47,6 +50,7 @@ impl App {
             connections: Connections::default(),
             hub: Hub::default(),
             consoles: Desk::default(),
+            token_keys: TokenKeys::default(),
             vouchers_just_made: JustMade::default(),
             key_uses: Uses::default(),
             rates: Rates::default(),

@@ -9,10 +9,13 @@ pub mod error;
 pub mod fault;
 pub mod ids;
 pub mod network;
+pub mod random_tokens;
 
 /// The pool, the migrations, and the private PostgreSQL of demo and tests.
 pub mod database;
 
+/// What a person changes of his own account: password, address, name, links that were sent to him.
+pub mod accounts;
 /// Pools of addresses, and who has which.
 pub mod addresses;
 /// Keys with which programs act for an organisation.

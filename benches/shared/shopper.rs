@@ -13,6 +13,8 @@ use crate::house::Offer;
 const PAUSE: Duration = Duration::from_millis(5);
 /// When a machine counts as stuck.
 const STUCK: Duration = Duration::from_secs(60);
+/// The password of every shopper.
+pub const PASSWORD: &str = "a long enough password";
 /// A public key; nobody kept the private one.
 const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1S+Z3U9qutH5Xp82JYeLBaMBF/z4oE2sNGotOD2gxj bench";
 
@@ -33,7 +35,7 @@ impl Shopper {
     pub async fn register(address: SocketAddr, number: usize, offer: Offer) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().build()?;
         let api = format!("http://{address}/api/v1");
-        let person = json!({ "email": format!("shopper-{number}@example.org"), "name": format!("Shopper {number}"), "password": "a long enough password" });
+        let person = json!({ "email": format!("shopper-{number}@example.org"), "name": format!("Shopper {number}"), "password": PASSWORD });
         let tokens = accepted(client.post(format!("{api}/auth/register")).json(&person).send().await?).await?;
         let token = text(&tokens, "/access_token")?;
         let key = json!({ "name": "bench", "public_key": PUBLIC_KEY });

@@ -18,6 +18,7 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
     let row = sqlx::query!(
         r#"select k.id as "id: ApiKeyId", k.name, k.permissions as key_patterns, k.networks::text[] as "networks!", k.daily_limit, k.last_used_at, k.refused_at,
                   u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+                  u.email_verified_at is not null as "is_verified!", u.epoch,
                   m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name as organisation_name, o.created_at,
                   o.second_factor_required and not (exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
                       or exists (select 1 from passkeys where user_id = u.id)) as "missing_for_organisation!"
@@ -47,6 +48,8 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
         name: row.user_name,
         platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
         state: UserState::parse(&row.state),
+        is_verified: row.is_verified,
+        epoch: row.epoch,
     };
     Ok(Some(Found {
         by: ByKey {

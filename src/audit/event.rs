@@ -32,7 +32,7 @@ macro_rules! events {
 events! {
     /// A person registered and got an organisation.
     UserRegistered = "user.registered", "registered";
-    /// A person logged in through the portal.
+    /// A person logged in, with a browser or a program.
     UserLoggedIn = "user.logged_in", "logged in";
     /// A person logged out.
     UserLoggedOut = "user.logged_out", "logged out";
@@ -72,6 +72,26 @@ events! {
     StaffRoleTaken = "staff.role_taken", "took the platform role of";
     /// A refresh token was used twice, so its whole family was ended.
     RefreshTokenReused = "user.refresh_token_reused", "used a refresh token twice; its sessions were ended";
+    /// A person confirmed his e-mail address.
+    EmailVerified = "user.email_verified", "confirmed the e-mail address";
+    /// A person had the mail sent again that confirms his address.
+    VerificationSent = "user.verification_sent", "had the mail sent again that confirms the address";
+    /// Another address for an account was asked for.
+    EmailChangeRequested = "user.email_change_requested", "asked for another e-mail address";
+    /// An account has another address.
+    EmailChanged = "user.email_changed", "changed the e-mail address";
+    /// A person changed his name.
+    NameChanged = "user.name_changed", "changed the name";
+    /// A person changed his password.
+    PasswordChanged = "user.password_changed", "changed the password";
+    /// A link that sets a new password was sent.
+    PasswordResetRequested = "user.password_reset_requested", "asked for a new password";
+    /// A new password was set with a link that had been sent.
+    PasswordReset = "user.password_reset", "set a new password with a link";
+    /// A browser or a program was logged out from afar.
+    SessionRevoked = "user.session_revoked", "logged out a device";
+    /// A person logged out everywhere.
+    SessionsEnded = "user.sessions_ended", "logged out everywhere";
     /// An organisation was made, beside the first of its owner.
     OrganisationCreated = "organisation.created", "made the organisation";
     /// An organisation got another name.

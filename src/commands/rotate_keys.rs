@@ -4,8 +4,9 @@ use anyhow::Context;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::clock::Clock;
 use crate::config::Vault;
-use crate::{database, secrets};
+use crate::{database, secrets, sessions};
 
 /// Arguments of `rotate-keys`.
 #[derive(Debug, Args)]
@@ -16,6 +17,12 @@ pub struct RotateKeys {
     /// Fernet keys that encrypt cluster secrets, newest first, separated by commas
     #[arg(long, env = "UNI_MANAGER_SECRET_KEYS", hide_env_values = true)]
     secret_keys: SecretString,
+    /// Also make a new key that signs access tokens; tokens of the older ones stay good until they run out
+    #[arg(long)]
+    token_keys: bool,
+    /// As --token-keys, and end all access tokens of before: programs get new ones with their refresh tokens
+    #[arg(long)]
+    end_access_tokens: bool,
 }
 
 impl RotateKeys {
@@ -30,6 +37,13 @@ impl RotateKeys {
         database::check_migrations(&pool).await?;
         for done in secrets::rotate(&pool, &vault).await? {
             println!("{}: {} of {} encrypted with the newest key.", done.column, done.rotated, done.all);
+        }
+        if self.token_keys || self.end_access_tokens {
+            sessions::make_key(&pool, &vault, self.end_access_tokens, Clock::System.machine_now()).await?;
+            println!("A new key signs access tokens from now on, in every process within two minutes.");
+        }
+        if self.end_access_tokens {
+            println!("The older ones are gone: their access tokens end within half a minute.");
         }
         println!("Every stored secret has the newest key: the older ones are not needed any more.");
         Ok(())

@@ -10,8 +10,16 @@ use uuid::Uuid;
 use super::send::{Claimed, Vain};
 use super::transport::Letter;
 use super::{Mail, NewMail, Status, Trouble};
+use crate::database::EncryptedColumn;
 use crate::error::Result;
 use crate::ids::{MailId, OrganisationId, UserId};
+
+/// Where what only a recipient may read is kept, until the mail has left.
+pub const SECRETS: EncryptedColumn = EncryptedColumn {
+    name: "mails.secret_encrypted",
+    select: "select id, secret_encrypted from mails where id > $1 and secret_encrypted is not null order by id limit $2 for update",
+    update: "update mails set secret_encrypted = $2 where id = $1",
+};
 
 /// Which mails to list.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +54,8 @@ pub(super) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     let inserted = sqlx::query!(
-        "insert into mails (id, key, kind, organisation_id, user_id, to_address, to_name, subject, body, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict on constraint mails_key_once do nothing",
+        "insert into mails (id, key, kind, organisation_id, user_id, to_address, to_name, subject, body, created_at, secret_encrypted)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict on constraint mails_key_once do nothing",
         id.uuid(),
         new.key,
         new.kind,
@@ -58,6 +66,7 @@ pub(super) async fn insert(
         new.subject,
         new.body,
         now,
+        new.secret,
     )
     .execute(connection)
     .await?;
@@ -71,7 +80,7 @@ pub(super) async fn update_withdrawn(
 ) -> Result<u64> {
     // The last character there is ends the range of what begins so.
     let updated = sqlx::query!(
-        "update mails set status = 'withdrawn', withdrawn_at = $2
+        "update mails set status = 'withdrawn', withdrawn_at = $2, secret_encrypted = null
          where key >= $1 and key < $1 || chr(1114111) and status in ('pending', 'failed', 'unsent')",
         key_prefix,
         now,
@@ -125,7 +134,8 @@ pub(super) async fn claim(
                order by next_attempt_at nulls first, id limit $3 for update skip locked)
            update mails m set leased_until = $2, lease = gen_random_uuid(), attempts = m.attempts + 1
            from due where m.id = due.id
-           returning m.id as "id: MailId", m.lease as "lease!", m.attempts, m.deferrals, m.to_address, m.to_name, m.subject, m.body"#,
+           returning m.id as "id: MailId", m.lease as "lease!", m.attempts, m.deferrals, m.to_address, m.to_name, m.subject, m.body,
+                     m.secret_encrypted"#,
         now,
         leased_until,
         limit,
@@ -140,6 +150,7 @@ pub(super) async fn claim(
             subject: row.subject,
             body: row.body,
         },
+        secret: row.secret_encrypted,
         lease: row.lease,
         attempts: row.attempts,
         deferrals: row.deferrals,
@@ -155,14 +166,23 @@ pub(super) async fn select_next_due(pool: &PgPool) -> Result<Option<DateTime<Utc
     .await?)
 }
 
-/// What left is sent, even when it was withdrawn while it was on the wire.
-pub(super) async fn update_sent(pool: &PgPool, id: MailId, lease: Uuid, now: DateTime<Utc>) -> Result<bool> {
+/// What left is sent, even when it was withdrawn while it was on the wire. What only the recipient may read goes with it, unless
+/// the mail stayed here.
+pub(super) async fn update_sent(
+    pool: &PgPool,
+    id: MailId,
+    lease: Uuid,
+    is_kept: bool,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let updated = sqlx::query!(
-        "update mails set status = 'sent', sent_at = $3, error = null, next_attempt_at = null, leased_until = null, lease = null
+        "update mails set status = 'sent', sent_at = $3, error = null, next_attempt_at = null, leased_until = null, lease = null,
+                          secret_encrypted = case when $4 then secret_encrypted end
          where id = $1 and lease = $2",
         id.uuid(),
         lease,
         now,
+        is_kept,
     )
     .execute(pool)
     .await?;
@@ -210,7 +230,7 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64) -> Result
     let rows = sqlx::query!(
         r#"select m.id as "id: MailId", m.key, m.kind, m.organisation_id as "organisation_id: OrganisationId",
                   o.name as "organisation_name?", m.to_address, m.to_name, m.subject, m.body, m.status, m.attempts,
-                  m.next_attempt_at, m.error, m.created_at, m.sent_at, m.withdrawn_at
+                  m.next_attempt_at, m.error, m.created_at, m.sent_at, m.withdrawn_at, m.secret_encrypted
            from mails m left join organisations o on o.id = m.organisation_id
            where ($1::uuid is null or m.id = $1) and ($2::text is null or m.status = $2) and ($3::uuid is null or m.id < $3)
            order by m.id desc limit $4"#,
@@ -240,6 +260,7 @@ pub(super) async fn select(pool: &PgPool, filter: &Filter, limit: i64) -> Result
                 created_at: row.created_at,
                 sent_at: row.sent_at,
                 withdrawn_at: row.withdrawn_at,
+                secret: row.secret_encrypted,
             })
         })
         .collect()

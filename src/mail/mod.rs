@@ -10,10 +10,11 @@ mod transport;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::PgConnection;
 
-pub use db::{Counts, Filter};
+pub use db::{Counts, Filter, SECRETS};
 pub use send::{Delivery, next_due, send_due};
 pub use transport::{Mailer, Server};
 
@@ -33,6 +34,8 @@ const BODY_CHARACTERS_MAX: usize = 20_000;
 const ADDRESS_CHARACTERS_MAX: usize = 320;
 /// The longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
+/// Stands in a text where something goes that only the recipient may read, and is what operators see there.
+pub const SECRET_PLACE: &str = "[a link that only the recipient of this mail gets]";
 /// The topic that open pages of operators hear.
 const TOPIC: &str = "mails";
 
@@ -103,6 +106,8 @@ pub struct NewMail {
     pub subject: String,
     /// The plain text.
     pub body: String,
+    /// What goes where the text has [`SECRET_PLACE`], encrypted by the vault.
+    pub secret: Option<String>,
 }
 
 /// A mail as operators see it.
@@ -140,6 +145,9 @@ pub struct Mail {
     pub sent_at: Option<DateTime<Utc>>,
     /// When it was withdrawn, by the books.
     pub withdrawn_at: Option<DateTime<Utc>>,
+    /// What only the recipient may read.
+    #[serde(skip)]
+    secret: Option<String>,
 }
 
 impl Mail {
@@ -215,12 +223,24 @@ pub async fn first_delivered(
     db::select_first_delivered(connection, organisation, stems).await
 }
 
-/// A mail by id, for staff.
+/// A mail by id, for staff. What only the recipient may read is in it only where mails are kept here instead of being sent.
 ///
 /// # Errors
 /// `NotFound` when there is none.
 pub async fn find(app: &App, id: MailId) -> Result<Mail> {
-    db::select(&app.pool, &Filter { id: Some(id), ..Filter::default() }, 1).await?.pop().ok_or(Error::NotFound("mail"))
+    let filter = Filter { id: Some(id), ..Filter::default() };
+    let mut mail = db::select(&app.pool, &filter, 1).await?.pop().ok_or(Error::NotFound("mail"))?;
+    if matches!(app.settings.mailer, Mailer::Kept) {
+        mail.body = whole(app, mail.body, mail.secret.as_deref())?;
+    }
+    Ok(mail)
+}
+
+/// A text with what only the recipient may read.
+fn whole(app: &App, body: String, secret: Option<&str>) -> Result<String> {
+    let Some(secret) = secret else { return Ok(body) };
+    let secret = app.settings.vault.decrypt(secret)?;
+    Ok(body.replacen(SECRET_PLACE, secret.expose_secret(), 1))
 }
 
 /// Mails for staff, newest first.

@@ -26,6 +26,8 @@ const PAUSE_SECONDS_MAX: i64 = 15 * 60;
 /// How often the server may put a mail off before it counts as refused: about a day with the longest pause. A server that is
 /// away has put nothing off.
 const DEFERRALS_MAX: i32 = 100;
+/// How much is kept of an error of ours, in characters.
+const ERROR_CHARACTERS_MAX: usize = 300;
 /// What is said of mails that have nowhere to go.
 const NO_SERVER: &str = "no mail server is set up";
 
@@ -46,6 +48,8 @@ pub struct Delivery {
 #[derive(Debug)]
 pub(super) struct Claimed {
     pub letter: Letter,
+    /// What only the recipient may read, encrypted.
+    pub secret: Option<String>,
     pub lease: uuid::Uuid,
     pub attempts: i32,
     pub deferrals: i32,
@@ -105,13 +109,21 @@ pub async fn next_due(app: &App) -> Result<Option<DateTime<Utc>>> {
 async fn send(app: &App, mail: &Claimed) -> Result<Delivery> {
     let id = mail.letter.id;
     fault::point("mail.claimed");
+    let is_kept = matches!(app.settings.mailer, Mailer::Kept);
     let outcome = match &app.settings.mailer {
-        Mailer::Server(server) => server.send(&mail.letter, SystemTime::from(app.clock.machine_now())).await,
+        Mailer::Server(server) => match super::whole(app, mail.letter.body.clone(), mail.secret.as_deref()) {
+            Ok(body) => {
+                let letter = Letter { body, ..mail.letter.clone() };
+                server.send(&letter, SystemTime::from(app.clock.machine_now())).await
+            }
+            // The key may be set again.
+            Err(error) => Err(Refusal::Later(super::text::line(&format!("{error:#}"), ERROR_CHARACTERS_MAX))),
+        },
         Mailer::Kept | Mailer::None => Ok(()),
     };
     fault::point("mail.sent");
     let Err(refusal) = outcome else {
-        if !db::update_sent(&app.pool, id, mail.lease, app.clock.now()).await? {
+        if !db::update_sent(&app.pool, id, mail.lease, is_kept, app.clock.now()).await? {
             tracing::warn!(mail = %id, "a mail was sent after its lease had ended; it may arrive twice");
         }
         return Ok(Delivery { sent: 1, ..Delivery::default() });

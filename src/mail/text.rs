@@ -55,8 +55,7 @@ impl NoticeMail<'_> {
     /// The text, with lines of at most [`LINE_CHARACTERS_MAX`] characters except where a single word (a link) is longer.
     #[must_use]
     pub fn text(&self) -> String {
-        // A template that writes into a string fails only when the string does.
-        lines(&self.render().unwrap_or_default())
+        wrapped_text(self)
     }
 
     fn greeting(&self) -> String {

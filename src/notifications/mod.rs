@@ -127,6 +127,7 @@ pub async fn tell_organisation(
             key: format!("{}:{}", stem(organisation, &notice.key), member.user),
             kind: notice.kind,
             body: text.text(),
+            secret: None,
             to: Recipient { address: member.email, name: member.name, user: Some(member.user) },
             organisation: Some(organisation),
             subject: notice.title.clone(),

@@ -73,6 +73,7 @@ impl Told<'_> {
             organisation: Some(self.organisation),
             subject: subject.to_owned(),
             body: text.text(),
+            secret: None,
         };
         mail::enqueue(connection, new, self.app.clock.now()).await?;
         Ok(())

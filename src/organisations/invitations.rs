@@ -276,6 +276,7 @@ impl Letter<'_> {
             organisation: Some(self.organisation),
             subject: format!("{} invites you to {}", self.by, self.name),
             body: text.text(),
+            secret: None,
         };
         mail::enqueue(connection, new, app.clock.now()).await?;
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Method, codes};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sessions::{self, Session};
 use crate::users;
 
@@ -27,10 +27,7 @@ pub async fn confirm(app: &App, session: &Session, evidence: Evidence, actor: &A
     let user = &session.user;
     let method = match evidence {
         Evidence::Password(password) => {
-            users::authenticate(app, &user.email, password, actor.clone()).await.map_err(|error| match error {
-                Error::Unauthenticated(_) => Error::invalid("password", "The password is wrong."),
-                other => other,
-            })?;
+            users::confirm_password(app, user, "password", password).await?;
             Method::Password
         }
         Evidence::Code(code) => {

@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use crate::config::Vault;
 use crate::database::EncryptedColumn;
-use crate::{clusters, jobs, second_factor};
+use crate::{clusters, jobs, mail, second_factor, sessions};
 
 /// How many rows are locked at once.
 const BATCH: i64 = 100;
 
 /// Every column of the database that holds encrypted secrets. A room that begins to keep some adds its own here.
-pub const COLUMNS: [EncryptedColumn; 3] = [clusters::SECRETS, jobs::SECRETS, second_factor::SECRETS];
+pub const COLUMNS: [EncryptedColumn; 5] =
+    [clusters::SECRETS, jobs::SECRETS, mail::SECRETS, second_factor::SECRETS, sessions::SECRETS];
 
 /// What was done to one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,14 @@
-//! The SQL of sessions and refresh tokens.
+//! The SQL of sessions and of tokens.
+
+pub(super) mod keys;
+pub(super) mod list;
+pub(super) mod tokens;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Assurance, Behalf, Login, Session};
+use super::{Assurance, Behalf, Session};
 use crate::audit::Named;
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId, UserId};
@@ -22,12 +26,16 @@ pub(super) struct NewSession {
     pub user_agent: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
+    /// The person's, when he proved who he is.
+    pub epoch: i32,
 }
 
-pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSession) -> Result<()> {
-    sqlx::query!(
-        "insert into sessions (id, user_id, organisation_id, token_hash, csrf_token, address, user_agent, created_at, expires_at, confirmed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $8)",
+/// Answers false when all logins of the person were ended since he proved who he is, or he was banned. Whoever ends them waits
+/// for this transaction, or this one for his.
+pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSession) -> Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into sessions (id, user_id, organisation_id, token_hash, csrf_token, address, user_agent, created_at, last_seen_at, expires_at, confirmed_at)
+         select $1, u.id, $3, $4, $5, $6, $7, $8, $8, $9, $8 from users u where u.id = $2 and u.epoch = $10 and u.state <> 'banned' for share",
         new.id.uuid(),
         new.user.uuid(),
         new.organisation.uuid(),
@@ -37,17 +45,20 @@ pub(super) async fn insert_session(connection: &mut PgConnection, new: NewSessio
         new.user_agent,
         new.created_at,
         new.expires_at,
+        new.epoch,
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// One query for who is asking: session, person, and his place in the organisation that the session is for, or in his first
 /// one when he belongs to that no more.
 pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<Session>> {
     let row = sqlx::query!(
-        r#"select s.id as "id: SessionId", s.csrf_token, u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+        r#"select s.id as "id: SessionId", s.csrf_token, coalesce(s.last_seen_at, s.created_at) as "last_seen_at!",
+                  u.id as "user_id: UserId", u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+                  u.email_verified_at is not null as "is_verified!", u.epoch,
                   m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name, o.created_at,
                   i.ends_at as "ends_at?", l.id as "login_id: UserId", l.email as login_email, l.platform_role as login_role, l.state as login_state,
                   s.confirmed_at, o.second_factor_required and not f.has as "missing_for_organisation!",
@@ -85,6 +96,7 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
         Session {
             id: row.id,
             csrf_token: row.csrf_token,
+            last_seen_at: row.last_seen_at,
             user: User {
                 id: row.user_id,
                 number: row.user_number,
@@ -92,6 +104,8 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
                 name: row.user_name,
                 platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
                 state: UserState::parse(&row.state),
+                is_verified: row.is_verified,
+                epoch: row.epoch,
             },
             organisation: place.organisation,
             permissions,
@@ -121,94 +135,20 @@ pub(super) async fn delete_session(connection: &mut PgConnection, id: SessionId)
     Ok(())
 }
 
-pub(super) struct FoundRefreshToken {
-    pub id: Uuid,
-    pub family: Uuid,
-    pub user: UserId,
-    pub expires_at: DateTime<Utc>,
-    pub used: bool,
-    pub revoked: bool,
-    pub confirmed_at: Option<DateTime<Utc>>,
-}
-
-pub(super) async fn lock_refresh_token(
-    connection: &mut PgConnection,
-    token_hash: &[u8],
-) -> Result<Option<FoundRefreshToken>> {
-    let found = sqlx::query_as!(
-        FoundRefreshToken,
-        r#"select id, family, user_id as "user: UserId", expires_at, used_at is not null as "used!", revoked_at is not null as "revoked!", confirmed_at
-           from refresh_tokens where token_hash = $1 for update"#,
-        token_hash,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found)
-}
-
-pub(super) async fn mark_used(connection: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update refresh_tokens set used_at = $2 where id = $1", id, now).execute(connection).await?;
-    Ok(())
-}
-
-pub(super) async fn revoke_family(connection: &mut PgConnection, family: Uuid, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("update refresh_tokens set revoked_at = $2 where family = $1 and revoked_at is null", family, now)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn insert_refresh_token(
-    connection: &mut PgConnection,
-    user: UserId,
-    family: Uuid,
-    token_hash: &[u8],
-    now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    confirmed_at: Option<DateTime<Utc>>,
-) -> Result<()> {
-    sqlx::query!(
-        "insert into refresh_tokens (id, family, user_id, token_hash, created_at, expires_at, confirmed_at) values ($1, $2, $3, $4, $5, $6, $7)",
-        Uuid::now_v7(),
-        family,
-        user.uuid(),
-        token_hash,
-        now,
-        expires_at,
-        confirmed_at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 pub(super) async fn confirm_session(connection: &mut PgConnection, id: SessionId, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!("update sessions set confirmed_at = $2 where id = $1", id.uuid(), now).execute(connection).await?;
     Ok(())
 }
 
-/// Ends every login of a person but one.
-pub(super) async fn end_others(
-    connection: &mut PgConnection,
-    user: UserId,
-    kept: Login,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let (session, family) = match kept {
-        Login::Session(id) => (Some(id.uuid()), None),
-        Login::Tokens(family) => (None, Some(family)),
-        Login::Key(_) => (None, None),
-    };
-    sqlx::query!("delete from sessions where user_id = $1 and id is distinct from $2", user.uuid(), session)
-        .execute(&mut *connection)
-        .await?;
+/// Writes down that a session was used.
+pub(super) async fn update_seen(pool: &PgPool, id: SessionId, address: Option<&str>, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
-        "update refresh_tokens set revoked_at = $3 where user_id = $1 and revoked_at is null and family is distinct from $2",
-        user.uuid(),
-        family,
-        now,
+        "update sessions set last_seen_at = $3, address = coalesce($2, address) where id = $1",
+        id.uuid(),
+        address,
+        now
     )
-    .execute(connection)
+    .execute(pool)
     .await?;
     Ok(())
 }
@@ -223,11 +163,13 @@ pub(super) async fn select_caller(
 ) -> Result<Option<(User, Option<Membership>, Assurance)>> {
     let row = sqlx::query!(
         r#"select u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
+                  u.email_verified_at is not null as "is_verified!", u.epoch,
                   p.role as "role?", p.patterns as "patterns?", p.id as "organisation_id?: OrganisationId", p.number as "number?",
                   p.name as "name?", p.created_at as "created_at?",
                   coalesce(p.second_factor_required, false) and not f.has as "missing_for_organisation!",
                   w.staff_second_factor and not f.has as "missing_for_platform!"
            from users u
+           join token_families t on t.id = $2 and t.user_id = u.id and t.ended_at is null
            left join lateral (
                select m.role, r.permissions as patterns, o.id, o.number, o.name, o.created_at, o.second_factor_required
                from members m join organisations o on o.id = m.organisation_id left join roles r on r.id = m.role_id
@@ -236,8 +178,7 @@ pub(super) async fn select_caller(
            cross join lateral (select exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
                                    or exists (select 1 from passkeys where user_id = u.id) as has) f
            cross join settings w
-           where u.id = $1 and u.state <> 'banned'
-             and exists (select 1 from refresh_tokens where family = $2 and user_id = $1 and revoked_at is null)"#,
+           where u.id = $1 and u.state <> 'banned'"#,
         user.uuid(),
         family,
         wanted.map(OrganisationId::uuid),
@@ -260,6 +201,8 @@ pub(super) async fn select_caller(
             name: row.user_name,
             platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
             state: UserState::parse(&row.state),
+            is_verified: row.is_verified,
+            epoch: row.epoch,
         };
         let assurance = Assurance {
             missing_for_organisation: row.missing_for_organisation,
@@ -275,5 +218,7 @@ pub(super) async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<
         sqlx::query!("delete from sessions where expires_at <= $1", now).execute(pool).await?.rows_affected();
     let tokens =
         sqlx::query!("delete from refresh_tokens where expires_at <= $1", now).execute(pool).await?.rows_affected();
-    Ok(sessions + tokens)
+    let families =
+        sqlx::query!("delete from token_families where expires_at <= $1", now).execute(pool).await?.rows_affected();
+    Ok(sessions + tokens + families)
 }

@@ -3,37 +3,39 @@
 
 mod assurance;
 mod db;
+mod device;
 mod enter;
+mod keys;
+mod list;
 mod standing;
 mod tokens;
 mod web;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rand::Rng;
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 pub use assurance::{Assurance, CONFIRMED_MINUTES, Login};
 pub use enter::enter;
+pub use keys::{RENEWED_AFTER_DAYS, SECRETS, TokenKeys, make_key, renew_keys};
+pub(crate) use list::end_all_in;
+pub use list::{Kind, LoggedIn, end_all, end_one, list};
 pub use standing::Standing;
 pub use tokens::{ACCESS_MINUTES, Caller, Tokens, issue, log_in, refresh, revoke, verify};
-pub use web::{Behalf, SESSION_DAYS, Session, confirm, end, find, start};
+pub use web::{Behalf, SESSION_DAYS, Session, confirm, end, find, seen, start};
+
+pub(crate) use crate::random_tokens::{hash, make as random_token};
 
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::UserId;
 
-/// 256 random bits as text.
-pub(crate) fn random_token() -> String {
-    let mut bytes = [0_u8; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
-}
+/// The longest name of a browser or a program that is kept, in characters.
+const USER_AGENT_CHARACTERS_MAX: usize = 200;
+/// Said to who logged in while all his logins were being ended.
+const OVERTAKEN: &str = "All logins of this account were just ended. Log in again.";
 
-/// What is stored of a random token.
-pub(crate) fn hash(token: &str) -> Vec<u8> {
-    Sha256::digest(token.as_bytes()).to_vec()
+/// What a browser or a program calls itself, shortened, for the person's own list.
+fn shortened(user_agent: Option<&str>) -> Option<String> {
+    user_agent.map(|text| text.chars().take(USER_AGENT_CHARACTERS_MAX).collect())
 }
 
 /// Ends every login of a person but the one that he acts in, as part of somebody's transaction.
@@ -41,7 +43,13 @@ pub(crate) fn hash(token: &str) -> Vec<u8> {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn end_others(app: &App, connection: &mut PgConnection, user: UserId, kept: Login) -> Result<()> {
-    db::end_others(connection, user, kept, app.clock.machine_now()).await
+    let kept = match kept {
+        Login::Session(id) => Some(id),
+        Login::Tokens(family) => Some(family.into()),
+        Login::Key(_) => None,
+    };
+    db::list::end_all(connection, user, kept, app.clock.machine_now()).await?;
+    Ok(())
 }
 
 /// Removes what has expired, and says how many sessions and refresh tokens that were.

@@ -4,12 +4,13 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Assurance, db, hash, tokens};
+use super::{Assurance, db, tokens};
 use crate::api_keys::{self, KeyText};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
 use crate::permissions::{Permission, Permissions};
+use crate::random_tokens::hash;
 use crate::users::{User, UserState};
 
 /// What somebody proved to be with when a long connection began. Of a token it holds no more than the hash.
@@ -45,11 +46,11 @@ impl Standing {
     ///
     /// # Errors
     /// `Unauthenticated` when it is wrong or has expired.
-    pub fn of_bearer(app: &App, token: &str) -> Result<Self> {
+    pub async fn of_bearer(app: &App, token: &str) -> Result<Self> {
         if let Some(key) = KeyText::parse(token) {
             return Ok(Self(Proof::Key(key.hash())));
         }
-        let claims = tokens::claims(app, token)?;
+        let claims = tokens::claims(app, token).await?;
         Ok(Self(Proof::Tokens { user: claims.sub, family: claims.fam }))
     }
 

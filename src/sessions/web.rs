@@ -4,17 +4,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Assurance, db, hash, random_token};
+use super::{Assurance, OVERTAKEN, db, shortened};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Named, Subject};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::SessionId;
 use crate::organisations::Organisation;
 use crate::permissions::Permissions;
+use crate::random_tokens::{self, hash};
 use crate::users::User;
 
 /// How long a browser stays logged in.
 pub const SESSION_DAYS: i64 = 7;
+/// How often it is written down that a session is used, in minutes at least.
+const SEEN_MINUTES: i64 = 5;
 
 /// Somebody of the staff who looks as a customer.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct Session {
     pub id: SessionId,
     /// Must come back in every form.
     pub csrf_token: String,
+    /// When it was last seen, within a few minutes.
+    pub last_seen_at: DateTime<Utc>,
     /// Who.
     pub user: User,
     /// For which organisation.
@@ -47,30 +52,31 @@ pub struct Session {
 /// Starts a session of somebody who has just proved who he is, and answers with the token for the cookie. `user_agent` is kept shortened, for the person's own list.
 ///
 /// # Errors
-/// When PostgreSQL fails.
+/// `Unauthenticated` when all logins of the person were ended since he was looked up.
 pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str>) -> Result<String> {
-    const USER_AGENT_CHARACTERS_MAX: usize = 200;
-    let token = random_token();
+    let token = random_tokens::make();
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
     let organisation = crate::organisations::of_member(&mut transaction, user.id, None).await?.organisation;
-    let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_CHARACTERS_MAX).collect::<String>());
-    let id = SessionId::new();
-    db::insert_session(
+    let is_in = db::insert_session(
         &mut transaction,
         db::NewSession {
-            id,
+            id: SessionId::new(),
             user: user.id,
             organisation: organisation.id,
             token_hash: hash(&token),
-            csrf_token: random_token(),
+            csrf_token: random_tokens::make(),
             address: actor.address.clone(),
-            user_agent,
+            user_agent: shortened(user_agent),
             created_at: now,
             expires_at: now + TimeDelta::days(SESSION_DAYS),
+            epoch: user.epoch,
         },
     )
     .await?;
+    if !is_in {
+        return Err(Error::Unauthenticated(OVERTAKEN));
+    }
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(
         &mut transaction,
@@ -92,6 +98,18 @@ pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str
 /// When PostgreSQL fails.
 pub async fn find(app: &App, token: &str) -> Result<Option<Session>> {
     db::select_session(&app.pool, &hash(token), app.clock.machine_now()).await
+}
+
+/// Writes down that a session is used, from this address, unless that was done a moment ago.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn seen(app: &App, session: &Session, address: Option<&str>) -> Result<()> {
+    let now = app.clock.machine_now();
+    if now - session.last_seen_at < TimeDelta::minutes(SEEN_MINUTES) {
+        return Ok(());
+    }
+    db::update_seen(&app.pool, session.id, address, now).await
 }
 
 /// Notes that somebody has just proved who he is, as part of somebody's transaction.

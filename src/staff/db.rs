@@ -115,19 +115,6 @@ pub(super) async fn update_role(connection: &mut PgConnection, user: UserId, rol
     Ok(())
 }
 
-/// Ends all logins of a person: of browsers, and of programs with their tokens.
-pub(super) async fn end_logins(connection: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from sessions where user_id = $1", user.uuid()).execute(&mut *connection).await?;
-    sqlx::query!(
-        "update refresh_tokens set revoked_at = $2 where user_id = $1 and revoked_at is null",
-        user.uuid(),
-        now
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 pub(super) struct NewImpersonationRow<'a> {
     pub id: ImpersonationId,
     pub session: SessionId,

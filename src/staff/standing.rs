@@ -11,11 +11,11 @@ use crate::app::App;
 use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId, VmId};
-use crate::live;
 use crate::mail::{self, NewMail, Recipient};
 use crate::permissions::{Permission, Permissions};
 use crate::users::UserState;
 use crate::vms::{self, Power};
+use crate::{live, sessions};
 
 /// How many machines of an organisation are shut down with a suspension.
 const VMS_MAX: i64 = 1_000;
@@ -72,7 +72,7 @@ pub async fn set_standing(
     if changed {
         db::update_state(&mut transaction, user, new.state, reason, now).await?;
         if new.state == UserState::Banned {
-            db::end_logins(&mut transaction, user, app.clock.machine_now()).await?;
+            sessions::end_all_in(app, &mut transaction, user, None).await?;
         }
         if new.state != UserState::Active {
             super::impersonate::end_of_person(app, &mut transaction, user, actor).await?;
@@ -171,6 +171,7 @@ async fn tell(
         subject: subject.to_owned(),
         body: mail::text::AccountMail { name: &person.name, body: &body, link: None, portal: &app.settings.public_url }
             .text(),
+        secret: None,
     };
     mail::enqueue(connection, new, now).await?;
     Ok(())

@@ -1,23 +1,127 @@
-//! Hashing and checking passwords with Argon2id, away from the threads that serve requests and never too many at once.
+//! Hashing and checking passwords with Argon2id. It runs on threads of its own that give way to everything else, one for each
+//! processor, so that logins cannot starve the rest; who would have to wait too long is told so at once.
 
-use std::sync::LazyLock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, anyhow};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-/// OWASP's recommendation for Argon2id: 19 MiB, two passes, one lane.
+use crate::error::{Error, Result};
+
+/// OWASP's recommendation for Argon2id: 19 MiB, two passes, one lane. Who raises these raises them for everybody: a weaker hash
+/// is made anew when its owner logs in.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-/// How many hashes run at once; the rest wait, so that logins cannot starve the rest.
-const HASHES_AT_ONCE: usize = 2;
+/// The most hashes that are computed at once, however many processors there are. Each takes 19 MiB.
+const THREADS_MAX: usize = 8;
+/// How many wait for their turn; further ones are sent away. With 20 ms each that is about a second.
+const WAITING_MAX: usize = 64;
+/// How far the threads step back behind those that serve requests: `nice`, of at most 19.
+const NICENESS: i32 = 10;
 
-static HASHES: Semaphore = Semaphore::const_new(HASHES_AT_ONCE);
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The threads that hash.
+struct Hashers {
+    turns: Semaphore,
+    waiting: AtomicUsize,
+    work: mpsc::Sender<Work>,
+}
+
+static HASHERS: LazyLock<Hashers> = LazyLock::new(Hashers::start);
 
 /// What an unknown e-mail address is checked against, so that it takes as long as a known one.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now("nobody has this password").unwrap_or_default());
+
+impl Hashers {
+    fn start() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let (work, received) = mpsc::channel::<Work>();
+        let received = Arc::new(Mutex::new(received));
+        for number in 0..threads {
+            let received = Arc::clone(&received);
+            let started = std::thread::Builder::new().name(format!("hasher-{number}")).spawn(move || {
+                // On Linux this is about the calling thread. Where it is refused, hashing is only less polite.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+                loop {
+                    let next = received.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(work) = next else { return };
+                    // Who waits for it learns of a panic by the end of his channel; the thread goes on.
+                    let _ = catch_unwind(AssertUnwindSafe(work));
+                }
+            });
+            if let Err(error) = started {
+                tracing::error!(%error, "a thread for hashing passwords could not be started");
+            }
+        }
+        Self { turns: Semaphore::new(threads), waiting: AtomicUsize::new(0), work }
+    }
+}
+
+/// Counts who waits, until he waits no more.
+struct Waiting(&'static AtomicUsize);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Somebody's turn to hash.
+pub(super) struct Turn(#[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>);
+
+/// What a check found.
+pub(super) struct Checked {
+    /// Whether it is the password.
+    pub is_right: bool,
+    /// The same password under today's parameters, when it is right and was stored under weaker ones.
+    pub stronger: Option<String>,
+}
+
+/// Waits for a turn.
+///
+/// # Errors
+/// `Unavailable` when too many wait already.
+pub(super) async fn turn() -> Result<Turn> {
+    let hashers = &*HASHERS;
+    let before = hashers.waiting.fetch_add(1, Ordering::Relaxed);
+    let _waiting = Waiting(&hashers.waiting);
+    if before >= WAITING_MAX {
+        return Err(Error::Unavailable("Too many people are logging in just now. Try again in a moment.".into()));
+    }
+    Ok(Turn(hashers.turns.acquire().await.context("the semaphore is never closed")?))
+}
+
+impl Turn {
+    /// Hashes a password for the database.
+    pub async fn hash(&self, password: SecretString) -> anyhow::Result<String> {
+        self.run(move || hash_now(password.expose_secret())).await?
+    }
+
+    /// Checks a password against a stored hash; without one, takes the same time and says no.
+    pub async fn check(&self, password: SecretString, stored: Option<String>) -> anyhow::Result<Checked> {
+        self.run(move || check_now(password.expose_secret(), stored.as_deref())).await?
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+        let (done, result) = oneshot::channel();
+        let work: Work = Box::new(move || {
+            let _ = done.send(work());
+        });
+        HASHERS.work.send(work).map_err(|_| anyhow!("no thread hashes passwords"))?;
+        result.await.context("while hashing a password")
+    }
+}
+
+/// Hashes a password for the database, when it is its turn.
+pub(super) async fn hash(password: SecretString) -> Result<String> {
+    Ok(turn().await?.hash(password).await?)
+}
 
 fn hasher() -> anyhow::Result<Argon2<'static>> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| anyhow!("argon2 parameters: {error}"))?;
@@ -30,22 +134,57 @@ fn hash_now(password: &str) -> anyhow::Result<String> {
     Ok(hash.to_string())
 }
 
-/// Hashes a password for the database.
-pub(super) async fn hash(password: SecretString) -> anyhow::Result<String> {
-    let _permit = HASHES.acquire().await.context("the semaphore is never closed")?;
-    tokio::task::spawn_blocking(move || hash_now(password.expose_secret())).await.context("while hashing a password")?
+fn check_now(password: &str, stored: Option<&str>) -> anyhow::Result<Checked> {
+    // Made before either way, so that the first check of a process is as slow for a known address.
+    let nobody = LazyLock::force(&NOBODY);
+    let parsed = PasswordHash::new(stored.unwrap_or(nobody))
+        .map_err(|error| anyhow!("a stored password hash is unreadable: {error}"))?;
+    let is_right = hasher()?.verify_password(password.as_bytes(), &parsed).is_ok() && stored.is_some();
+    let stronger = if is_right && is_weak(&parsed) { Some(hash_now(password)?) } else { None };
+    Ok(Checked { is_right, stronger })
 }
 
-/// Checks a password against a stored hash; without one, takes the same time and says no.
-pub(super) async fn verify(password: SecretString, stored: Option<String>) -> anyhow::Result<bool> {
-    let _permit = HASHES.acquire().await.context("the semaphore is never closed")?;
-    tokio::task::spawn_blocking(move || {
-        let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| NOBODY.clone());
-        let parsed =
-            PasswordHash::new(&stored).map_err(|error| anyhow!("a stored password hash is unreadable: {error}"))?;
-        Ok(hasher()?.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok() && known)
-    })
-    .await
-    .context("while checking a password")?
+/// Whether a hash costs less to guess than one of today.
+fn is_weak(hash: &PasswordHash) -> bool {
+    let is_of_today = Algorithm::try_from(hash.algorithm.as_str()) == Ok(Algorithm::Argon2id);
+    let costs = Params::try_from(&hash.params).map(|params| (params.m_cost(), params.t_cost()));
+    !is_of_today || costs.map_or(true, |(memory, passes)| memory < MEMORY_KIB || passes < PASSES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored_with(memory_kib: u32, passes: u32) -> String {
+        let params = Params::new(memory_kib, passes, 1, None).unwrap();
+        let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hash: PasswordHash = hasher.hash_password(b"correct horse").unwrap();
+        hash.to_string()
+    }
+
+    #[test]
+    fn a_right_password_under_weak_parameters_is_hashed_again_and_a_wrong_one_is_not() {
+        let weak = stored_with(64, 1);
+
+        let checked = check_now("correct horse", Some(&weak)).unwrap();
+        let stronger = checked.stronger.unwrap();
+        assert!(checked.is_right && stronger.contains("m=19456,t=2"), "{stronger}");
+        assert!(check_now("correct horse", Some(&stronger)).unwrap().stronger.is_none());
+        let wrong = check_now("wrong horse", Some(&weak)).unwrap();
+        assert!(!wrong.is_right && wrong.stronger.is_none());
+    }
+
+    #[test]
+    fn nobodys_password_is_no_password() {
+        assert!(!check_now("nobody has this password", None).unwrap().is_right);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_turn_and_no_thread() {
+        for _ in 0..2 * THREADS_MAX {
+            let outcome = turn().await.unwrap().run(|| panic!("on purpose")).await;
+            assert!(outcome.is_err());
+        }
+        assert!(turn().await.unwrap().run(|| true).await.unwrap());
+    }
 }

@@ -1,12 +1,13 @@
 //! Registering: a person, his organisation, its wallet and the credit it starts with, in one transaction.
 
 use billing::Money;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 use validator::Validate;
 
-use super::{PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, PlatformRole, User, UserState, db, password};
+use super::links::{self, Purpose};
+use super::{PlatformRole, User, UserState, db, password, password_problem};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
@@ -51,12 +52,7 @@ impl NewUser {
                 problems.push(Problem::new(field, NOT_A_PLAIN_LINE));
             }
         }
-        let characters = self.password.expose_secret().chars().count();
-        if characters < PASSWORD_CHARACTERS_MIN {
-            problems.push(Problem::new("password", format!("At least {PASSWORD_CHARACTERS_MIN} characters.")));
-        } else if characters > PASSWORD_CHARACTERS_MAX {
-            problems.push(Problem::new("password", format!("At most {PASSWORD_CHARACTERS_MAX} characters.")));
-        }
+        problems.extend(password_problem("password", &self.password));
         if problems.is_empty() { Ok(self) } else { Err(Error::Invalid(problems)) }
     }
 }
@@ -75,7 +71,7 @@ fn problems(errors: Option<validator::ValidationErrors>) -> Vec<Problem> {
         .collect()
 }
 
-/// Registers a customer.
+/// Registers a customer, and writes to him to have his address confirmed. Whom the platform itself makes is trusted.
 ///
 /// # Errors
 /// `Forbidden` when registration is closed, `Invalid` with a problem per field.
@@ -111,10 +107,15 @@ async fn insert(
         name: new.name,
         platform_role,
         state: UserState::Active,
+        is_verified: !actor.is_stranger() || platform_role.is_some(),
+        epoch: 0,
     };
     let mut transaction = app.pool.begin().await?;
     db::insert(&mut transaction, &user, &hash, now).await?;
     let organisation = organisations::create(&mut transaction, &new.organisation, user.id, now).await?;
+    if !user.is_verified {
+        links::send(app, &mut transaction, &user, Purpose::VerifyEmail, &user.email, now).await?;
+    }
     let actor = if actor.is_stranger() { actor.known_as(&user) } else { actor };
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(

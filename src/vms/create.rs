@@ -20,7 +20,7 @@ use crate::jobs::{self, Kind, NewJob};
 use crate::ledger;
 use crate::permissions::{Permission, Permissions};
 use crate::quotas::{Amounts, Quota};
-use crate::{addresses, catalog, clusters, live, quotas, spending, ssh_keys};
+use crate::{addresses, catalog, clusters, live, quotas, spending, ssh_keys, users};
 
 /// A label of a host name, RFC 1123.
 pub(super) const NAME_CHARACTERS_MAX: usize = 63;
@@ -103,7 +103,8 @@ pub struct Ordered {
 ///
 /// # Errors
 /// `Invalid` with a problem per field, `QuotaExceeded`, `NotEnoughCredit` with what is missing, `SpendingLimit` when it is too
-/// much for the key that orders, `Unavailable` when nothing has room, `Conflict` when the order key was used for another order.
+/// much for the key that orders, `Unavailable` when nothing has room, `Conflict` when the order key was used for another
+/// order, `Forbidden` to who has not confirmed his address.
 pub async fn create(
     app: &App,
     organisation: OrganisationId,
@@ -112,6 +113,7 @@ pub async fn create(
     actor: &Actor,
 ) -> Result<Ordered> {
     let (name, location, image, plan) = checked(app, organisation, new).await?;
+    users::require_verified(app, actor).await?;
     let user_data = seed::checked(new.user_data.as_deref()).map_err(|problem| Error::invalid("user_data", problem))?;
     let order_key = order_key.map(str::trim).filter(|key| !key.is_empty());
     if order_key.is_some_and(|key| key.len() > ORDER_KEY_BYTES_MAX) {

@@ -106,11 +106,17 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// After how long it is worth trying again what was away.
+const UNAVAILABLE_SECONDS: i64 = 30;
+
 /// Says when to come back, where somebody has to wait.
 pub(super) fn with_patience(error: &Error, mut response: Response) -> Response {
-    if let Error::TooManyTries { retry_after_seconds, .. } = error {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
-    }
+    let seconds = match error {
+        Error::TooManyTries { retry_after_seconds, .. } => *retry_after_seconds,
+        Error::Unavailable(_) => UNAVAILABLE_SECONDS,
+        _ => return response,
+    };
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
@@ -124,7 +130,7 @@ pub(super) fn problem(status: StatusCode, mut body: serde_json::Value) -> Respon
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(UNAVAILABLE_SECONDS));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(axum::http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

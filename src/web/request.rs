@@ -106,6 +106,11 @@ impl Origin {
         }
     }
 
+    /// The network address it came from.
+    pub fn address(&self) -> Option<String> {
+        self.ip.map(|ip| ip.to_string())
+    }
+
     /// Somebody who is not known yet.
     pub fn stranger(&self) -> Actor {
         let address = self.ip.map(|ip| ip.to_string());

@@ -72,10 +72,12 @@ pub(super) fn pending_of(parts: &Parts, app: &App) -> Option<SecretString> {
 
 pub(super) async fn session_of(parts: &Parts, app: &App) -> Result<Option<Session>, Error> {
     let jar = CookieJar::from_headers(&parts.headers);
-    match jar.get(&cookie_name(app, "session")) {
-        Some(cookie) => sessions::find(app, cookie.value()).await,
-        None => Ok(None),
+    let Some(cookie) = jar.get(&cookie_name(app, "session")) else { return Ok(None) };
+    let session = sessions::find(app, cookie.value()).await?;
+    if let Some(session) = &session {
+        sessions::seen(app, session, Origin::of(parts).address().as_deref()).await?;
     }
+    Ok(session)
 }
 
 /// The token that forms of this session must send back; left in the request for [`super::forms::CsrfForm`].

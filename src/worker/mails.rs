@@ -1,10 +1,10 @@
-//! Sleeps until the next mail is due or somebody writes one down, hands over what is due, and sleeps again.
+//! Sleeps until the next mail is due or somebody writes one down or asks for one, hands over what is due, and sleeps again.
 
 use std::time::Duration;
 
 use crate::app::App;
 use crate::error::Result;
-use crate::mail;
+use crate::{accounts, mail};
 
 /// The longest sleep: a message that was lost costs no more than this.
 const SLEEP_SECONDS_MAX: u64 = 30;
@@ -37,6 +37,7 @@ pub async fn run_mails(app: &App) {
 
 /// How long to sleep; none when the mail server is away.
 async fn send_and_look_ahead(app: &App) -> Result<Option<Duration>> {
+    accounts::answer_reset_requests(app).await?;
     let done = mail::send_due(app).await?;
     if done.sent > 0 {
         tracing::info!(sent = done.sent, put_off = done.put_off, failed = done.failed, "mails were sent");

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{audit, clusters, pricing, second_factor, sessions, staff, vms};
+use crate::{audit, clusters, pricing, second_factor, sessions, staff, users, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
@@ -44,9 +44,14 @@ pub async fn run_schedule(app: Arc<App>) -> anyhow::Result<()> {
     let purge = Job::new_async(PURGE, move |_, _| {
         let app = Arc::clone(&purger);
         Box::pin(async move {
-            match sessions::purge(&app).await {
+            match clear_expired(&app).await {
                 Ok(removed) => tracing::info!(removed, "expired sessions were cleared"),
                 Err(error) => tracing::error!(?error, "clearing expired sessions failed"),
+            }
+            match sessions::renew_keys(&app).await {
+                Ok(true) => tracing::info!("a new key signs access tokens"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(?error, "renewing the keys of access tokens failed"),
             }
             match second_factor::purge(&app).await {
                 Ok(removed) => tracing::info!(removed, "logins that were not finished were cleared"),
@@ -128,6 +133,11 @@ impl Drop for StopOnDrop {
             });
         }
     }
+}
+
+/// Sessions, tokens, links that were sent, tries that were counted.
+async fn clear_expired(app: &App) -> crate::error::Result<u64> {
+    Ok(sessions::purge(app).await? + users::purge(app).await?)
 }
 
 /// Looks at every cluster whose look is due, one after the other.

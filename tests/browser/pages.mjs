@@ -21,7 +21,7 @@ async function everyPage(browser) {
     const customerPages = await furnish(browser, demo);
     const adminPages = ['/admin', '/admin/customers', '/admin/clusters', '/admin/clusters/new', '/admin/jobs?status=all', '/admin/audit', '/admin/settings'];
     for (const window of WINDOWS) {
-      await walk(browser, demo, window, null, ['/login', '/register', '/nowhere']);
+      await walk(browser, demo, window, null, ['/login', '/register', '/nowhere', '/forgot-password', '/reset-password?token=x', '/verify-email?token=x']);
       await walk(browser, demo, window, demo.customer, customerPages);
       await walk(browser, demo, window, demo.admin, [...adminPages, ...(await adminDetails(browser, demo))]);
     }
@@ -51,7 +51,7 @@ async function furnish(browser, demo) {
     await page.screenshot({ path: process.env.README_PICTURE });
   }
   await close();
-  return ['/vms', '/vms/new', vm, `${vm}/delete`, `${vm}/settings`, `${vm}/resize`, `${vm}/rebuild`, '/ssh-keys', '/wallet', '/audit', '/organisation', '/organisation/roles', '/organisation/roles/new', '/organisation/quotas', '/organisation/settings', '/organisations'];
+  return ['/vms', '/vms/new', vm, `${vm}/delete`, `${vm}/settings`, `${vm}/resize`, `${vm}/rebuild`, '/ssh-keys', '/wallet', '/audit', '/organisation', '/organisation/roles', '/organisation/roles/new', '/organisation/quotas', '/organisation/settings', '/organisations', '/account', '/account/password', '/account/sessions'];
 }
 
 async function adminDetails(browser, demo) {

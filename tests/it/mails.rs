@@ -26,6 +26,7 @@ fn mail_of(key: &str) -> NewMail {
         organisation,
         subject: "Guthaben läuft ab".into(),
         body: "Grüße.\n".into(),
+        secret: None,
     }
 }
 

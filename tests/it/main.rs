@@ -30,6 +30,7 @@ mod feature_pages;
 mod features;
 mod grace;
 mod guards;
+mod identity;
 mod kill;
 mod kill_charging;
 mod ledger_export;

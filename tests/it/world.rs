@@ -28,7 +28,7 @@ use uni_manager::{vms, web, worker};
 
 pub use database::Database;
 pub use door::{Answer, send};
-pub use mail::{MailServer, Mood, Sent};
+pub use mail::{MailServer, Mood, Sent, token_in};
 pub use people::{Customer, PASSWORD};
 
 /// How many rounds of waiting a job may need in a test: each moves the clock further than any pause between attempts.

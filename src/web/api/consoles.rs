@@ -44,7 +44,7 @@ pub async fn open(
         vm: vm.id,
         organisation: vm.organisation,
         kind: new.kind,
-        standing: Standing::of_bearer(&app, token)?,
+        standing: Standing::of_bearer(&app, token).await?,
         person: caller.user.id,
         actor: caller.actor,
         reason: None,

@@ -1,5 +1,6 @@
 //! JSON for programs, under `/api/v1`. Each handler reads the request, calls one operation and shows the result.
 
+pub mod account;
 pub mod admin;
 pub mod api_keys;
 pub mod audit;

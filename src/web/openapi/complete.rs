@@ -14,7 +14,7 @@ const BASE: &str = "/api/v1";
 /// What the operations are grouped by: the name, what it is about, and how the paths of the group begin. The first that fits
 /// counts; what fits none is grouped by the first part of its path.
 const TAGS: &[(&str, &str, &[&str])] = &[
-    ("Account", "Registering, logging in, and who one is.", &["/auth"]),
+    ("Account", "Registering, logging in, and one's own account.", &["/auth", "/account"]),
     ("Catalogue", "What is on offer, and what it costs.", &["/locations", "/plans", "/images", "/prices", "/estimate"]),
     ("VMs", "Ordering machines, running them, changing them.", &["/vms"]),
     ("SSH keys", "The public keys that new machines let in.", &["/ssh-keys"]),

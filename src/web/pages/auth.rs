@@ -15,19 +15,25 @@ use serde::Deserialize;
 
 use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
 use super::organisations::email_of;
+use super::recovery::with_head_of;
 use crate::app::App;
 use crate::permissions::Permission;
 use crate::second_factor;
 use crate::sessions::{self, Session};
-use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, User};
+use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, Place, User};
 use crate::web::back::own_path;
-use crate::web::error::PageError;
+use crate::web::error::{PageError, status, with_patience};
 use crate::web::forms::{ANONYMOUS_CSRF, CsrfForm, Nothing};
 use crate::web::read::Query;
 use crate::web::request::Origin;
 use crate::web::session::{Customer, cookie, cookie_name, pending_cookie, session_cookie, session_of};
 use crate::web::views::auth::{LoginPage, RegisterPage};
 use crate::web::views::form::FormErrors;
+
+/// The cookie by which a browser is known in which somebody has logged in before.
+const DEVICE: &str = "device";
+/// How long it is kept, in days.
+const DEVICE_DAYS: i64 = 180;
 
 /// What a login form holds.
 #[derive(Debug, Deserialize)]
@@ -100,8 +106,9 @@ pub async fn login(
     parts: Parts,
     CsrfForm(form): CsrfForm<Login>,
 ) -> Result<Response, PageError> {
-    match users::authenticate(&app, &form.email, form.password, origin.stranger()).await {
-        Ok(user) => enter(&app, &user, &origin, own_path(&form.next)).await,
+    let place = Place::new(origin.address().as_deref(), device_of(&app, &parts).as_deref());
+    match users::authenticate(&app, &form.email, form.password, &place, origin.stranger()).await {
+        Ok(user) => enter(&app, &user, &origin, &parts, own_path(&form.next)).await,
         Err(error) => refused(&app, &parts, form.email, form.next, error),
     }
 }
@@ -114,9 +121,9 @@ pub(super) fn refused(
     next: String,
     error: crate::error::Error,
 ) -> Result<Response, PageError> {
-    let status = crate::web::error::status(&error);
-    let errors = form_errors(error)?;
-    Ok((status, login_page(app, &Notice::default(), parts, email, next, errors)).into_response())
+    let head = with_patience(&error, status(&error).into_response());
+    let page = login_page(app, &Notice::default(), parts, email, next, form_errors(error)?);
+    Ok(with_head_of(&head, page))
 }
 
 /// `GET /register`
@@ -177,11 +184,11 @@ pub async fn register(
 ) -> Result<Response, PageError> {
     let typed = (form.name.clone(), form.email.clone(), form.organisation.clone());
     match users::register(&app, form, origin.stranger()).await {
-        Ok((user, _)) => enter(&app, &user, &origin, own_path(&query.next)).await,
+        Ok((user, _)) => enter(&app, &user, &origin, &parts, own_path(&query.next)).await,
         Err(error) => {
-            let status = crate::web::error::status(&error);
-            let errors = form_errors(error)?;
-            Ok((status, register_page(&app, &Notice::default(), &parts, typed, query.next, errors)).into_response())
+            let head = with_patience(&error, status(&error).into_response());
+            let page = register_page(&app, &Notice::default(), &parts, typed, query.next, form_errors(error)?);
+            Ok(with_head_of(&head, page))
         }
     }
 }
@@ -193,30 +200,68 @@ pub async fn logout(
     _form: CsrfForm<Nothing>,
 ) -> Result<Response, PageError> {
     sessions::end(&app, &customer.session, &customer.actor).await?;
-    let mut response = Redirect::to("/login").into_response();
-    let mut gone = cookie(&app, "session", String::new());
+    Ok(without_session(&app, Redirect::to("/login").into_response()))
+}
+
+/// An answer that takes the session's cookie away.
+pub(super) fn without_session(app: &App, mut response: Response) -> Response {
+    let mut gone = cookie(app, "session", String::new());
     gone.make_removal();
     add_cookie(&mut response, &gone);
-    Ok(response)
+    response
 }
 
 /// Lets somebody in who has given the right password, or asks him for his second factor first.
-pub(super) async fn enter(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
+pub(super) async fn enter(
+    app: &Arc<App>,
+    user: &User,
+    origin: &Origin,
+    parts: &Parts,
+    to: &str,
+) -> Result<Response, PageError> {
     if let Some(token) = second_factor::begin(app, user, origin.stranger()).await? {
         let next = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
         let mut response = Redirect::to(&format!("/login/code?next={next}")).into_response();
         add_cookie(&mut response, &pending_cookie(app, &token));
         return Ok(response);
     }
-    let_in(app, user, origin, to).await
+    let_in(app, user, origin, parts, to).await
 }
 
 /// Lets somebody in who has proved all that he must.
-pub(super) async fn let_in(app: &Arc<App>, user: &User, origin: &Origin, to: &str) -> Result<Response, PageError> {
+pub(super) async fn let_in(
+    app: &Arc<App>,
+    user: &User,
+    origin: &Origin,
+    parts: &Parts,
+    to: &str,
+) -> Result<Response, PageError> {
     let token = sessions::start(app, user, origin.stranger(), origin.user_agent.as_deref()).await?;
     let mut response = Redirect::to(to).into_response();
     add_cookie(&mut response, &session_cookie(app, token));
+    remember_device(app, user, parts, &mut response).await?;
     Ok(response)
+}
+
+/// The token that this browser was given when somebody logged in with it.
+fn device_of(app: &App, parts: &Parts) -> Option<String> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    jar.get(&cookie_name(app, DEVICE)).map(|cookie| cookie.value().to_owned())
+}
+
+/// Remembers that this browser is the person's, so that what strangers try does not keep him out of it.
+pub(super) async fn remember_device(
+    app: &App,
+    user: &User,
+    parts: &Parts,
+    response: &mut Response,
+) -> Result<(), PageError> {
+    if let Some(token) = users::remember_device(app, user, device_of(app, parts).as_deref()).await? {
+        let mut device = cookie(app, DEVICE, token);
+        device.set_max_age(time::Duration::days(DEVICE_DAYS));
+        add_cookie(response, &device);
+    }
+    Ok(())
 }
 
 /// The token that stands in for a session's before there is one, and whether it is new.

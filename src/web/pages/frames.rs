@@ -22,6 +22,7 @@ use crate::ledger::{self, Wallet};
 use crate::notifications;
 use crate::organisations;
 use crate::permissions::Permission;
+use crate::users;
 use crate::web::assets;
 use crate::web::format::{self, Lasts};
 use crate::web::session::{Customer, Staff, cookie, cookie_name};
@@ -133,6 +134,7 @@ pub async fn portal(
         user_email: user.email.clone(),
         user_initials: format::initials(&user.name),
         is_staff: user.platform_role.is_some(),
+        must_verify: !user.is_verified && users::must_verify(app),
         may,
         csrf: customer.session.csrf_token.clone(),
         wallet,

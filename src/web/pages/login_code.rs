@@ -89,7 +89,7 @@ pub async fn finish(
     let token = pending_of(&parts, &app).unwrap_or_default();
     match second_factor::finish(&app, &token, form.code.expose_secret(), &origin.stranger()).await {
         Ok((user, _)) => {
-            let mut response = let_in(&app, &user, &origin, own_path(&form.next)).await?;
+            let mut response = let_in(&app, &user, &origin, &parts, own_path(&form.next)).await?;
             add_cookie(&mut response, &no_pending_cookie(&app));
             Ok(response)
         }

@@ -1,5 +1,6 @@
 //! HTML for people. Each handler reads the request, calls one operation of a noun and shows the result.
 
+pub mod account;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;
@@ -22,6 +23,7 @@ pub mod plans;
 pub mod price_lists;
 pub mod prices;
 mod quotas;
+pub mod recovery;
 pub mod revenue;
 pub mod security;
 pub mod settings;

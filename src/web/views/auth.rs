@@ -1,4 +1,4 @@
-//! The pages through which a person comes in: sign in and register.
+//! The pages through which a person comes in: sign in, register, and what links in mails lead to.
 //! Passwords never come back to a page, whatever went wrong.
 
 use askama::Template;
@@ -51,4 +51,50 @@ pub struct RegisterPage {
     pub currency: String,
     /// Fields: `name`, `email`, `password`, `organisation`.
     pub errors: FormErrors,
+}
+
+/// `GET /forgot-password`, and `POST` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/forgot.html")]
+pub struct ForgotPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// What was typed.
+    pub email: String,
+    /// Fields: `email`.
+    pub errors: FormErrors,
+}
+
+/// `GET /reset-password?token=`, and `POST` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/reset.html")]
+pub struct ResetPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// The token of the link.
+    pub token: String,
+    /// Why the link is good for nothing, if so.
+    pub useless: Option<String>,
+    /// Shortest password taken, in characters.
+    pub password_length_min: usize,
+    /// Fields: `password`.
+    pub errors: FormErrors,
+}
+
+/// `GET /verify-email?token=`, and `POST` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "auth/verify.html")]
+pub struct VerifyPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// The token of the link.
+    pub token: String,
+    /// Why the link is good for nothing, if so.
+    pub useless: Option<String>,
 }

@@ -197,6 +197,8 @@ pub struct PortalFrame {
     pub user_initials: String,
     /// Offers the way to the admin panel.
     pub is_staff: bool,
+    /// Asks to confirm the e-mail address.
+    pub must_verify: bool,
     /// What he may do in the organisation: where he may not go, nothing leads.
     pub may: Permissions,
     /// Token for forms.

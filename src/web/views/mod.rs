@@ -1,6 +1,7 @@
 //! What the pages show: one file per noun with the template structs and the plain values in them.
 //! They know nothing of the database, the session or the nouns' own types; a handler fills them.
 
+pub mod account;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;

@@ -65,13 +65,15 @@ const SUPPORT: &[&str] = &[
 ];
 
 /// Doors that end the visit of who uses them; what they do is tested where they are.
-const LEAVING: [&str; 1] = ["/logout"];
+const LEAVING: [&str; 2] = ["/logout", "/account/sessions/end"];
+/// Likewise, by method and path.
+const LEAVING_THE_API: (&str, &str) = ("DELETE", "/api/v1/account/sessions");
 
 /// Every door but those that end the visit: who may enter, method, path with ids of nothing.
 pub fn doors() -> impl Iterator<Item = (&'static str, &'static str, String)> {
     DOORS
         .iter()
-        .filter(|(_, _, path)| !LEAVING.contains(path))
+        .filter(|(_, method, path)| !LEAVING.contains(path) && (*method, *path) != LEAVING_THE_API)
         .map(|(who, method, path)| (*who, *method, with_ids_of_nothing(path)))
 }
 

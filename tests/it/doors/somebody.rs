@@ -31,6 +31,7 @@ impl Somebody {
     pub async fn joins(world: &World, name: &str, organisation: OrganisationId) -> Self {
         let body = json!({ "email": format!("{name}@example.org"), "name": name, "password": PASSWORD });
         send(world.request(Method::POST, "/api/v1/auth/register").json(&body)).await.expect(201);
+        world.trust(&format!("{name}@example.org")).await;
         let id: uuid::Uuid = sqlx::query_scalar("select id from users where name = $1")
             .bind(name)
             .fetch_one(&world.app.pool)

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use uni_manager::mail::{self, Mailer, Server};
+use uni_manager::accounts;
+use uni_manager::mail::{self, Filter, Mailer, Server};
 
 use super::World;
 
@@ -160,12 +161,33 @@ pub struct Sent {
 }
 
 impl World {
-    /// Carries the mails that are due, and answers with all there are, oldest first.
+    /// Writes the mails that were asked for, carries those that are due, and answers with all there are, oldest first.
     pub async fn mails(&self) -> Vec<Sent> {
+        accounts::answer_reset_requests(&self.app).await.unwrap();
         mail::send_due(&self.app).await.unwrap();
         sqlx::query_as("select to_address, subject, body, status from mails order by id")
             .fetch_all(&self.app.pool)
             .await
             .unwrap()
     }
+
+    /// The token of the newest link that was sent to an address, as its reader finds it where mails are kept.
+    pub async fn link_to(&self, address: &str) -> String {
+        self.mails().await;
+        for listed in mail::list(&self.app, &Filter::default(), 50).await.unwrap() {
+            let whole = mail::find(&self.app, listed.id).await.unwrap();
+            if whole.to_address == address
+                && let Some(token) = token_in(&whole.body)
+            {
+                return token;
+            }
+        }
+        panic!("no link was sent to {address}");
+    }
+}
+
+/// The token of the link in a text.
+pub fn token_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("?token=")?;
+    Some(rest.chars().take_while(|character| character.is_ascii_alphanumeric() || "-_".contains(*character)).collect())
 }

@@ -1,0 +1,319 @@
+//! What checking costs: pages while passwords are hashed, one check of a session or a token, and a list beside the bare query.
+//!
+//! One platform with a customer who has 50 machines; PostgreSQL, HTTP and the hashing are real, the cluster is simulated. It fails
+//! when an answer is wrong, never for being slow.
+#![expect(clippy::print_stdout, reason = "it reports to a person at a terminal")]
+#![expect(clippy::float_arithmetic, reason = "ratios of measurements are not money")]
+
+#[path = "../shared/figures.rs"]
+mod figures;
+mod floor;
+#[path = "../shared/house.rs"]
+mod house;
+#[path = "../shared/server.rs"]
+mod server;
+#[path = "../shared/shopper.rs"]
+mod shopper;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use figures::{milliseconds, percentile, ratio};
+use reqwest::{Client, StatusCode};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use uni_manager::app::App;
+use uni_manager::audit::Actor;
+use uni_manager::clock::Clock;
+use uni_manager::config::Vault;
+use uni_manager::users::{self, User};
+use uni_manager::{sessions, web, worker};
+
+use crate::server::Server;
+use crate::shopper::{PASSWORD, Shopper};
+
+/// Machines of the customer.
+const MACHINES: usize = 50;
+/// What `serve` uses unless it is told otherwise.
+const CONNECTIONS: u32 = 20;
+/// Logins in each second while pages are measured.
+const LOGINS_PER_SECOND: u32 = 50;
+/// How often the list is asked for meanwhile, in each second.
+const LISTS_PER_SECOND: u32 = 50;
+/// For how long, at rest and under logins.
+const WATCH: Duration = Duration::from_secs(20);
+/// The target: the 99th percentile under logins may be so many times the one at rest.
+const TARGET_STARVING: f64 = 3.0;
+/// How often one check is made.
+const CHECKS: usize = 2_000;
+/// The target for one check.
+const TARGET_CHECK: Duration = Duration::from_millis(1);
+/// After so long every connection of PostgreSQL has told its counts.
+const COUNTS_ARE_TOLD: Duration = Duration::from_secs(12);
+/// How many ask for the list at once when its throughput is measured.
+const ASKERS: usize = 8;
+/// For how long, each time.
+const ROUND: Duration = Duration::from_secs(4);
+/// How many times, by turns.
+const ROUNDS: usize = 5;
+/// The target: our throughput may be so many times the bare one.
+const TARGET_THROUGHPUT: f64 = 0.6;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let pool = server.database("measured", CONNECTIONS).await?;
+    // The driver looks through connections of its own, so that it takes none of the application's.
+    let driver = uni_manager::database::connect(&server.url("measured"), 2).await?;
+    println!("machine: {}", figures::machine(&pool).await?);
+    let simulator = house::simulator(None)?;
+    let settings = house::settings(&Vault::generate_key(), "10000".parse()?)?;
+    let app = App::new(pool, Clock::System, settings);
+    let offer = house::furnish(&app, &simulator, app.clock.now()).await?;
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let address = listener.local_addr()?;
+    let door = tokio::spawn(finish(web::serve(Arc::clone(&app), listener, std::future::pending())));
+    let work =
+        [tokio::spawn(app.hub.clone().listen(app.pool.clone())), tokio::spawn(finish(worker::run(Arc::clone(&app))))];
+    let shopper = Shopper::register(address, 0, offer).await?;
+    let mut ordered = Vec::with_capacity(MACHINES);
+    for number in 0..MACHINES {
+        ordered.push(shopper.order(&format!("vm-{number}")).await?);
+    }
+    for vm in &ordered {
+        shopper.until_running(vm).await?;
+    }
+    // From here on only what is measured is at work.
+    for part in work {
+        part.abort();
+    }
+    let user = owner(&app, &driver).await?;
+
+    under_logins(&app, &user, address).await?;
+    one_check(&app, &user, &driver).await?;
+    throughput(&app, &user, address).await?;
+    door.abort();
+    app.pool.close().await;
+    driver.close().await;
+    simulator.shutdown();
+    Ok(())
+}
+
+async fn finish(door: impl Future<Output = anyhow::Result<()>>) {
+    if let Err(error) = door.await {
+        println!("a door broke: {error:?}");
+    }
+}
+
+/// The customer.
+async fn owner(app: &App, driver: &PgPool) -> anyhow::Result<User> {
+    let id: uuid::Uuid =
+        sqlx::query_scalar("select id from users order by number desc limit 1").fetch_one(driver).await?;
+    let user = users::find(&mut *app.pool.acquire().await?, id.into()).await?;
+    user.context("the customer is there")
+}
+
+fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().no_proxy().build()?)
+}
+
+/// The list at a steady pace, at rest and then while people log in.
+async fn under_logins(app: &Arc<App>, user: &User, address: SocketAddr) -> anyhow::Result<()> {
+    let token = sessions::issue(app, user).await?.access_token;
+    let url = format!("http://{address}/api/v1/vms");
+    // Connections, plans and caches are warm afterwards.
+    watch(&url, &token, Duration::from_secs(3)).await?;
+    let idle = watch(&url, &token, WATCH).await?;
+    let logins = tokio::spawn(log_in_all_the_time(address, user.email.clone()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let busy = watch(&url, &token, WATCH).await?;
+    logins.abort();
+    let (at_rest, under) = (percentile(&idle, 99), percentile(&busy, 99));
+    let done: i64 = sqlx::query_scalar(
+        "select count(*) from audit_events where event = 'user.logged_in' and detail->>'program' = 'true'",
+    )
+    .fetch_one(&app.pool)
+    .await?;
+    let times = ratio(under, at_rest);
+    println!(
+        "GET /api/v1/vms with {MACHINES} VMs, {LISTS_PER_SECOND} a second, while {LOGINS_PER_SECOND} logins a second arrive:"
+    );
+    println!(
+        "  ours:  median {}, p99 {} (target: p99 within {TARGET_STARVING} × idle: {})",
+        milliseconds(percentile(&busy, 50)),
+        milliseconds(under),
+        if times <= TARGET_STARVING { "reached" } else { "missed" }
+    );
+    println!(
+        "  floor: median {}, p99 {} (the same at rest)",
+        milliseconds(percentile(&idle, 50)),
+        milliseconds(at_rest)
+    );
+    println!("ratio: {times:.2}");
+    println!("  (p99 ours / floor: lower is better; {done} logins came in altogether)");
+    // Whoever is left finishes before the next measurement.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Ok(())
+}
+
+/// How long each answer took, counted from when it should have been asked for.
+async fn watch(url: &str, token: &str, how_long: Duration) -> anyhow::Result<Vec<Duration>> {
+    let client = client()?;
+    let pace = Duration::from_secs(1) / LISTS_PER_SECOND;
+    let began = Instant::now();
+    let mut asked = JoinSet::new();
+    let mut due = began;
+    while due - began < how_long {
+        tokio::time::sleep_until(due.into()).await;
+        let request = client.get(url).bearer_auth(token).query(&[("limit", "50")]);
+        asked.spawn(async move {
+            let response = request.send().await?;
+            let status = response.status();
+            let length = response.bytes().await?.len();
+            ensure!(status == StatusCode::OK && length > 10_000, "the list answered {status} with {length} bytes");
+            Ok(due.elapsed())
+        });
+        due += pace;
+    }
+    let mut measured = Vec::new();
+    while let Some(one) = asked.join_next().await {
+        measured.push(one??);
+    }
+    Ok(measured)
+}
+
+/// Somebody logs in at a steady pace, whether the ones before are done or not. Ends when it is dropped.
+async fn log_in_all_the_time(address: SocketAddr, email: String) -> anyhow::Result<()> {
+    let client = client()?;
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / LOGINS_PER_SECOND);
+    let mut logins = JoinSet::new();
+    loop {
+        pace.tick().await;
+        while logins.try_join_next().is_some() {}
+        let request = client
+            .post(format!("http://{address}/api/v1/auth/login"))
+            .json(&json!({ "email": email, "password": PASSWORD }));
+        logins.spawn(async move {
+            let status = request.send().await.map(|response| response.status());
+            if !matches!(status, Ok(StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE)) {
+                println!("  a login was answered {status:?}");
+            }
+        });
+    }
+}
+
+/// One check of a browser's session and of a program's token, without HTTP, beside the emptiest query there is.
+async fn one_check(app: &Arc<App>, user: &User, driver: &PgPool) -> anyhow::Result<()> {
+    let cookie = sessions::start(app, user, Actor::system(), None).await?;
+    let token = sessions::issue(app, user).await?.access_token;
+    let (mut floor, mut session, mut access) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..CHECKS {
+        let start = Instant::now();
+        sqlx::query("select 1").execute(&app.pool).await?;
+        floor.push(start.elapsed());
+        let start = Instant::now();
+        ensure!(sessions::find(app, &cookie).await?.is_some(), "the session is good");
+        session.push(start.elapsed());
+        let start = Instant::now();
+        sessions::verify(app, &token, None).await?;
+        access.push(start.elapsed());
+    }
+    println!("One check, {CHECKS} times each, by turns:");
+    let median = percentile(&floor, 50);
+    for (name, measured) in [("a session", &session), ("an access token", &access)] {
+        let ours = percentile(measured, 50);
+        println!(
+            "  ours:  {name}: median {}, p99 {} (target: under {}: {})",
+            precise(ours),
+            precise(percentile(measured, 99)),
+            precise(TARGET_CHECK),
+            if ours < TARGET_CHECK { "reached" } else { "missed" }
+        );
+        println!("ratio: {:.2}", ratio(ours, median));
+    }
+    println!("  floor: select 1: median {}, p99 {}", precise(median), precise(percentile(&floor, 99)));
+
+    // Each query outside a transaction is one of its own. The keys are read again twice a minute; that may be among them.
+    for (name, is_session) in [("a session", true), ("an access token", false)] {
+        let before = transactions(driver).await?;
+        for _ in 0..CHECKS {
+            if is_session {
+                sessions::find(app, &cookie).await?;
+            } else {
+                sessions::verify(app, &token, None).await?;
+            }
+        }
+        let queries = (transactions(driver).await? - before) as f64 / CHECKS as f64;
+        // The two looks at the counts are transactions themselves, as is what PostgreSQL does for itself.
+        let verdict = if queries < 1.1 { "reached" } else { "missed" };
+        println!("  {name}: {queries:.2} queries a check (target: at most 1: {verdict})");
+    }
+    Ok(())
+}
+
+/// How many transactions the database has seen, once every connection has told.
+async fn transactions(driver: &PgPool) -> anyhow::Result<i64> {
+    tokio::time::sleep(COUNTS_ARE_TOLD).await;
+    Ok(sqlx::query_scalar("select xact_commit from pg_stat_database where datname = current_database()")
+        .fetch_one(driver)
+        .await?)
+}
+
+fn precise(duration: Duration) -> String {
+    format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
+}
+
+/// The list as fast as it comes, ours and a bare handler's by turns.
+async fn throughput(app: &Arc<App>, user: &User, address: SocketAddr) -> anyhow::Result<()> {
+    let token = sessions::issue(app, user).await?.access_token;
+    let bare = floor::serve(app, user).await?;
+    let (ours_url, bare_url) = (format!("http://{address}/api/v1/vms?limit=50"), format!("http://{bare}/vms"));
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floor.push(per_second(&bare_url, &token).await?);
+        ours.push(per_second(&ours_url, &token).await?);
+    }
+    let (ours, floor) = (median(&mut ours), median(&mut floor));
+    let share = ours / floor;
+    println!("GET /api/v1/vms with {MACHINES} VMs, {ASKERS} at once, {ROUNDS} rounds by turns:");
+    println!("  ours:  {ours:.0} answers/s, authenticated");
+    println!("  floor: {floor:.0} answers/s (a bare axum handler that makes the same query and checks nothing)");
+    println!("ratio: {share:.2}");
+    println!(
+        "  (ours / floor: higher is better; target: at least {TARGET_THROUGHPUT}: {})",
+        if share >= TARGET_THROUGHPUT { "reached" } else { "missed" }
+    );
+    Ok(())
+}
+
+async fn per_second(url: &str, token: &str) -> anyhow::Result<f64> {
+    let client = client()?;
+    let began = Instant::now();
+    let mut askers = JoinSet::new();
+    for _ in 0..ASKERS {
+        let (client, url, token) = (client.clone(), url.to_owned(), token.to_owned());
+        askers.spawn(async move {
+            let mut answers = 0_u32;
+            while began.elapsed() < ROUND {
+                let response = client.get(&url).bearer_auth(&token).send().await?.error_for_status()?;
+                ensure!(response.bytes().await?.len() > 10_000, "the list is too short");
+                answers += 1;
+            }
+            Ok(answers)
+        });
+    }
+    let mut answers = 0;
+    while let Some(one) = askers.join_next().await {
+        answers += one??;
+    }
+    Ok(f64::from(answers) / began.elapsed().as_secs_f64())
+}
+
+fn median(rounds: &mut [f64]) -> f64 {
+    rounds.sort_by(f64::total_cmp);
+    rounds.get(rounds.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,344 @@
+//! How often somebody may try a password. Tries that failed are counted in PostgreSQL, for every process alike, under the device,
+//! the network and the account that they were about. Who comes from where he logged in before is counted by himself, so that
+//! no stranger can lock him out; `docs/decisions/logins.md` says why it is so.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use super::db::limits as db;
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// In how many minutes failures are counted together.
+const WINDOW_MINUTES: i64 = 5;
+/// After how many minutes without a failure all is forgotten; longer than the longest delay.
+const FORGET_MINUTES: i64 = 120;
+/// How long a place that nobody knows waits before its first try at an account that is under attack, in seconds.
+const FIRST_WAIT_SECONDS: i64 = 30;
+/// How many days a device or a network is known after the last login from there.
+const KNOWN_DAYS: i64 = 180;
+
+/// Said to who has to wait, whoever he is.
+const LIMITED: &str =
+    "Too many tries failed. Wait a few minutes before the next one, or have a new password sent to you.";
+
+/// How many failures within a window are without consequence, and how long a delay follows the last of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// So many at first.
+    free: i32,
+    /// So many once it has come to a delay.
+    free_again: i32,
+    /// The first delay; doubled each time.
+    delay_minutes: i64,
+    /// The longest.
+    delay_minutes_max: i64,
+}
+
+/// One account from one network or one device: five tries, then one at a time.
+pub(super) const ONE_ACCOUNT: Rule = Rule { free: 5, free_again: 1, delay_minutes: 5, delay_minutes_max: 60 };
+/// All accounts from one network, which many may share.
+const NETWORK: Rule = Rule { free: 20, free_again: 20, delay_minutes: 5, delay_minutes_max: 60 };
+/// One account from everywhere that it does not know. It is never closed: a delay here means that it is under attack.
+const ACCOUNT: Rule = Rule { free: 20, free_again: 20, delay_minutes: 15, delay_minutes_max: 60 };
+/// Mails about one address that are asked for from one network.
+const MAILS: Rule = Rule { free: 3, free_again: 1, delay_minutes: 15, delay_minutes_max: 60 };
+
+/// What is known of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    pub failures: i32,
+    pub window_ends_at: DateTime<Utc>,
+    pub level: i32,
+    pub blocked_until: Option<DateTime<Utc>>,
+    pub forget_at: DateTime<Utc>,
+}
+
+impl Count {
+    pub const fn none(now: DateTime<Utc>) -> Self {
+        Self { failures: 0, window_ends_at: now, level: 0, blocked_until: None, forget_at: now }
+    }
+
+    /// After one more failure.
+    fn and_one(self, rule: Rule, now: DateTime<Utc>) -> Self {
+        let before = if self.forget_at <= now { Self::none(now) } else { self };
+        let in_window = before.window_ends_at > now;
+        let failures = if in_window { before.failures } else { 0 } + 1;
+        let window_ends_at = if in_window { before.window_ends_at } else { now + TimeDelta::minutes(WINDOW_MINUTES) };
+        let forget_at = now + TimeDelta::minutes(FORGET_MINUTES);
+        if failures < if before.level == 0 { rule.free } else { rule.free_again } {
+            return Self { failures, window_ends_at, forget_at, ..before };
+        }
+        let minutes = rule.delay_minutes << before.level.clamp(0, 16);
+        let blocked_until = now + TimeDelta::minutes(minutes.min(rule.delay_minutes_max));
+        Self {
+            failures: 0,
+            window_ends_at: now,
+            level: before.level.saturating_add(1),
+            blocked_until: Some(blocked_until),
+            forget_at,
+        }
+    }
+
+    /// Seconds until the next try, if one has to wait.
+    fn wait(&self, now: DateTime<Utc>) -> Option<i64> {
+        let left = self.blocked_until? - now;
+        (left > TimeDelta::zero()).then(|| left.num_seconds() + 1)
+    }
+}
+
+/// Something that is counted.
+#[derive(Debug, Clone)]
+pub(super) struct Counter {
+    pub key: Vec<u8>,
+    rule: Rule,
+}
+
+impl Counter {
+    pub fn new(app: &App, rule: Rule, parts: &[&str]) -> Self {
+        Self { key: keyed(app, parts), rule }
+    }
+}
+
+/// From where somebody tries to log in.
+#[derive(Debug, Clone)]
+pub struct Place {
+    network: String,
+    device: Option<String>,
+}
+
+impl Place {
+    /// By the address of the connection, and the token that a browser was given when somebody logged in with it.
+    #[must_use]
+    pub fn new(address: Option<&str>, device: Option<&str>) -> Self {
+        Self { network: network(address), device: device.filter(|device| !device.is_empty()).map(str::to_owned) }
+    }
+
+    /// The network, for the table of known places.
+    pub(super) fn network_key(&self, app: &App) -> Vec<u8> {
+        keyed(app, &["place", "network", &self.network])
+    }
+
+    /// The device, for the table of known places; of nothing when there is none.
+    pub(super) fn device_key(&self, app: &App) -> Vec<u8> {
+        self.device.as_deref().map(|device| device_key(app, device)).unwrap_or_default()
+    }
+}
+
+/// A device, for the table of known places.
+pub(super) fn device_key(app: &App, token: &str) -> Vec<u8> {
+    keyed(app, &["place", "device", token])
+}
+
+/// What counts for a try at an account.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// Its own count: of the device where that is known, else of account and network.
+    own: Counter,
+    /// The network's and the account's, for who is known by neither device nor network.
+    shared: Option<(Counter, Counter)>,
+}
+
+impl Gate {
+    /// Of a try at an account, which is called by its id, or by the address where there is none.
+    pub fn new(app: &App, account: &str, place: &Place, knows_device: bool, knows_network: bool) -> Self {
+        let own = match place.device.as_deref().filter(|_| knows_device) {
+            Some(device) => Counter::new(app, ONE_ACCOUNT, &["device", account, device]),
+            None => Counter::new(app, ONE_ACCOUNT, &["pair", account, &place.network]),
+        };
+        let shared = (!knows_device && !knows_network).then(|| {
+            let network = Counter::new(app, NETWORK, &["network", &place.network]);
+            (network, Counter::new(app, ACCOUNT, &["account", account]))
+        });
+        Self { own, shared }
+    }
+
+    /// Lets a try go on, or says how long to wait.
+    ///
+    /// # Errors
+    /// `TooManyTries`.
+    pub async fn admit(&self, app: &App) -> Result<()> {
+        let now = app.clock.machine_now();
+        let counts = db::select(&app.pool, &self.keys(), now).await?;
+        let count_of = |counter: &Counter| counts.get(&counter.key);
+        let own = count_of(&self.own);
+        let mut wait = own.and_then(|count| count.wait(now));
+        if let Some((network, account)) = &self.shared {
+            wait = wait.max(count_of(network).and_then(|count| count.wait(now)));
+            let is_under_attack = count_of(account).is_some_and(|count| count.wait(now).is_some());
+            if own.is_none() && is_under_attack {
+                // Everybody waits once and as long, however many strangers try; then he has his own try.
+                let first = Count {
+                    level: 1,
+                    blocked_until: Some(now + TimeDelta::seconds(FIRST_WAIT_SECONDS)),
+                    forget_at: now + TimeDelta::minutes(FORGET_MINUTES),
+                    ..Count::none(now)
+                };
+                db::insert(&app.pool, &self.own.key, &first, now).await?;
+                wait = wait.max(Some(FIRST_WAIT_SECONDS));
+            }
+        }
+        refuse(wait)
+    }
+
+    /// Counts a try that failed.
+    pub async fn failed(&self, app: &App) -> Result<()> {
+        let mut counters = vec![self.own.clone()];
+        if let Some((network, account)) = &self.shared {
+            counters.extend([network.clone(), account.clone()]);
+        }
+        failed(app, &counters).await
+    }
+
+    /// Forgets what was counted for this account from here: its owner is in.
+    pub async fn passed(&self, app: &App) -> Result<()> {
+        db::delete(&app.pool, &self.own.key).await
+    }
+
+    fn keys(&self) -> Vec<Vec<u8>> {
+        let shared = self.shared.iter().flat_map(|(network, account)| [network.key.clone(), account.key.clone()]);
+        std::iter::once(self.own.key.clone()).chain(shared).collect()
+    }
+}
+
+/// Lets somebody go on unless one of the counters says to wait.
+///
+/// # Errors
+/// `TooManyTries`.
+pub(super) async fn admit(app: &App, counters: &[Counter]) -> Result<()> {
+    let now = app.clock.machine_now();
+    let keys: Vec<_> = counters.iter().map(|counter| counter.key.clone()).collect();
+    let counts = db::select(&app.pool, &keys, now).await?;
+    refuse(counts.values().filter_map(|count| count.wait(now)).max())
+}
+
+/// Counts a failure under each of these.
+pub(super) async fn failed(app: &App, counters: &[Counter]) -> Result<()> {
+    let now = app.clock.machine_now();
+    let mut counters = counters.to_vec();
+    // In one order for everybody, so that nobody waits in a circle.
+    counters.sort_by(|a, b| a.key.cmp(&b.key));
+    let keys: Vec<_> = counters.iter().map(|counter| counter.key.clone()).collect();
+    let mut transaction = app.pool.begin().await?;
+    let before = db::lock(&mut transaction, &keys, now).await?;
+    for counter in &counters {
+        let count = before.get(&counter.key).copied().unwrap_or(Count::none(now));
+        db::update(&mut transaction, &counter.key, &count.and_one(counter.rule, now)).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Forgets what was counted under these.
+pub(super) async fn forget(app: &App, counters: &[Counter]) -> Result<()> {
+    for counter in counters {
+        db::delete(&app.pool, &counter.key).await?;
+    }
+    Ok(())
+}
+
+/// Counts a mail that is asked for about an address, or says how long to wait. Known addresses and unknown ones alike.
+///
+/// # Errors
+/// `TooManyTries`.
+pub(crate) async fn count_mail(app: &App, email: &str, address: Option<&str>) -> Result<()> {
+    let network = network(address);
+    let counters = [
+        Counter::new(app, MAILS, &["mail", &email.to_lowercase(), &network]),
+        Counter::new(app, NETWORK, &["mails", &network]),
+    ];
+    admit(app, &counters).await?;
+    failed(app, &counters).await
+}
+
+/// Removes what is forgotten, and places from which nobody has come for long.
+pub(super) async fn purge(app: &App) -> Result<u64> {
+    let now = app.clock.machine_now();
+    db::delete_forgotten(&app.pool, now, now - TimeDelta::days(KNOWN_DAYS)).await
+}
+
+fn refuse(wait: Option<i64>) -> Result<()> {
+    match wait {
+        Some(seconds) => Err(Error::TooManyTries { sentence: LIMITED, retry_after_seconds: seconds }),
+        None => Ok(()),
+    }
+}
+
+/// A hash that cannot be made, nor tried out, without the platform's own key.
+fn keyed(app: &App, parts: &[&str]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in std::iter::once(app.settings.token_key.expose_secret()).chain(parts.iter().copied()) {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().to_vec()
+}
+
+/// The network of an address: what one customer of a provider usually has.
+fn network(address: Option<&str>) -> String {
+    const V4_BITS: u32 = 24;
+    const V6_BITS: u32 = 64;
+    match address.and_then(|address| address.parse::<IpAddr>().ok()).map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            let network = Ipv4Addr::from(u32::from(address) & (u32::MAX << (32 - V4_BITS)));
+            format!("{network}/{V4_BITS}")
+        }
+        Some(IpAddr::V6(address)) => {
+            let network = Ipv6Addr::from(u128::from(address) & (u128::MAX << (128 - V6_BITS)));
+            format!("{network}/{V6_BITS}")
+        }
+        None => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn five_are_free_and_then_each_costs_twice_as_much_up_to_an_hour() {
+        let mut now = start();
+        let mut count = Count::none(now);
+        for _ in 0..4 {
+            count = count.and_one(ONE_ACCOUNT, now);
+            assert_eq!(count.wait(now), None);
+        }
+        let mut delays = Vec::new();
+        for _ in 0..6 {
+            count = count.and_one(ONE_ACCOUNT, now);
+            let blocked = count.blocked_until.unwrap();
+            delays.push((blocked - now).num_minutes());
+            now = blocked;
+            assert_eq!(count.wait(now), None, "over is over");
+        }
+        assert_eq!(delays, [5, 10, 20, 40, 60, 60]);
+        now += TimeDelta::minutes(FORGET_MINUTES);
+        assert_eq!(count.and_one(ONE_ACCOUNT, now).level, 0, "in the end it is forgotten");
+    }
+
+    #[test]
+    fn failures_far_apart_cost_nothing() {
+        let mut count = Count::none(start());
+        for number in 0..50 {
+            let now = start() + TimeDelta::minutes(number * 2);
+            count = count.and_one(ONE_ACCOUNT, now);
+            assert_eq!(count.wait(now), None, "three in five minutes");
+        }
+    }
+
+    #[test]
+    fn neighbours_share_a_network_however_they_are_written() {
+        assert_eq!(network(Some("203.0.113.7")), network(Some("203.0.113.250")));
+        assert_eq!(network(Some("::ffff:203.0.113.7")), "203.0.113.0/24");
+        assert_ne!(network(Some("203.0.113.7")), network(Some("203.0.114.7")));
+        assert_eq!(network(Some("2001:db8:1:2:3::1")), "2001:db8:1:2::/64");
+        assert_eq!(network(None), "unknown");
+    }
+}
