@@ -119,8 +119,8 @@ impl<Who: Eq + Hash> Book<Who> {
 fn take(until: DateTime<Utc>, limit: u32, now: DateTime<Utc>) -> (Left, DateTime<Utc>) {
     let limit = limit.max(1);
     let each = MINUTE / i32::try_from(limit).unwrap_or(i32::MAX);
-    // A clock that was set back must not shut anybody out.
-    let until = until.clamp(now, now + MINUTE);
+    // No allowance is used up for longer than a minute: then the clock was set back, which must not shut anybody out.
+    let until = if until > now + MINUTE { now } else { until.max(now) };
     let after = until + each;
     let too_early = after - now - MINUTE;
     let (used, retry_after_seconds) =
@@ -164,6 +164,15 @@ mod tests {
         assert_eq!(take(100).remaining, 5, "all of it is there again");
         let neighbour = rates.take_of_stranger("203.0.113.8".parse().unwrap(), 6, NOW);
         assert!(neighbour.is_let_through());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_shuts_nobody_out() {
+        let rates = Rates::default();
+        let take =
+            |seconds: i64| rates.take_of_stranger("203.0.113.7".parse().unwrap(), 2, NOW + TimeDelta::seconds(seconds));
+        assert!(take(3_600).is_let_through() && take(3_600).is_let_through() && !take(3_600).is_let_through());
+        assert!(take(0).is_let_through() && take(0).is_let_through() && !take(0).is_let_through());
     }
 
     #[test]

@@ -109,11 +109,8 @@ async fn what_is_wrong_with_a_registration_is_said_at_each_field() {
         .await
         .problem_fields();
     assert_eq!(taken, ["email"]);
-    assert_eq!(
-        say(&world, "register", &json!({ "email": 7 })).await.problem(422)["errors"],
-        Value::Null,
-        "not even of the right form"
-    );
+    let misshapen = say(&world, "register", &json!({ "email": 7 })).await.problem_fields();
+    assert_eq!(misshapen, ["email"], "not even of the right form");
     send(world.request(Method::POST, "/api/v1/auth/login").header("content-type", "application/json").body("{"))
         .await
         .problem(400);

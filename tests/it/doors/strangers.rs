@@ -75,6 +75,8 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
     let api_key = new_key(&world, &ann, &["vm.view"]).await.id;
     let stranger = Somebody::enters(&world, &bob.user).await;
     let owner = Somebody::enters(&world, &ann.user).await;
+    let session =
+        world.text("select s.id::text from sessions s join users u on u.id = s.user_id where u.name = 'ann'").await;
     let mut tried = 0;
 
     for (who, method, path) in DOORS {
@@ -84,6 +86,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
         let id = match path.trim_start_matches("/api/v1").split("/{").next().unwrap_or_default() {
             "/vms" => &vm,
             "/jobs" => &job,
+            "/account/sessions" => &session,
             "/api-keys" => &api_key,
             "/ssh-keys" => &ann.key,
             "/notifications" => &notice,
