@@ -179,12 +179,28 @@ mod tests {
         assert!(!check_now("nobody has this password", None).unwrap().is_right);
     }
 
+    // One test, for both use the queue that the whole process shares.
     #[tokio::test]
-    async fn a_panic_ends_one_turn_and_no_thread() {
+    async fn a_panic_ends_one_turn_and_no_thread_and_who_would_wait_too_long_is_sent_away() {
         for _ in 0..2 * THREADS_MAX {
             let outcome = turn().await.unwrap().run(|| panic!("on purpose")).await;
             assert!(outcome.is_err());
         }
         assert!(turn().await.unwrap().run(|| true).await.unwrap());
+
+        let mut taken = Vec::new();
+        while HASHERS.turns.available_permits() > 0 {
+            taken.push(turn().await.unwrap());
+        }
+        let waiting: Vec<_> = (0..WAITING_MAX).map(|_| tokio::spawn(turn())).collect();
+        while HASHERS.waiting.load(Ordering::Relaxed) < WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(turn().await, Err(Error::Unavailable(_))));
+        drop(taken);
+        for one in waiting {
+            assert!(one.await.unwrap().is_ok());
+        }
+        assert!(turn().await.is_ok());
     }
 }

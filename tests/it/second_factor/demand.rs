@@ -27,7 +27,9 @@ async fn a_member_without_a_factor_is_led_to_set_one_up_at_every_door_of_the_org
 
     let mut tried = 0;
     for (who, method, path) in DOORS {
-        if *who == "anybody" || *path == "/logout" || who.starts_with("platform.") {
+        let leaves = ["/logout", "/account/sessions/end"].contains(path)
+            || (*method, *path) == ("DELETE", "/api/v1/account/sessions");
+        if *who == "anybody" || leaves || who.starts_with("platform.") {
             continue;
         }
         let answer = member.asks(&world, method, &with_ids_of_nothing(path), &json!({})).await;
