@@ -103,7 +103,7 @@ pub(super) async fn check(
         None => {
             db::update_tries(&mut *connection, user.id, &after_failure(&tries, now)).await?;
             let subject = Subject::new("user", user.id, &user.email);
-            audit::record(connection, app.clock.now(), &actor, None, Event::SecondFactorFailed, subject, json!({}))
+            audit::record(connection, app.clock.now(), actor, None, Event::SecondFactorFailed, subject, json!({}))
                 .await?;
             Ok(Checked::Wrong)
         }

@@ -69,7 +69,7 @@ pub(super) async fn select_limit(
     )
     .fetch_one(connection)
     .await?;
-    Ok(limit.map(money).transpose()?)
+    limit.map(money).transpose()
 }
 
 /// A key answers for a machine from its first deed on.
