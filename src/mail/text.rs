@@ -33,8 +33,8 @@ pub struct InvitationMail<'a> {
     pub organisation: &'a str,
     /// The role that is promised.
     pub role: &'a str,
-    /// A whole URL with the token.
-    pub link: String,
+    /// What stands for the whole URL with the token.
+    pub link: &'a str,
     /// Until when it is good, in words.
     pub until: String,
     /// Where it is sent to.

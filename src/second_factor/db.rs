@@ -8,6 +8,7 @@ use super::Factors;
 use crate::database::EncryptedColumn;
 use crate::error::Result;
 use crate::ids::{OrganisationId, UserId};
+use crate::users::User;
 
 /// The secrets of this room, for the rotation of keys.
 pub const SECRETS: EncryptedColumn = EncryptedColumn {
@@ -187,24 +188,28 @@ pub(super) async fn update_tries(connection: &mut PgConnection, user: UserId, tr
     Ok(())
 }
 
+/// Answers false when all logins of the person were ended since he gave his password, or he was banned.
 pub(super) async fn insert_pending(
     connection: &mut PgConnection,
-    user: UserId,
+    user: &User,
     token_hash: &[u8],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> Result<()> {
-    sqlx::query!(
-        "insert into pending_logins (id, user_id, token_hash, created_at, expires_at) values ($1, $2, $3, $4, $5)",
+) -> Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into pending_logins (id, user_id, token_hash, created_at, expires_at)
+         select $1, u.id, $3, $4, $5 from users u where u.id = $2 and u.epoch = $6 and u.state <> 'banned' for share",
         Uuid::now_v7(),
-        user.uuid(),
+        user.id.uuid(),
         token_hash,
         now,
         expires_at,
+        user.epoch,
     )
     .execute(connection)
-    .await?;
-    Ok(())
+    .await?
+    .rows_affected();
+    Ok(inserted == 1)
 }
 
 /// Removes what has expired of a person, and what is more than `most` of the newest.

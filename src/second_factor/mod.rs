@@ -16,6 +16,7 @@ pub use codes::{FAILURES_MAX, Method};
 pub use confirm::{Evidence, confirm};
 pub use db::SECRETS;
 pub use demand::{demand, is_demanded};
+pub(crate) use pending::end_pending;
 pub use pending::{PENDING_MINUTES, begin, find, finish};
 pub use recovery::{RECOVERY_CODES, make_anew};
 pub use totp::{Setup, add, remove, shown, start};

@@ -25,7 +25,7 @@ const TOO_LATE: &str = "This login took too long. Begin again with your password
 /// with nothing.
 ///
 /// # Errors
-/// When PostgreSQL fails.
+/// `Unauthenticated` when all logins of the person were ended since he gave it.
 pub async fn begin(app: &App, user: &User, actor: Actor) -> Result<Option<SecretString>> {
     if !factors(app, user.id).await?.any() {
         return Ok(None);
@@ -34,13 +34,23 @@ pub async fn begin(app: &App, user: &User, actor: Actor) -> Result<Option<Secret
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
     let expires_at = now + TimeDelta::minutes(PENDING_MINUTES);
-    db::insert_pending(&mut transaction, user.id, &crate::sessions::hash(&token), now, expires_at).await?;
+    if !db::insert_pending(&mut transaction, user, &crate::sessions::hash(&token), now, expires_at).await? {
+        return Err(Error::Unauthenticated(TOO_LATE));
+    }
     db::trim_pending(&mut transaction, user.id, now, PENDING_MAX).await?;
     let (actor, subject) = (actor.known_as(user), Subject::new("user", user.id, &user.email));
     audit::record(&mut transaction, app.clock.now(), &actor, None, Event::SecondFactorAsked, subject, json!({}))
         .await?;
     transaction.commit().await?;
     Ok(Some(SecretString::from(token)))
+}
+
+/// Ends the logins of a person that wait, in somebody's transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn end_pending(connection: &mut PgConnection, user: crate::ids::UserId) -> Result<()> {
+    db::delete_pending_of(connection, user).await
 }
 
 /// Whose login waits under a token.

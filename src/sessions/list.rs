@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::second_factor;
 use crate::users::{self, User};
 
 /// The most that are listed.
@@ -80,7 +81,8 @@ pub async fn end_one(app: &App, user: &User, id: SessionId, actor: &Actor) -> Re
     Ok(())
 }
 
-/// Ends all logins of a person but one, in somebody's transaction, and keeps out who is just logging in. Answers how many.
+/// Ends all logins of a person but one, in somebody's transaction, and keeps out who is just logging in, also where only the
+/// second factor is missing. Answers how many.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -91,6 +93,7 @@ pub(crate) async fn end_all_in(
     keep: Option<SessionId>,
 ) -> Result<u64> {
     users::begin_epoch(&mut *connection, user).await?;
+    second_factor::end_pending(&mut *connection, user).await?;
     db::end_all(connection, user, keep, app.clock.machine_now()).await
 }
 

@@ -162,6 +162,14 @@ pub(super) async fn update_name(connection: &mut PgConnection, id: UserId, name:
     Ok(())
 }
 
+/// Confirms the address that a person has, once.
+pub(super) async fn update_verified(connection: &mut PgConnection, id: UserId, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update users set email_verified_at = coalesce(email_verified_at, $2) where id = $1", id.uuid(), now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Stores an address that its owner has just confirmed.
 pub(super) async fn update_email(
     connection: &mut PgConnection,

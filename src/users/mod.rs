@@ -185,6 +185,14 @@ pub(crate) async fn set_email(
     db::update_email(connection, id, email, now).await
 }
 
+/// Writes down that somebody reads the mails of his address, unless that is known, by the books' time.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn confirm_email(connection: &mut PgConnection, id: UserId, now: DateTime<Utc>) -> Result<()> {
+    db::update_verified(connection, id, now).await
+}
+
 /// The person with an e-mail address.
 ///
 /// # Errors

@@ -3,6 +3,8 @@
 use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::json;
+use uni_manager::audit::Actor;
+use uni_manager::{second_factor, sessions, users};
 
 use super::browser::{Browser, between};
 use super::{Phone, code, password, pending, with_app};
@@ -155,6 +157,23 @@ async fn a_login_that_waits_is_over_after_ten_minutes_and_when_its_owner_is_bann
     let token = pending(&world, &ann).await;
     world.execute("update users set state = 'banned', state_reason = 'Tests', state_since = now()").await;
     code(&world, &token, &phone.shows(&world)).await.problem(401);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_that_waits_ends_with_all_others() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let (phone, _) = with_app(&world, &ann).await;
+    let user = users::find(&mut *world.app.pool.acquire().await.unwrap(), ann.user.id).await.unwrap().unwrap();
+
+    let token = pending(&world, &ann).await;
+    sessions::end_all(&world.app, &user, None, &Actor::system()).await.unwrap();
+    code(&world, &token, &phone.shows(&world)).await.problem(401);
+    // Who gave his password before and comes to the second step only now does not get there.
+    assert!(second_factor::begin(&world.app, &user, Actor::system()).await.is_err());
+    let token = pending(&world, &ann).await;
+    code(&world, &token, &phone.shows(&world)).await.expect(200);
     world.finish().await;
 }
 
