@@ -11,7 +11,9 @@ pub mod doors;
 mod error;
 pub mod format;
 mod forms;
+mod health;
 mod hosts;
+mod layers;
 mod limits;
 mod listen;
 mod live;
@@ -25,5 +27,6 @@ mod session;
 pub mod views;
 
 pub(crate) use cors::is_origin;
+pub use layers::router;
 pub use listen::serve;
-pub use router::{router, routes};
+pub use router::routes;

@@ -71,7 +71,7 @@ pub(in crate::web::pages) fn page(app: &App, notice: &Notice, vm: &Vm, kind: Con
 pub(in crate::web::pages) fn render_console(app: &App, notice: &Notice, page: &ConsolePage) -> Response {
     let mut response = render_with(app, notice, page);
     let nonce = &page.style_nonce;
-    let policy = format!("{}; style-src 'self' 'nonce-{nonce}'", crate::web::router::CONTENT_SECURITY_POLICY);
+    let policy = format!("{}; style-src 'self' 'nonce-{nonce}'", crate::web::layers::CONTENT_SECURITY_POLICY);
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
