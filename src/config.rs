@@ -35,8 +35,6 @@ pub struct Guards {
     pub cors_origins: Vec<String>,
     /// Requests a minute of one API key.
     pub requests_per_key: u32,
-    /// Requests a minute of all programs of one organisation.
-    pub requests_per_organisation: u32,
     /// Requests a minute of those in one network who are not known.
     pub requests_per_network: u32,
     /// How long anybody is waited for.
@@ -64,7 +62,6 @@ impl Default for Guards {
             trusted_proxies: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
             cors_origins: Vec::new(),
             requests_per_key: 300,
-            requests_per_organisation: 600,
             requests_per_network: 300,
             patience: Patience::default(),
         }

@@ -124,7 +124,7 @@ fn reset_peak() -> anyhow::Result<()> {
 pub fn settings(workers: usize) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_url: "http://127.0.0.1".into(),
-        guards: Guards { requests_per_organisation: u32::MAX, ..Guards::default() },
+        guards: Guards::default(),
         currency: "EUR".into(),
         time_zone: chrono_tz::UTC,
         sign_up_credit: "0".parse()?,

@@ -34,7 +34,7 @@ pub const TOKEN_KEY: &str = "a key for measurements and nothing else";
 pub fn settings(secret_key: &SecretString, sign_up_credit: Money) -> anyhow::Result<Settings> {
     Ok(Settings {
         public_url: "http://127.0.0.1".into(),
-        guards: Guards { requests_per_organisation: u32::MAX, ..Guards::default() },
+        guards: Guards::default(),
         currency: "EUR".into(),
         time_zone: chrono_tz::UTC,
         sign_up_credit,

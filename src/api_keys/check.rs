@@ -40,6 +40,8 @@ pub struct ByKey {
     pub assurance: Assurance,
     /// The most that its machines may cost in a day.
     pub daily_limit: Option<Money>,
+    /// How many requests a minute all programs of the organisation may make, by its quota.
+    pub requests_per_minute: i64,
 }
 
 /// What the query says of a key.

@@ -21,12 +21,15 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
                   u.email_verified_at is not null as "is_verified!", u.epoch,
                   m.role, r.permissions as "patterns?", o.id as "organisation_id: OrganisationId", o.number, o.name as organisation_name, o.created_at,
                   o.second_factor_required and not (exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
-                      or exists (select 1 from passkeys where user_id = u.id)) as "missing_for_organisation!"
+                      or exists (select 1 from passkeys where user_id = u.id)) as "missing_for_organisation!",
+                  coalesce(q.api_requests_per_minute, d.api_requests_per_minute) as "requests_per_minute!"
            from api_keys k
            join users u on u.id = k.user_id
            join organisations o on o.id = k.organisation_id
            join members m on m.organisation_id = k.organisation_id and m.user_id = k.user_id
            left join roles r on r.id = m.role_id
+           left join quotas q on q.organisation_id = o.id
+           cross join default_quotas d
            where k.key_hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > $2) and u.state <> 'banned'"#,
         hash,
         now,
@@ -60,6 +63,7 @@ pub(super) async fn select_by_hash(pool: &PgPool, hash: &[u8], now: DateTime<Utc
             organisation: place.organisation,
             assurance: Assurance { missing_for_organisation: row.missing_for_organisation, ..Assurance::default() },
             daily_limit: row.daily_limit.map(money).transpose()?,
+            requests_per_minute: row.requests_per_minute,
         },
         networks: row.networks,
         last_used_at: row.last_used_at,

@@ -62,9 +62,6 @@ struct GuardArguments {
     /// How many requests a minute one API key may make
     #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_KEY", default_value_t = 300)]
     requests_per_key: u32,
-    /// How many requests a minute all programs of an organisation may make, unless its quota says otherwise
-    #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_ORGANISATION", default_value_t = 600)]
-    requests_per_organisation: u32,
     /// How many requests a minute may come from one network by those who are not logged in
     #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_NETWORK", default_value_t = 300)]
     requests_per_network: u32,
@@ -83,15 +80,14 @@ impl GuardArguments {
         if let Some(wrong) = hosts.iter().find(|host| host.contains(['/', '*', '@']) || !host.is_ascii()) {
             bail!("UNI_MANAGER_HOSTS: {wrong} is no host; write it as browsers send it, such as panel.example.org");
         }
-        if [self.requests_per_key, self.requests_per_organisation, self.requests_per_network].contains(&0) {
-            bail!("UNI_MANAGER_REQUESTS_PER_KEY, …_ORGANISATION and …_NETWORK must be at least 1");
+        if [self.requests_per_key, self.requests_per_network].contains(&0) {
+            bail!("UNI_MANAGER_REQUESTS_PER_KEY, and …_NETWORK must be at least 1");
         }
         Ok(Guards {
             hosts,
             trusted_proxies: trusted_proxies.context("UNI_MANAGER_TRUSTED_PROXIES")?,
             cors_origins,
             requests_per_key: self.requests_per_key,
-            requests_per_organisation: self.requests_per_organisation,
             requests_per_network: self.requests_per_network,
             patience: Patience::default(),
         })

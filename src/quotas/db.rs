@@ -126,15 +126,3 @@ pub(super) async fn upsert(
     .await?;
     Ok(())
 }
-
-pub(super) async fn select_api_requests(
-    connection: &mut PgConnection,
-    organisation: OrganisationId,
-) -> Result<Option<i64>> {
-    let limit = sqlx::query_scalar!(
-        r#"select coalesce(q.api_requests_per_minute, d.api_requests_per_minute) as "limit!"
-           from organisations o cross join default_quotas d left join quotas q on q.organisation_id = o.id where o.id = $1"#,
-        organisation.uuid()
-    );
-    Ok(limit.fetch_optional(connection).await?)
-}

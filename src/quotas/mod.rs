@@ -218,11 +218,3 @@ pub async fn check(connection: &mut PgConnection, organisation: OrganisationId, 
         None => Ok(()),
     }
 }
-
-/// How many requests an organisation may send to the API per minute.
-///
-/// # Errors
-/// `NotFound` when there is no such organisation.
-pub async fn api_requests_per_minute(connection: &mut PgConnection, organisation: OrganisationId) -> Result<i64> {
-    db::select_api_requests(connection, organisation).await?.ok_or(Error::NotFound("organisation"))
-}

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Assurance, Behalf, Session};
+use super::{Assurance, Behalf, Caller, Login, Session};
 use crate::audit::Named;
 use crate::error::Result;
 use crate::ids::{OrganisationId, SessionId, UserId};
@@ -160,14 +160,15 @@ pub(super) async fn select_caller(
     user: UserId,
     family: Uuid,
     wanted: Option<OrganisationId>,
-) -> Result<Option<(User, Option<Membership>, Assurance)>> {
+) -> Result<Option<Caller>> {
     let row = sqlx::query!(
         r#"select u.number as user_number, u.email, u.name as user_name, u.platform_role, u.state,
                   u.email_verified_at is not null as "is_verified!", u.epoch,
                   p.role as "role?", p.patterns as "patterns?", p.id as "organisation_id?: OrganisationId", p.number as "number?",
                   p.name as "name?", p.created_at as "created_at?",
                   coalesce(p.second_factor_required, false) and not f.has as "missing_for_organisation!",
-                  w.staff_second_factor and not f.has as "missing_for_platform!"
+                  w.staff_second_factor and not f.has as "missing_for_platform!",
+                  coalesce(q.api_requests_per_minute, d.api_requests_per_minute) as "requests_per_minute!"
            from users u
            join token_families t on t.id = $2 and t.user_id = u.id and t.ended_at is null
            left join lateral (
@@ -177,6 +178,8 @@ pub(super) async fn select_caller(
                order by o.number limit 1) p on true
            cross join lateral (select exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null)
                                    or exists (select 1 from passkeys where user_id = u.id) as has) f
+           left join quotas q on q.organisation_id = p.id
+           cross join default_quotas d
            cross join settings w
            where u.id = $1 and u.state <> 'banned'"#,
         user.uuid(),
@@ -209,7 +212,8 @@ pub(super) async fn select_caller(
             missing_for_platform: row.missing_for_platform,
             confirmed_at: None,
         };
-        (user, place, assurance)
+        let requests_per_minute = row.requests_per_minute;
+        Caller { user, place, assurance, login: Login::Tokens(family), requests_per_minute }
     }))
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Assurance, db, tokens};
+use super::{Assurance, Caller, db, tokens};
 use crate::api_keys::{self, KeyText};
 use crate::app::App;
 use crate::error::Result;
@@ -79,7 +79,7 @@ impl Standing {
             }
             Proof::Tokens { user, family } => {
                 let caller = db::select_caller(&app.pool, *user, *family, Some(organisation)).await?;
-                Ok(caller.is_some_and(|(user, place, assurance)| {
+                Ok(caller.is_some_and(|Caller { user, place, assurance, .. }| {
                     may_open(&user, place.map(|place| place.permissions), assurance)
                 }))
             }

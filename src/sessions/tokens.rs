@@ -68,6 +68,8 @@ pub struct Caller {
     pub assurance: Assurance,
     /// His login.
     pub login: Login,
+    /// How many requests a minute all programs of the organisation may make, by its quota.
+    pub requests_per_minute: i64,
 }
 
 /// Lets a program in that has proved who it acts for: the first pair of a new family, in the person's list by what the program
@@ -187,9 +189,9 @@ async fn tell(app: &App, connection: &mut PgConnection, user: &User, actor: Acto
 pub async fn verify(app: &App, access_token: &str, wanted: Option<OrganisationId>) -> Result<Caller> {
     let claims = claims(app, access_token).await?;
     let found = db::select_caller(&app.pool, claims.sub, claims.fam, wanted).await?;
-    let (user, place, assurance) = found.ok_or(Error::Unauthenticated(EXPIRED))?;
+    let caller = found.ok_or(Error::Unauthenticated(EXPIRED))?;
     let confirmed_at = claims.auth_time.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    Ok(Caller { user, place, assurance: Assurance { confirmed_at, ..assurance }, login: Login::Tokens(claims.fam) })
+    Ok(Caller { assurance: Assurance { confirmed_at, ..caller.assurance }, ..caller })
 }
 
 /// What an access token says, if one of our keys signed it and it has not expired.

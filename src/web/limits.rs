@@ -28,14 +28,14 @@ tokio::task_local! {
     static LEFT: Cell<Option<Left>>;
 }
 
-/// Counts a request to the API of somebody who is known.
+/// Counts a request to the API of somebody who is known, against what his key may and the quota of his organisation.
 ///
 /// # Errors
 /// `TooManyTries` when the key or the organisation has asked too often.
-pub(super) fn count(app: &App, key: Option<ApiKeyId>, organisation: OrganisationId, limit: Option<u32>) -> Result<()> {
-    let guards = &app.settings.guards;
-    let key = key.map(|key| (key, guards.requests_per_key));
-    let limit = limit.unwrap_or(guards.requests_per_organisation);
+pub(super) fn count(app: &App, key: Option<ApiKeyId>, organisation: OrganisationId, quota: i64) -> Result<()> {
+    let key = key.map(|key| (key, app.settings.guards.requests_per_key));
+    // PostgreSQL keeps it between 1 and a million.
+    let limit = u32::try_from(quota).unwrap_or(u32::MAX);
     let left = app.rates.take(key, (organisation, limit), app.clock.machine_now());
     // Outside of a request there is nobody to tell.
     let _ = LEFT.try_with(|told| told.set(Some(left)));

@@ -235,15 +235,15 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
             None => None,
         };
         if let Some(by_key) = key_of(parts, app, wanted).await {
-            let ByKey { id, name, maker, organisation, permissions, assurance, .. } = by_key?;
-            limits::count(app, Some(id), organisation.id, None)?;
+            let ByKey { id, name, maker, organisation, permissions, assurance, requests_per_minute, .. } = by_key?;
+            limits::count(app, Some(id), organisation.id, requests_per_minute)?;
             doors::admit_key(parts, app, &maker, permissions, assurance)?;
             let actor = Origin::of(parts).key(id, &name, &maker);
             return Ok(Self { user: maker, key: Some(id), organisation, permissions, actor, login: Login::Key(id) });
         }
-        let Caller { user, place, assurance, login } = owner_of_token(parts, app, wanted).await?;
+        let Caller { user, place, assurance, login, requests_per_minute } = owner_of_token(parts, app, wanted).await?;
         let Membership { organisation, permissions } = place.ok_or(Error::NotFound("organisation"))?;
-        limits::count(app, None, organisation.id, None)?;
+        limits::count(app, None, organisation.id, requests_per_minute)?;
         doors::admit(parts, app, &user, permissions, assurance)?;
         let actor = Origin::of(parts).actor(&user);
         Ok(Self { user, key: None, organisation, permissions, actor, login })

@@ -148,11 +148,12 @@ async fn only_pages_of_the_origins_that_are_set_may_use_the_api() {
 
 #[tokio::test]
 async fn a_key_and_its_organisation_may_ask_so_often() {
-    let start = guarded(|guards| (guards.requests_per_key, guards.requests_per_organisation) = (4, 6));
-    let world = World::starting(start).await;
-    let ann = world.customer("ann", "0").await;
+    let world = World::starting(guarded(|guards| guards.requests_per_key = 4)).await;
+    let (admin, ann) = (world.admin().await, world.customer("ann", "0").await);
     let bob = world.customer("bob", "0").await;
     let (one, two) = (new_key(&world, &ann, &["*"]).await, new_key(&world, &ann, &["*"]).await);
+    let quotas = format!("/admin/organisations/{}/quotas", ann.organisation);
+    world.put(&admin, &quotas, &serde_json::json!({ "api_requests_per_minute": 6 })).await.expect(200);
     world.advance(chrono::TimeDelta::minutes(2));
     let ask = async |key: &str| world.request(Method::GET, "/api/v1/vms").bearer_auth(key).send().await.unwrap();
 

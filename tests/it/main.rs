@@ -39,6 +39,7 @@ mod mails;
 mod money;
 mod money_pages;
 mod money_rules;
+mod mutations;
 mod notifications;
 mod offers;
 mod orders;

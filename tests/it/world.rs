@@ -73,12 +73,7 @@ impl Default for Start {
             time_zone: chrono_tz::UTC,
             plain_owner: false,
             mailer: Mailer::Kept,
-            guards: Guards {
-                requests_per_key: u32::MAX,
-                requests_per_organisation: u32::MAX,
-                requests_per_network: u32::MAX,
-                ..Guards::default()
-            },
+            guards: Guards { requests_per_key: u32::MAX, requests_per_network: u32::MAX, ..Guards::default() },
             public_url: None,
         }
     }

@@ -204,7 +204,6 @@ impl Secrets {
             // One person tries everything at once here, and so do the programs that test it.
             guards: Guards {
                 requests_per_key: REQUESTS_PER_MINUTE,
-                requests_per_organisation: REQUESTS_PER_MINUTE,
                 requests_per_network: REQUESTS_PER_MINUTE,
                 ..Guards::default()
             },

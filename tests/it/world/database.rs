@@ -105,6 +105,8 @@ async fn make_template() {
     run("create database template_it").await;
     let pool = uni_manager::database::connect(&started.url("template_it"), 1).await.unwrap();
     uni_manager::database::migrate(&pool).await.unwrap();
+    // While the clock stands no allowance comes back.
+    sqlx::query("update default_quotas set api_requests_per_minute = 1000000").execute(&pool).await.unwrap();
     pool.close().await;
 }
 
