@@ -226,3 +226,28 @@ pub(super) async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<
         sqlx::query!("delete from token_families where expires_at <= $1", now).execute(pool).await?.rows_affected();
     Ok(sessions + tokens + families)
 }
+
+pub(super) async fn update_kept_form(
+    pool: &PgPool,
+    token_hash: &[u8],
+    form: &serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!("update sessions set kept_form = $2, kept_at = $3 where token_hash = $1", token_hash, form, now)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn select_kept_form(
+    pool: &PgPool,
+    session: SessionId,
+    since: DateTime<Utc>,
+) -> Result<Option<serde_json::Value>> {
+    let form = sqlx::query_scalar!(
+        r#"select kept_form as "form!" from sessions where id = $1 and kept_at > $2"#,
+        session.uuid(),
+        since
+    );
+    Ok(form.fetch_optional(pool).await?)
+}

@@ -5,6 +5,7 @@ mod assurance;
 mod db;
 mod device;
 mod enter;
+mod kept_forms;
 mod keys;
 mod list;
 mod standing;
@@ -15,6 +16,7 @@ use sqlx::PgConnection;
 
 pub use assurance::{Assurance, CONFIRMED_MINUTES, Login};
 pub use enter::enter;
+pub use kept_forms::{KeptForm, keep_form, kept_form};
 pub use keys::{RENEWED_AFTER_DAYS, SECRETS, TokenKeys, make_key, renew_keys};
 pub(crate) use list::end_all_in;
 pub use list::{Kind, LoggedIn, end_all, end_one, list};

@@ -8,8 +8,9 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodFilter, on};
-use axum::{Extension, Router};
+use axum::{Extension, Router, middleware};
 
+use super::kept_forms;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::permissions::{Permission, Permissions};
@@ -116,7 +117,7 @@ impl Doors {
         let Entry { door, confirmed } = entry;
         let mut handled = on(filter, handler).layer(Extension(door));
         if confirmed {
-            handled = handled.layer(Extension(NeedsConfirmation));
+            handled = handled.layer(Extension(NeedsConfirmation)).layer(middleware::from_fn(kept_forms::hold));
         }
         self.router = self.router.route(path, handled);
         self.routes.push(Route { method, path: path.to_owned(), door, confirmed });

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
 
 use super::code::Code;
+use super::kept_forms::LedToConfirm;
 use super::{pages, request};
 use crate::error::{Error, Problem};
 
@@ -197,7 +198,11 @@ impl IntoResponse for PageError {
             Self::Request(status, sentence) => pages::errors::page(status, Some(sentence)),
             Self::LoginFirst(next) => Redirect::to(&format!("/login?next={}", in_query(&next))).into_response(),
             Self::SetUpFactorFirst => Redirect::to("/account/security?required=1").into_response(),
-            Self::ConfirmFirst(back) => Redirect::to(&format!("/confirm?back={}", in_query(&back))).into_response(),
+            Self::ConfirmFirst(back) => {
+                let mut response = Redirect::to(&format!("/confirm?back={}", in_query(&back))).into_response();
+                response.extensions_mut().insert(LedToConfirm { back });
+                response
+            }
             Self::ConfirmBeforeScript => {
                 let mut response = pages::errors::page(StatusCode::FORBIDDEN, Some(Error::NotConfirmed.to_string()));
                 response.headers_mut().insert(CONFIRM_FIRST, HeaderValue::from_static("yes"));
@@ -208,7 +213,7 @@ impl IntoResponse for PageError {
     }
 }
 
-fn in_query(path: &str) -> String {
+pub(super) fn in_query(path: &str) -> String {
     percent_encoding::utf8_percent_encode(path, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 

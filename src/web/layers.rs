@@ -17,7 +17,7 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use super::cors::{FromAllowedOrigin, Origins};
 use super::hosts::Hosts;
 use super::router::{answered_in_time, streams};
-use super::{cors, error, hosts, limits, pages, request};
+use super::{cors, error, hosts, kept_forms, limits, pages, request};
 use crate::app::App;
 
 /// The largest body of any request. The longest is an order with user data, of which a form may make three bytes of each; what
@@ -49,6 +49,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(timed)
         .merge(streams().into_router())
         .fallback(pages::errors::not_found)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), kept_forms::keep))
         .layer(middleware::from_fn(refuse_other_sites))
         .layer(RequestBodyTimeoutLayer::new(app.settings.guards.patience.body))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))

@@ -13,6 +13,7 @@ pub mod format;
 mod forms;
 mod health;
 mod hosts;
+mod kept_forms;
 mod layers;
 mod limits;
 mod listen;

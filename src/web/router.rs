@@ -52,6 +52,7 @@ fn portal() -> Doors {
         .post("/impersonation/stop", Door::Account, pages::staff::stop)
         .get("/confirm", Door::Account, pages::login_code::ask)
         .post("/confirm", Door::Account, pages::login_code::confirm)
+        .get("/confirm/form", Door::Account, pages::login_code::kept_form)
         .get("/account/security", Door::Account, pages::security::show)
         .post("/account/security/totp/begin", Door::Account.confirmed(), pages::security::begin_totp)
         .get("/account/security/totp", Door::Account, pages::security::show_totp)

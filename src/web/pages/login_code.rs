@@ -13,6 +13,7 @@ use super::frames::{Notice, add_cookie, bare, form_errors, render, render_with};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::second_factor::{self, Evidence};
+use crate::sessions;
 use crate::web::back::own_path;
 use crate::web::error::{PageError, status};
 use crate::web::forms::CsrfForm;
@@ -20,7 +21,7 @@ use crate::web::read::Query;
 use crate::web::request::Origin;
 use crate::web::session::{Customer, no_pending_cookie, pending_of};
 use crate::web::views::form::FormErrors;
-use crate::web::views::security::{CodePage, ConfirmPage};
+use crate::web::views::security::{CodePage, ConfirmPage, KeptFormPage};
 
 /// Where to go after the login.
 #[derive(Debug, Deserialize)]
@@ -164,6 +165,23 @@ pub async fn confirm(
         Ok(()) => Ok(Redirect::to(own_path(&form.back)).into_response()),
         Err(error) => not_confirmed(&app, &customer, &form.back, error).await,
     }
+}
+
+/// `GET /confirm/form`: the form that waited for the proof.
+pub async fn kept_form(State(app): State<Arc<App>>, customer: Customer) -> Result<Response, PageError> {
+    let Some(form) = sessions::kept_form(&app, customer.session.id).await? else {
+        return Ok(Redirect::to("/").into_response());
+    };
+    // Without the proof it is sent in vain.
+    if !customer.session.assurance.is_confirmed(app.clock.machine_now()) {
+        return Ok(Redirect::to(own_path(&form.back)).into_response());
+    }
+    let page = KeptFormPage {
+        frame: bare(&app, "Go on with what you were doing", &Notice::default()),
+        csrf: customer.session.csrf_token.clone(),
+        form,
+    };
+    Ok(render(&page))
 }
 
 /// The page again, with what was wrong.

@@ -8,6 +8,7 @@ use qrcodegen::{QrCode, QrCodeEcc};
 use super::form::FormErrors;
 use super::frame::{BareFrame, PortalFrame};
 use super::markup::{self, Markup};
+use crate::sessions::KeptForm;
 use crate::web::format;
 
 /// `GET /login/code`, and `POST` to it when the code was refused.
@@ -46,6 +47,26 @@ pub struct ConfirmPage {
     pub passkeys: bool,
     /// Fields: `password`, `code`; empty name for the whole form.
     pub errors: FormErrors,
+}
+
+/// `GET /confirm/form`.
+#[derive(Debug, Template)]
+#[template(path = "auth/kept_form.html")]
+pub struct KeptFormPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// What waited.
+    pub form: KeptForm,
+}
+
+impl KeptFormPage {
+    /// What can be read of it: names as words, without what only the page itself knows.
+    fn readable(&self) -> impl Iterator<Item = (String, &str)> {
+        let fields = self.form.fields.iter().filter(|(_, value)| value.parse::<uuid::Uuid>().is_err());
+        fields.map(|(name, value)| (name.replace(['_', '-'], " "), value.as_str()))
+    }
 }
 
 /// `GET /account/security`.

@@ -34,6 +34,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("account", "POST", "/impersonation/stop"),
     ("account", "GET", "/confirm"),
     ("account", "POST", "/confirm"),
+    ("account", "GET", "/confirm/form"),
     ("account", "GET", "/account/security"),
     ("account", "POST", "/account/security/totp/begin"),
     ("account", "GET", "/account/security/totp"),

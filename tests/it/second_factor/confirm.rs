@@ -81,6 +81,43 @@ async fn somebody_confirms_with_his_password_and_goes_on_where_he_was() {
 }
 
 #[tokio::test]
+async fn what_was_typed_waits_for_the_proof_and_is_sent_on_with_one_press() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let mut browser = Browser::logged_in(&world, &ann).await;
+    browser.get(&world, "/api-keys").await;
+    world.advance(TimeDelta::minutes(11));
+
+    let typed = [("name", "for <backups>"), ("permissions", "vm.view")];
+    let led = browser.post(&world, "/api-keys", &typed).await;
+    assert_eq!((led.status, led.location.as_str()), (303, "/confirm?back=%2Fconfirm%2Fform"));
+    assert_eq!(browser.get(&world, "/confirm/form").await.location, "/api-keys", "nothing without the proof");
+    browser.get(&world, &led.location).await;
+    let right = browser.post(&world, "/confirm", &[("password", PASSWORD), ("back", "/confirm/form")]).await;
+    assert_eq!(right.location, "/confirm/form");
+    let page = browser.get(&world, "/confirm/form").await;
+    assert_eq!(page.status, 200);
+    for part in [
+        r#"action="/api-keys""#,
+        r#"name="name" value="for &#60;backups&#62;""#,
+        r#"name="permissions" value="vm.view""#,
+    ] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert_eq!(world.count("select count(*) from api_keys").await, 0);
+    let sent = browser.post(&world, "/api-keys", &typed).await;
+    assert!(sent.status < 400, "{} {}", sent.status, sent.text);
+    assert_eq!(world.count("select count(*) from api_keys").await, 1);
+
+    // It waits for this session only, and as long as a proof is good for.
+    let mut other = Browser::logged_in(&world, &ann).await;
+    assert_eq!(other.get(&world, "/confirm/form").await.location, "/");
+    world.advance(TimeDelta::minutes(11));
+    assert_eq!(browser.get(&world, "/confirm/form").await.location, "/");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_code_confirms_as_well_and_wrong_ones_are_counted() {
     let world = World::new().await;
     let ann = world.customer("ann", "0").await;
