@@ -98,6 +98,11 @@ pub(super) async fn delete_totp(connection: &mut PgConnection, user: UserId) -> 
     Ok(deleted.rows_affected() == 1)
 }
 
+pub(super) async fn delete_passkeys(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("delete from passkeys where user_id = $1", user.uuid()).execute(connection).await?;
+    Ok(())
+}
+
 pub(super) async fn delete_recovery_codes(connection: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from recovery_codes where user_id = $1", user.uuid()).execute(connection).await?;
     Ok(())

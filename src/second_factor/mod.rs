@@ -55,7 +55,7 @@ pub async fn factors(app: &App, user: UserId) -> Result<Factors> {
 }
 
 /// What follows when a person got a factor, in somebody's transaction: with his first one, logins that never showed any end,
-/// and he gets recovery codes. Answers with these; they are shown once.
+/// also those that are just coming in, and he gets recovery codes. Answers with these; they are shown once.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -69,6 +69,7 @@ pub(crate) async fn after_adding(
     if had_any {
         return Ok(None);
     }
+    crate::users::begin_epoch(&mut *connection, user).await?;
     crate::sessions::end_others(app, &mut *connection, user, login).await?;
     db::delete_pending_of(&mut *connection, user).await?;
     Ok(Some(recovery::replace(app, connection, user).await?))
@@ -89,6 +90,17 @@ pub(crate) async fn after_removing(connection: &mut PgConnection, user: UserId, 
         ));
     }
     db::delete_recovery_codes(connection, user).await
+}
+
+/// Forgets all factors of a person, in somebody's transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn forget_all(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    db::delete_totp(&mut *connection, user).await?;
+    db::delete_passkeys(&mut *connection, user).await?;
+    db::delete_recovery_codes(&mut *connection, user).await?;
+    db::delete_pending_of(connection, user).await
 }
 
 /// Removes what has expired, and says how much that was.

@@ -95,7 +95,7 @@ pub(super) async fn select_session(pool: &PgPool, token_hash: &[u8], now: DateTi
         let permissions = if on_behalf.is_some() { place.permissions.on_behalf() } else { place.permissions };
         Session {
             id: row.id,
-            csrf_token: row.csrf_token,
+            csrf_token: super::web::form_token(&row.csrf_token, place.organisation.id),
             last_seen_at: row.last_seen_at,
             user: User {
                 id: row.user_id,
@@ -229,11 +229,11 @@ pub(super) async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<
 
 pub(super) async fn update_kept_form(
     pool: &PgPool,
-    token_hash: &[u8],
+    session: SessionId,
     form: &serde_json::Value,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    sqlx::query!("update sessions set kept_form = $2, kept_at = $3 where token_hash = $1", token_hash, form, now)
+    sqlx::query!("update sessions set kept_form = $2, kept_at = $3 where id = $1", session.uuid(), form, now)
         .execute(pool)
         .await?;
     Ok(())

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{CONFIRMED_MINUTES, db, hash};
+use super::{CONFIRMED_MINUTES, db};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::SessionId;
@@ -19,13 +19,13 @@ pub struct KeptForm {
     pub fields: Vec<(String, String)>,
 }
 
-/// Keeps a form for the session of a cookie, instead of one that was kept before.
+/// Keeps a form for a session, instead of one that was kept before.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn keep_form(app: &App, token: &str, form: &KeptForm) -> Result<()> {
+pub async fn keep_form(app: &App, session: SessionId, form: &KeptForm) -> Result<()> {
     let form = serde_json::to_value(form).map_err(|error| Error::Internal(error.into()))?;
-    db::update_kept_form(&app.pool, &hash(token), &form, app.clock.machine_now()).await
+    db::update_kept_form(&app.pool, session, &form, app.clock.machine_now()).await
 }
 
 /// The form that a session keeps, as long as a proof is good for.

@@ -1,14 +1,17 @@
 //! Web sessions: a row per logged-in browser.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{Assurance, OVERTAKEN, db, shortened};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Named, Subject};
 use crate::error::{Error, Result};
-use crate::ids::SessionId;
+use crate::ids::{OrganisationId, SessionId};
 use crate::organisations::Organisation;
 use crate::permissions::Permissions;
 use crate::random_tokens::{self, hash};
@@ -33,7 +36,8 @@ pub struct Behalf {
 pub struct Session {
     /// The session's id.
     pub id: SessionId,
-    /// Must come back in every form.
+    /// Must come back in every form. It is that of one organisation, so that a page which is still open for another one
+    /// changes nothing in this.
     pub csrf_token: String,
     /// When it was last seen, within a few minutes.
     pub last_seen_at: DateTime<Utc>,
@@ -90,6 +94,12 @@ pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str
     .await?;
     transaction.commit().await?;
     Ok(token)
+}
+
+/// The token of the forms of one organisation's pages, from the secret of a session.
+pub(super) fn form_token(secret: &str, organisation: OrganisationId) -> String {
+    let digest = Sha256::new().chain_update(secret).chain_update(organisation.uuid()).finalize();
+    BASE64_URL_SAFE_NO_PAD.encode(digest)
 }
 
 /// The session of a cookie's token, if it is still good.

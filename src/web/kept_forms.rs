@@ -13,7 +13,7 @@ use axum_extra::extract::CookieJar;
 use super::error::PageError;
 use super::session::cookie_name;
 use crate::app::App;
-use crate::error::Error;
+use crate::error::Result;
 use crate::sessions::{self, KeptForm};
 
 /// Where the form is shown again.
@@ -64,15 +64,23 @@ pub(super) async fn keep(State(app): State<Arc<App>>, request: Request, next: Ne
     else {
         return response;
     };
-    let fields = fields(&bytes);
-    if fields.is_empty() {
-        return response;
+    match keep_of(&app, session.value(), path, back, &bytes).await {
+        Ok(true) => Redirect::to(&format!("/confirm?back={}", super::error::in_query(PAGE))).into_response(),
+        Ok(false) => response,
+        Err(error) => PageError::from(error).into_response(),
     }
-    match sessions::keep_form(&app, session.value(), &KeptForm { path, back, fields }).await {
-        Ok(()) => Redirect::to(&format!("/confirm?back={}", super::error::in_query(PAGE))).into_response(),
-        Err(error @ Error::Internal(_)) => PageError::from(error).into_response(),
-        Err(_) => response,
+}
+
+/// Keeps a form that came from a page of ours. Says whether there was something to keep.
+async fn keep_of(app: &App, token: &str, path: String, back: String, bytes: &[u8]) -> Result<bool> {
+    let (fields, csrf) = (fields(bytes), super::forms::csrf_of(bytes));
+    let Some(session) = sessions::find(app, token).await?.filter(|_| !fields.is_empty()) else { return Ok(false) };
+    // What another site made up is offered to nobody.
+    if !super::forms::same(session.csrf_token.as_bytes(), csrf.as_bytes()) {
+        return Ok(false);
     }
+    sessions::keep_form(app, session.id, &KeptForm { path, back, fields }).await?;
+    Ok(true)
 }
 
 /// What was typed, or nothing when there is a secret in it: half a form would do something else.

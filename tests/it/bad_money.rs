@@ -4,11 +4,11 @@
 use chrono::TimeDelta;
 use proxmox_simulator::{Fault, FaultKind};
 use serde_json::json;
-use uni_manager::audit::Actor;
 use uni_manager::charging::passes::{self, Decision, Kind, PassRecord, Status};
-use uni_manager::{charging, metering};
+use uni_manager::metering;
 
 use crate::money::{machine, new_version, sell};
+use crate::second_factor::browser::Browser;
 use crate::world::{Customer, Start, World, at, text};
 
 /// Everything that was charged, hour for hour, without ids.
@@ -30,9 +30,17 @@ async fn held(world: &World) -> PassRecord {
     held.remove(0)
 }
 
-async fn decide(world: &World, decision: Decision) {
+/// An operator decides about the pass that is held.
+async fn decide(world: &World, admin: &Customer, decision: Decision) {
     let pass = held(world).await;
-    passes::decide(&world.app, pass.id, decision, "Looked at it", &Actor::system()).await.unwrap();
+    let word = match decision {
+        Decision::Approve => "approve",
+        Decision::Refuse => "refuse",
+        Decision::Waive => "waive",
+    };
+    let mut browser = Browser::logged_in(world, admin).await;
+    let action = format!("/admin/passes/{}/{word}", pass.id);
+    browser.does(world, "/admin/passes", &action, &[("reason", "Looked at it")]).await;
 }
 
 #[tokio::test]
@@ -64,7 +72,8 @@ async fn forty_days_of_downtime_wait_for_a_person_and_are_charged_as_if_there_ha
     world.hours_with_passes(3).await;
     undisturbed.hours_with_passes(3).await;
     assert_eq!(world.count("select count(*) from charges").await, 0, "and it waits as long as it takes");
-    decide(&world, Decision::Approve).await;
+    let admin = world.admin().await;
+    decide(&world, &admin, Decision::Approve).await;
     world.charge().await;
 
     for (number, name) in ["ann", "bob"].iter().enumerate() {
@@ -91,7 +100,8 @@ async fn missed_time_can_be_waived_and_is_listed_as_not_charged() {
     world.charge().await;
     assert_eq!(world.balance(&ann).await, before);
 
-    decide(&world, Decision::Waive).await;
+    let admin = world.admin().await;
+    decide(&world, &admin, Decision::Waive).await;
     world.charge().await;
 
     assert_eq!(world.balance(&ann).await, before, "the time went by without a charge");
@@ -130,11 +140,12 @@ async fn a_pass_that_would_charge_far_more_than_usual_waits_for_a_person() {
     assert_eq!((waiting.kind, waiting.status), (Kind::Hourly, Status::Held));
     assert_eq!(waiting.usual_amount, Some("0.04".parse().unwrap()));
     assert!(waiting.projected_amount > "0.12".parse().unwrap(), "{}", waiting.projected_amount);
-    decide(&world, Decision::Refuse).await;
+    let admin = world.admin().await;
+    decide(&world, &admin, Decision::Refuse).await;
     world.hours_with_passes(1).await;
     assert_eq!(world.balance(&ann).await, "49.520000", "refused is still held");
     assert_eq!(held(&world).await.hours, 2, "and the next hour waits with it");
-    decide(&world, Decision::Approve).await;
+    decide(&world, &admin, Decision::Approve).await;
     world.charge().await;
 
     assert_eq!(world.balance(&ann).await, "49.210000", "half an hour at 0.02, one and a half at 0.2");
@@ -156,7 +167,11 @@ async fn the_end_of_a_credit_does_not_wait_for_a_held_pass() {
 
     assert!(world.wallet(&bob).await.exhausted_at.is_some());
     assert_eq!(held(&world).await.status, Status::Held, "the hour of the others still waits");
-    decide(&world, Decision::Approve).await;
+    // This time with a program.
+    let admin = world.admin().await;
+    let decision = format!("/admin/passes/{}/decision", held(&world).await.id);
+    let body = json!({ "decision": "approve", "reason": "Looked at it" });
+    assert_eq!(world.post(&admin, &decision, &body).await.status, 204);
     world.charge().await;
     world.settle().await;
     world.finish().await;
@@ -184,7 +199,8 @@ async fn more_ends_of_credit_at_once_than_usual_wait_for_a_person() {
     let waiting = held(&world).await;
     assert_eq!((waiting.kind, waiting.projected_stops, waiting.running_vms), (Kind::RunOuts, 2, 4));
     assert!(world.wallet(&customers[0]).await.exhausted_at.is_none());
-    decide(&world, Decision::Approve).await;
+    let admin = world.admin().await;
+    decide(&world, &admin, Decision::Approve).await;
     world.charge().await;
     assert!(world.wallet(&customers[0]).await.exhausted_at.is_some());
     assert!(world.wallet(&customers[1]).await.exhausted_at.is_some());
@@ -242,7 +258,11 @@ async fn a_wallet_that_is_refused_by_the_database_is_found_among_many_and_parked
         "nobody tries any more"
     );
     world.execute("alter table wallets drop constraint odd").await;
-    charging::try_again(&world.app, odd.organisation, &Actor::system()).await.unwrap();
+    let admin = world.admin().await;
+    let retry = format!("/admin/customers/{}/charging/retry", odd.organisation);
+    Browser::logged_in(&world, &admin).await.does(&world, "/admin", &retry, &[]).await;
+    let retry = format!("/admin/organisations/{}/charging/retry", odd.organisation);
+    assert_eq!(world.post(&admin, &retry, &json!({})).await.status, 204, "once more, with a program, is no trouble");
     world.charge().await;
 
     for customer in &customers {

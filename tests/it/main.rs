@@ -16,6 +16,7 @@ mod bad_cluster;
 mod bad_luck;
 mod bad_money;
 mod bad_passes;
+mod by_page;
 mod clusters;
 mod console;
 mod credit_notices;

@@ -18,7 +18,8 @@ fn notice(key: &str) -> Notice {
     }
 }
 
-async fn tell(world: &World, customer: &Customer, key: &str) -> bool {
+/// Tells an organisation something under a key of its own.
+pub async fn tell(world: &World, customer: &Customer, key: &str) -> bool {
     let mut transaction = world.app.pool.begin().await.unwrap();
     let told =
         notifications::tell_organisation(&world.app, &mut transaction, customer.organisation, notice(key), world.now());

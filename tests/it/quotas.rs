@@ -153,7 +153,7 @@ async fn staff_set_quotas_for_one_and_for_all_and_it_is_written_down() {
     assert_eq!((&quota(&seen, "vms")["limit"], &quota(&seen, "vms")["own"]), (&json!(7), &json!(true)), "{seen}");
     assert_eq!((&quota(&seen, "vcpu")["limit"], &quota(&seen, "vcpu")["own"]), (&json!(12), &json!(false)), "{seen}");
     assert_eq!(text(&seen, "/ask_at"), "https://example.org/more");
-    let answer = world.api(&ann, reqwest::Method::GET, "/vms").await.send().await.unwrap();
+    let answer = world.api(&ann, Method::GET, "/vms").await.send().await.unwrap();
     assert_eq!(answer.headers()["ratelimit-limit"], "60");
     let (hers, _) = browser(&world, &ann).await;
     let page = send(world.request(Method::GET, "/organisation/quotas").header("cookie", hers)).await.text;

@@ -1,6 +1,6 @@
 //! The second factor at every door that asks for one: at the login, where it is demanded, and before what is dangerous.
 
-mod browser;
+pub mod browser;
 mod confirm;
 mod demand;
 mod login;

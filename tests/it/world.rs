@@ -4,6 +4,7 @@
 mod check;
 mod database;
 mod door;
+pub mod form;
 mod mail;
 mod people;
 

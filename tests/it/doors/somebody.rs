@@ -116,9 +116,9 @@ pub async fn browser(world: &World, customer: &Customer) -> (String, String) {
     let entered =
         send(world.request(Method::POST, "/login").header("cookie", format!("csrf={token}")).form(&form)).await;
     assert_eq!((entered.status, entered.location.as_str()), (303, "/"), "{}", entered.text);
-    let cookie = format!("session={}", entered.cookie("session").unwrap());
-    let csrf = world.text("select csrf_token from sessions order by created_at desc, id desc limit 1").await;
-    (cookie, csrf)
+    let token = entered.cookie("session").unwrap();
+    let csrf = sessions::find(&world.app, &token).await.unwrap().unwrap().csrf_token;
+    (format!("session={token}"), csrf)
 }
 
 /// Whether somebody was told that nobody knows him.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{credentials, me, say, times};
 use crate::doors::browser;
+use crate::second_factor::with_app;
 use crate::world::{PASSWORD, World, send, text};
 
 const NEW: &str = "staple battery horse";
@@ -68,6 +69,25 @@ async fn a_link_sets_a_new_password_once_and_ends_every_login() {
     assert!(last.body.contains("127.0.0.1") && !last.body.contains("token="), "{}", last.body);
     let audited = world.text("select string_agg(detail::text, ' ') from audit_events").await;
     assert!(!audited.contains(&token) && !audited.contains(NEW));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_opened_an_account_for_somebody_elses_address_keeps_nothing_of_it() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    world.execute("update users set email_verified_at = null").await;
+    with_app(&world, &ann).await;
+    say(&world, "login", &credentials("ann@example.org", PASSWORD)).await.expect(202);
+
+    say(&world, "forgot-password", &json!({ "email": "ann@example.org" })).await;
+    let token = world.link_to("ann@example.org").await;
+    let set = say(&world, "reset-password", &json!({ "token": token, "password": NEW })).await;
+    assert_eq!(set.status, 204, "{}", set.text);
+
+    say(&world, "login", &credentials("ann@example.org", NEW)).await.expect(200);
+    assert_eq!(world.count("select count(*) from totp_secrets").await, 0);
+    assert_eq!(world.count("select count(*) from recovery_codes").await, 0);
     world.finish().await;
 }
 

@@ -68,7 +68,11 @@ async fn somebody_new_registers_through_an_invitation_and_joins() {
     let registered = send(request.header("cookie", format!("csrf={csrf}")).form(&typed)).await;
     assert_eq!((registered.status, registered.location.clone()), (303, format!("/invitation?token={token}")));
     let cookie = format!("session={}", registered.cookie("session").unwrap());
-    let csrf = world.text("select csrf_token from sessions order by created_at desc, id desc limit 1").await;
+    let csrf = uni_manager::sessions::find(&world.app, cookie.trim_start_matches("session="))
+        .await
+        .unwrap()
+        .unwrap()
+        .csrf_token;
     let page = send(world.request(Method::GET, &format!("/invitation?token={token}")).header("cookie", &cookie)).await;
     assert!(page.text.contains("action=\"/invitation\""), "{}", page.text);
     let form = [("csrf", csrf.as_str()), ("token", &token)];

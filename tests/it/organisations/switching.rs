@@ -1,11 +1,13 @@
 //! Several organisations of one person: making another, turning to it, giving it a name.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uni_manager::organisations::OWNED_MAX;
+use uni_manager::sessions;
 
 use super::{ask, member};
 use crate::doors::browser;
+use crate::second_factor::browser::Browser;
 use crate::world::{World, send, text};
 
 #[tokio::test]
@@ -13,9 +15,12 @@ async fn a_browser_turns_from_one_organisation_to_another() {
     let world = World::new().await;
     let ann = world.customer("ann", "50").await;
     let vm = world.running_vm(&ann, "web").await;
-    let (cookie, csrf) = browser(&world, &ann).await;
+    let (cookie, _) = browser(&world, &ann).await;
     let get = async |path: &str| send(world.request(Method::GET, path).header("cookie", &cookie)).await;
     let post = async |path: &str, fields: &[(&str, &str)]| {
+        // Each organisation's pages have a token of their own.
+        let token = cookie.trim_start_matches("session=");
+        let csrf = sessions::find(&world.app, token).await.unwrap().unwrap().csrf_token;
         let form: Vec<_> = fields.iter().copied().chain([("csrf", csrf.as_str())]).collect();
         send(world.request(Method::POST, path).header("cookie", &cookie).form(&form)).await
     };
@@ -107,5 +112,30 @@ async fn an_organisation_is_renamed_handed_over_and_left_on_its_pages() {
     let page = get("/organisations").await.text;
     assert!(!page.contains("Ann &#38; Bob") && !page.contains("Ann &amp; Bob"), "{page}");
     assert_eq!(get("/vms").await.status, 200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_one_organisation_changes_nothing_in_another() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let bob = world.customer("bob", "0").await;
+    sqlx::query("insert into members (organisation_id, user_id, role, created_at) values ($1, $2, 'admin', now())")
+        .bind(ann.organisation.uuid())
+        .bind(bob.user.id.uuid())
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+    let mut browser = Browser::logged_in(&world, &bob).await;
+    let invite = [("email", "friend@example.org"), ("role", "viewer")];
+    assert_eq!(browser.get(&world, "/organisation").await.status, 200);
+
+    // She takes him out while her members' page is open in his browser.
+    ask(&world, &ann, ann.organisation, "DELETE", &format!("/members/{}", bob.user.id), &Value::Null).await.expect(204);
+    let stale = browser.post(&world, "/organisation/invitations", &invite).await;
+    assert_eq!(stale.status, 403, "{}", stale.text);
+    assert_eq!(world.count("select count(*) from invitations").await, 0);
+    assert_eq!(browser.get(&world, "/organisation").await.status, 200, "now it shows his own");
+    assert_eq!(browser.post(&world, "/organisation/invitations", &invite).await.status, 303);
     world.finish().await;
 }

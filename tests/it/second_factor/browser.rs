@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 
-use crate::world::{Answer, Customer, PASSWORD, World, send};
+use crate::world::{Answer, Customer, PASSWORD, World, form, send};
 
 /// A browser of one person.
 #[derive(Default)]
@@ -56,6 +56,27 @@ impl Browser {
             self.shows(world, path, &answer);
         }
         answer
+    }
+
+    /// Opens a page, fills in the form of an action, and sends it: what is not named stays as it stands there.
+    pub async fn fills_in(&mut self, world: &World, page: &str, action: &str, changes: &[(&str, &str)]) -> Answer {
+        let opened = self.get(world, page).await;
+        assert_eq!(opened.status, 200, "{page}: {}", opened.text);
+        let Some(mut fields) = form::of_page(&opened.text, action) else {
+            panic!("{page} has no form {action}: {}", opened.text)
+        };
+        for (name, value) in changes {
+            fields.retain(|(known, _)| known != name);
+            fields.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        let request = world.request(Method::POST, action).header("referer", &self.page).form(&fields);
+        self.send(request).await
+    }
+
+    /// The same, where it must be done.
+    pub async fn does(&mut self, world: &World, page: &str, action: &str, changes: &[(&str, &str)]) {
+        let answer = self.fills_in(world, page, action, changes).await;
+        assert_eq!(answer.status, 303, "{action}: {}", answer.text);
     }
 
     /// Gives the password, and says where that leads.

@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::json;
+use uni_manager::audit::Actor;
+use uni_manager::sessions;
 
 use super::browser::Browser;
 use super::{Phone, with_app};
@@ -121,10 +123,7 @@ async fn the_form_of_the_organisation_is_for_who_may_configure_it() {
     );
     with_app(&world, &ann).await;
     let mut browser = Browser::default();
-    let (cookie, _) = (
-        uni_manager::sessions::start(&world.app, &ann.user, uni_manager::audit::Actor::system(), None).await.unwrap(),
-        (),
-    );
+    let cookie = sessions::start(&world.app, &world.known(&ann).await, Actor::system(), None).await.unwrap();
     browser.steals("session", &cookie);
     browser.get(&world, "/account/security").await;
     assert_eq!(browser.post(&world, "/organisation/second-factor", &[("required", "yes")]).await.status, 303);

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::json;
 use uni_manager::audit::Actor;
+use uni_manager::error::Error;
 use uni_manager::{second_factor, sessions, users};
 
 use super::browser::{Browser, between};
@@ -211,5 +212,19 @@ async fn who_removes_his_app_logs_in_with_his_password_alone() {
     let login = json!({ "email": ann.user.email, "password": PASSWORD });
     send(world.request(Method::POST, "/api/v1/auth/login").json(&login)).await.expect(200);
     assert_eq!(world.count("select count(*) from recovery_codes").await, 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_that_began_before_the_first_factor_does_not_come_in_after_it() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    // He has shown the password, and was asked for nothing more.
+    let known = world.known(&ann).await;
+    with_app(&world, &ann).await;
+
+    let late = sessions::start(&world.app, &known, Actor::system(), None).await;
+    assert!(matches!(late, Err(Error::Unauthenticated(_))), "{late:?}");
+    assert!(sessions::log_in(&world.app, &known, Actor::system()).await.is_err());
     world.finish().await;
 }

@@ -80,13 +80,15 @@ impl World {
         Customer { user, organisation, key: String::new(), public_key: KEYS[1] }
     }
 
+    /// The person as he is now: all his logins may have ended since he was made.
+    pub async fn known(&self, customer: &Customer) -> User {
+        let mut connection = self.app.pool.acquire().await.unwrap();
+        users::find(&mut connection, customer.user.id).await.unwrap().unwrap()
+    }
+
     /// A fresh access token: those of before have run out when the clock was moved.
     pub async fn token(&self, customer: &Customer) -> String {
-        // As he is now: all his logins may have ended since.
-        let mut connection = self.app.pool.acquire().await.unwrap();
-        let user = users::find(&mut connection, customer.user.id).await.unwrap().unwrap();
-        drop(connection);
-        sessions::issue(&self.app, &user).await.unwrap().access_token
+        sessions::issue(&self.app, &self.known(customer).await).await.unwrap().access_token
     }
 
     /// Gives credit.
