@@ -34,12 +34,13 @@ create table passkeys (
 );
 create index passkeys_by_user on passkeys (user_id);
 
--- What a browser was asked to sign, until it answers. Without a person it is a login that begins with a passkey.
+-- What a browser was asked to sign, until it answers, as the library of passkeys keeps it. Without a person it is a login
+-- that begins with a passkey.
 create table passkey_ceremonies (
     id uuid primary key,
     user_id uuid constraint passkey_ceremonies_user references users (id),
     purpose text not null constraint passkey_ceremonies_purpose_known check (purpose in ('add', 'prove', 'log in')),
-    challenge bytea not null,
+    state jsonb not null,
     created_at timestamptz not null,
     expires_at timestamptz not null
 );

@@ -128,6 +128,8 @@ ids! {
     AddressPoolId
     /// A mail.
     MailId
+    /// A passkey.
+    PasskeyId
     /// A notice in the portal.
     NotificationId
 }

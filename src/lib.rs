@@ -46,6 +46,8 @@ pub mod metering;
 pub mod notifications;
 /// What customers own everything through, and who belongs to it.
 pub mod organisations;
+/// Key pairs on people's devices: a second factor, and a login by themselves.
+pub mod passkeys;
 /// What somebody may do: every permission with its purpose, and the roles made of them.
 pub mod permissions;
 /// What operators set for the whole platform while it runs.

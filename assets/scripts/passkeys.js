@@ -1,6 +1,8 @@
 // Passkeys: asks the browser to make one or to sign with one, and sends what it answers with the form of the page. The
 // conversions are our own: some password managers answer with objects whose own `toJSON` fails.
 export function startPasskeys() {
+  if (!window.PublicKeyCredential) return;
+  document.documentElement.classList.add("with-passkeys");
   document.addEventListener("submit", (event) => {
     const form = event.target.closest?.(".passkey-form");
     if (!form) return;

@@ -48,6 +48,10 @@ events! {
     TotpAdded = "user.totp_added", "set up an authenticator app for";
     /// A person removed his authenticator app.
     TotpRemoved = "user.totp_removed", "removed the authenticator app of";
+    /// A person added a passkey.
+    PasskeyAdded = "user.passkey_added", "added the passkey";
+    /// A person removed a passkey.
+    PasskeyRemoved = "user.passkey_removed", "removed the passkey";
     /// A person made new recovery codes.
     RecoveryCodesMade = "user.recovery_codes_made", "made new recovery codes for";
     /// A person used a recovery code.

@@ -57,6 +57,16 @@ impl Place {
     }
 }
 
+/// What a person shows beside his password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondFactor {
+    /// Codes of an authenticator app.
+    Totp,
+    /// A passkey.
+    Passkey,
+}
+
 /// A person of an organisation, for its list of members.
 #[derive(Debug, Clone)]
 pub struct Detail {
@@ -70,6 +80,8 @@ pub struct Detail {
     pub is_active: bool,
     /// Since when he belongs to it.
     pub joined_at: DateTime<Utc>,
+    /// What opens his account beside his password.
+    pub second_factors: Vec<SecondFactor>,
     /// What he may do.
     pub permissions: Permissions,
     /// His role.

@@ -17,7 +17,9 @@ pub use invitations::{
     GOOD_DAYS, Invitation, OPEN_MAX, Offer, SENDS_MAX, Token, accept, invite, list_invitations, offer, send_again,
     withdraw,
 };
-pub use members::{Asker, Detail, MEMBERS_MAX, change_role, leave, list_members, may_change, may_give, remove};
+pub use members::{
+    Asker, Detail, MEMBERS_MAX, SecondFactor, change_role, leave, list_members, may_change, may_give, remove,
+};
 pub use mine::{Mine, OWNED_MAX, brief_of, create_another, mine, rename};
 pub use role_choice::RoleChoice;
 pub use roles::{

@@ -8,22 +8,28 @@ mod db;
 mod demand;
 mod pending;
 mod recovery;
+mod tell;
 mod totp;
 
 use sqlx::PgConnection;
 
 pub use codes::{FAILURES_MAX, Method};
+pub(crate) use confirm::note;
 pub use confirm::{Evidence, confirm};
 pub use db::SECRETS;
 pub use demand::{demand, is_demanded};
-pub(crate) use pending::end_pending;
 pub use pending::{PENDING_MINUTES, begin, find, finish};
+pub(crate) use pending::{end_pending, take};
 pub use recovery::{RECOVERY_CODES, make_anew};
+pub(crate) use tell::Factor;
 pub use totp::{Setup, add, remove, shown, start};
 
 use crate::app::App;
+use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::ids::UserId;
+use crate::users::User;
+use tell::{Change, tell};
 
 /// What a person has set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -55,32 +61,41 @@ pub async fn factors(app: &App, user: UserId) -> Result<Factors> {
 }
 
 /// What follows when a person got a factor, in somebody's transaction: with his first one, logins that never showed any end,
-/// also those that are just coming in, and he gets recovery codes. Answers with these; they are shown once.
+/// also those that are just coming in, and he gets recovery codes. Answers with these; they are shown once. He is told by mail.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub(crate) async fn after_adding(
     app: &App,
     connection: &mut PgConnection,
-    user: UserId,
+    user: &User,
     login: crate::sessions::Login,
-    had_any: bool,
+    (factor, had_any): (Factor<'_>, bool),
+    actor: &Actor,
 ) -> Result<Option<Vec<String>>> {
+    tell(app, &mut *connection, user, Change::Added { factor, is_first: !had_any }, actor).await?;
     if had_any {
         return Ok(None);
     }
-    crate::users::begin_epoch(&mut *connection, user).await?;
-    crate::sessions::end_others(app, &mut *connection, user, login).await?;
-    db::delete_pending_of(&mut *connection, user).await?;
-    Ok(Some(recovery::replace(app, connection, user).await?))
+    crate::users::begin_epoch(&mut *connection, user.id).await?;
+    crate::sessions::end_others(app, &mut *connection, user.id, login).await?;
+    db::delete_pending_of(&mut *connection, user.id).await?;
+    Ok(Some(recovery::replace(app, connection, user.id).await?))
 }
 
 /// What must be before a person gives up a factor, and what follows, in somebody's transaction: the last one stays where it
-/// is demanded, and recovery codes go with it. `left` is what he has without it.
+/// is demanded, and recovery codes go with it. `left` is what he has without it. He is told by mail.
 ///
 /// # Errors
 /// `Conflict` when it is demanded of him.
-pub(crate) async fn after_removing(connection: &mut PgConnection, user: UserId, left: Factors) -> Result<()> {
+pub(crate) async fn after_removing(
+    app: &App,
+    connection: &mut PgConnection,
+    user: &User,
+    (factor, left): (Factor<'_>, Factors),
+    actor: &Actor,
+) -> Result<()> {
+    tell(app, &mut *connection, user, Change::Removed { factor, was_last: !left.any() }, actor).await?;
     if left.any() {
         return Ok(());
     }
@@ -89,7 +104,7 @@ pub(crate) async fn after_removing(connection: &mut PgConnection, user: UserId, 
             "A second factor is required of you. Set up another one first, then remove this one.",
         ));
     }
-    db::delete_recovery_codes(connection, user).await
+    db::delete_recovery_codes(connection, user.id).await
 }
 
 /// Forgets all factors of a person, in somebody's transaction.

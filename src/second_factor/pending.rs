@@ -81,6 +81,13 @@ pub async fn finish(app: &App, token: &SecretString, code: &str, actor: &Actor) 
     Ok((user, checked.into_result()?))
 }
 
+/// Takes a login that waits, as part of somebody's transaction who has seen another proof.
+pub(crate) async fn take(app: &App, connection: &mut PgConnection, token: &SecretString) -> Result<User> {
+    let (id, user) = lock(app, &mut *connection, token).await?;
+    db::delete_pending(connection, id).await?;
+    Ok(user)
+}
+
 async fn lock(app: &App, connection: &mut PgConnection, token: &SecretString) -> Result<(Uuid, User)> {
     let hash = crate::sessions::hash(token.expose_secret());
     let found = db::lock_pending(&mut *connection, &hash, app.clock.machine_now()).await?;

@@ -5,6 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::tell::{Change, tell};
 use super::{db, lock_factors};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -31,6 +32,7 @@ pub async fn make_anew(app: &App, user: &User, actor: &Actor) -> Result<Vec<Stri
         return Err(Error::conflict("Recovery codes stand in for a second factor. Set one up first."));
     }
     let codes = replace(app, &mut transaction, user.id).await?;
+    tell(app, &mut transaction, user, Change::NewCodes, actor).await?;
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::RecoveryCodesMade, subject, json!({})).await?;
     transaction.commit().await?;
@@ -58,6 +60,7 @@ pub(super) async fn use_up(
     let used = db::use_recovery_code(&mut *connection, user.id, &hash, app.clock.machine_now()).await?;
     let Some(left) = used else { return Ok(false) };
     let actor = actor.clone().known_as(user);
+    tell(app, &mut *connection, user, Change::CodeUsed { left }, &actor).await?;
     let (subject, detail) = (Subject::new("user", user.id, &user.email), json!({ "left": left }));
     audit::record(connection, app.clock.now(), &actor, None, Event::RecoveryCodeUsed, subject, detail).await?;
     Ok(true)

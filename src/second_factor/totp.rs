@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use totp_rs::{Builder, Totp};
 
-use super::{after_adding, after_removing, db, lock_factors};
+use super::{Factor, after_adding, after_removing, db, lock_factors};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
@@ -89,7 +89,7 @@ pub async fn add(app: &App, user: &User, code: &str, login: Login, actor: &Actor
         ));
     }
     db::confirm_totp(&mut transaction, user.id, now).await?;
-    let codes = after_adding(app, &mut transaction, user.id, login, before.any()).await?;
+    let codes = after_adding(app, &mut transaction, user, login, (Factor::App, before.any()), actor).await?;
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::TotpAdded, subject, json!({})).await?;
     transaction.commit().await?;
@@ -107,7 +107,8 @@ pub async fn remove(app: &App, user: &User, actor: &Actor) -> Result<()> {
         return Err(Error::NotFound("authenticator app"));
     }
     if before.totp {
-        after_removing(&mut transaction, user.id, super::Factors { totp: false, ..before }).await?;
+        after_removing(app, &mut transaction, user, (Factor::App, super::Factors { totp: false, ..before }), actor)
+            .await?;
     }
     let (subject, detail) = (Subject::new("user", user.id, &user.email), json!({ "confirmed": before.totp }));
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::TotpRemoved, subject, detail).await?;

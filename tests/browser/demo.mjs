@@ -11,9 +11,9 @@ const STOP_MILLISECONDS_MAX = 30_000;
 const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
 const binary = join(target, 'debug/uni-manager');
 
-export async function startDemo({ speed = 1 } = {}) {
+export async function startDemo({ speed = 1, host } = {}) {
   const data = mkdtempSync(join(tmpdir(), 'uni-manager-browser-'));
-  const child = spawn(binary, ['demo', '--listen', '127.0.0.1:0', '--data', data, '--speed', String(speed)], {
+  const child = spawn(binary, ['demo', '--listen', '127.0.0.1:0', '--data', data, '--speed', String(speed), ...(host ? ['--host', host] : [])], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';

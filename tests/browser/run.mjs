@@ -5,6 +5,7 @@ import { tests as renting } from './renting.mjs';
 import { tests as forms } from './forms.mjs';
 import { tests as pages } from './pages.mjs';
 import { tests as consoles } from './console.mjs';
+import { tests as passkeys } from './passkeys.mjs';
 
 const TEST_MILLISECONDS_MAX = 240_000;
 
@@ -12,7 +13,7 @@ const wanted = process.argv[2] ?? '';
 let passed = 0;
 let failed = 0;
 const browser = await openBrowser();
-for (const [name, test] of [...renting, ...forms, ...pages, ...consoles]) {
+for (const [name, test] of [...renting, ...forms, ...pages, ...consoles, ...passkeys]) {
   if (!name.includes(wanted)) continue;
   const began = Date.now();
   let timer;

@@ -3,7 +3,10 @@
 pub mod browser;
 mod confirm;
 mod demand;
+mod device;
 mod login;
+mod mails;
+mod passkeys;
 mod recovery;
 
 use reqwest::Method;

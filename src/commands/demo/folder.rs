@@ -81,13 +81,13 @@ impl Folder {
 
     pub fn write_demo_json(
         &self,
-        address: SocketAddr,
+        url: &str,
         secrets: &Secrets,
         simulator: &Simulator,
         database_url: &str,
     ) -> anyhow::Result<()> {
         let content = json!({
-            "url": format!("http://{address}"),
+            "url": url,
             "admin": { "email": ADMIN_EMAIL, "password": secrets.admin_password.expose_secret() },
             "customer": { "email": CUSTOMER_EMAIL, "password": secrets.customer_password.expose_secret() },
             "simulator": { "url": simulator.url(), "token": simulator.token(), "fingerprint": simulator.fingerprint() },

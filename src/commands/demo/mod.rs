@@ -34,6 +34,9 @@ pub struct Demo {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// The name that browsers call it by, such as localhost, where passkeys work [default: the address]
+    #[arg(long)]
+    host: Option<String>,
     /// Where everything is kept [default: the user's state folder, or /var/lib/uni-manager-demo as root]
     #[arg(long)]
     data: Option<PathBuf>,
@@ -73,6 +76,11 @@ impl Demo {
             .with_context(|| format!("{} cannot be listened on: choose another address with --listen", self.listen))?;
         let address = listener.local_addr()?;
 
+        let url = match &self.host {
+            Some(host) => format!("http://{host}:{}", address.port()),
+            None => format!("http://{address}"),
+        };
+
         screen::progress("Starting PostgreSQL");
         let options = Options { directory: folder.path().to_owned(), durable: true, connections_max: CONNECTIONS_MAX };
         let server = tokio::task::spawn_blocking(move || PrivateServer::start(&options))
@@ -85,13 +93,13 @@ impl Demo {
         screen::progress("Starting the simulated Proxmox");
         let simulator = house::start_simulator(&folder, self.simulator_listen)?;
         let clock = house::clock(&folder, &pool, self.speed).await?;
-        let settings = secrets.settings(&format!("http://{address}"))?;
+        let settings = secrets.settings(&url)?;
         let app = App::new(pool, clock, settings);
         screen::progress("Preparing the catalogue, the cluster and the logins");
         house::furnish(&app, &simulator, &secrets).await?;
 
-        folder.write_demo_json(address, &secrets, &simulator, &server.url(house::DATABASE))?;
-        screen::ready(&format!("http://{address}"), &secrets, folder.path(), self.speed);
+        folder.write_demo_json(&url, &secrets, &simulator, &server.url(house::DATABASE))?;
+        screen::ready(&url, &secrets, folder.path(), self.speed);
         let keeper = tokio::spawn(keep(folder.clone(), Arc::clone(&app), Arc::clone(&simulator)));
         let outcome = super::serve::run(Arc::clone(&app), Some(listener), true, stopping).await;
         screen::stopping();

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
 use crate::ids::{OrganisationId, RoleId, UserId};
-use crate::organisations::members::{Detail, Place};
+use crate::organisations::members::{Detail, Place, SecondFactor};
 use crate::organisations::mine::Mine;
 use crate::organisations::role_choice::RoleChoice;
 use crate::organisations::{Membership, Organisation};
@@ -55,7 +55,9 @@ pub async fn select_place(
 pub async fn select_details(pool: &PgPool, organisation: OrganisationId, limit: i64) -> Result<Vec<Detail>> {
     let rows = sqlx::query!(
         r#"select u.id as "user: UserId", u.name, u.email, u.state, m.created_at, m.role, m.role_id as "role_id: RoleId",
-                  r.name as "role_name?", r.permissions as "patterns?"
+                  r.name as "role_name?", r.permissions as "patterns?",
+                  exists (select 1 from totp_secrets where user_id = u.id and confirmed_at is not null) as "has_totp!",
+                  exists (select 1 from passkeys where user_id = u.id) as "has_passkey!"
            from members m join users u on u.id = m.user_id left join roles r on r.id = m.role_id
            where m.organisation_id = $1 order by m.created_at, u.number limit $2"#,
         organisation.uuid(),
@@ -71,6 +73,10 @@ pub async fn select_details(pool: &PgPool, organisation: OrganisationId, limit: 
             email: row.email,
             is_active: row.state == ACTIVE,
             joined_at: row.created_at,
+            second_factors: [(row.has_totp, SecondFactor::Totp), (row.has_passkey, SecondFactor::Passkey)]
+                .into_iter()
+                .filter_map(|(has, factor)| has.then_some(factor))
+                .collect(),
             permissions: Membership::permissions_of(row.role.as_deref(), row.patterns.as_deref()),
             role: RoleChoice::stored(row.role.as_deref(), row.role_id),
             role_name: RoleChoice::name(row.role.as_deref(), row.role_name),

@@ -14,6 +14,7 @@ pub mod mails;
 pub mod notifications;
 pub mod organisations;
 pub mod passes;
+pub mod passkeys;
 pub mod prices;
 pub mod quotas;
 pub mod revenue;

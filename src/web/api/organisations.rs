@@ -13,7 +13,8 @@ use super::{ApiJson, List};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::{InvitationId, OrganisationId, UserId};
-use crate::organisations::{self, Detail, Invitation, Mine, RoleChoice, Token};
+use crate::organisations::{self, Detail, Invitation, Mine, RoleChoice, SecondFactor, Token};
+use crate::permissions::Permission;
 use crate::web::error::ApiError;
 use crate::web::read::Path;
 use crate::web::session::ApiCaller;
@@ -161,10 +162,12 @@ pub struct MemberView {
     joined_at: DateTime<Utc>,
     /// Neither suspended nor banned.
     active: bool,
+    /// What opens the person's account beside the password. Only who may manage members is told.
+    second_factors: Option<Vec<SecondFactor>>,
 }
 
-impl From<Detail> for MemberView {
-    fn from(member: Detail) -> Self {
+impl MemberView {
+    fn of(caller: &ApiCaller, member: Detail) -> Self {
         Self {
             id: member.user,
             name: member.name,
@@ -174,6 +177,7 @@ impl From<Detail> for MemberView {
             permissions: member.permissions.list().into_iter().map(|permission| permission.name()).collect(),
             joined_at: member.joined_at,
             active: member.is_active,
+            second_factors: caller.permissions.has(Permission::MemberManage).then_some(member.second_factors),
         }
     }
 }
@@ -182,7 +186,7 @@ impl From<Detail> for MemberView {
 #[utoipa::path(get, path = "/members", responses((status = 200, body = List<MemberView>)))]
 pub async fn members(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<List<MemberView>>, ApiError> {
     let members = organisations::list_members(&app, caller.organisation.id).await?;
-    Ok(Json(List { items: members.into_iter().map(MemberView::from).collect(), next: None }))
+    Ok(Json(List { items: members.into_iter().map(|member| MemberView::of(&caller, member)).collect(), next: None }))
 }
 
 /// A role by the name of one that every organisation has, or by the id of one of its own.
@@ -208,7 +212,7 @@ pub async fn change_member(
     organisations::change_role(&app, caller.organisation.id, id, role, caller.asker()).await?;
     let members = organisations::list_members(&app, caller.organisation.id).await?;
     let found = members.into_iter().find(|member| member.user == id).ok_or(Error::NotFound("member"))?;
-    Ok(Json(found.into()))
+    Ok(Json(MemberView::of(&caller, found)))
 }
 
 /// Removes a member.

@@ -44,6 +44,8 @@ use super::{api, pages, router};
         api::second_factor::remove_totp,
         api::second_factor::make_codes,
         api::second_factor::demand,
+        api::passkeys::list,
+        api::passkeys::remove,
         api::catalog::locations,
         api::catalog::plans,
         api::catalog::images,

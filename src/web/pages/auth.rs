@@ -17,6 +17,7 @@ use super::frames::{Notice, add_cookie, bare, form_errors, render_with};
 use super::organisations::email_of;
 use super::recovery::with_head_of;
 use crate::app::App;
+use crate::passkeys;
 use crate::permissions::Permission;
 use crate::second_factor;
 use crate::sessions::{self, Session};
@@ -94,8 +95,15 @@ fn login_page(
 ) -> Response {
     let (csrf, new) = anonymous_csrf(app, parts);
     let frame = bare(app, "Log in", notice);
-    let page =
-        LoginPage { frame, csrf: csrf.clone(), email, next, errors, may_register: app.settings.registration_open };
+    let page = LoginPage {
+        frame,
+        csrf: csrf.clone(),
+        email,
+        next,
+        errors,
+        may_register: app.settings.registration_open,
+        passkeys: passkeys::are_possible(app),
+    };
     with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
 }
 

@@ -19,6 +19,7 @@ pub mod mails;
 pub mod notifications;
 pub mod organisations;
 pub mod passes;
+pub mod passkeys;
 pub mod plans;
 pub mod price_lists;
 pub mod prices;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::frames::{Notice, form_errors, portal, redirect_with, render, render_with};
 use crate::app::App;
+use crate::passkeys;
 use crate::permissions::Permission;
 use crate::second_factor::{self, RECOVERY_CODES};
 use crate::sessions::Login;
@@ -18,7 +19,7 @@ use crate::web::read::Query;
 use crate::web::session::Customer;
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{FlashKind, Section};
-use crate::web::views::security::{DemandView, RecoveryCodesPage, SecurityPage, TotpPage, qr_code};
+use crate::web::views::security::{DemandView, PasskeyRow, RecoveryCodesPage, SecurityPage, TotpPage, qr_code};
 
 /// The page of one's own safety.
 pub(super) const SECURITY: &str = "/account/security";
@@ -49,6 +50,12 @@ async fn page(
     errors: FormErrors,
 ) -> Result<Response, PageError> {
     let factors = second_factor::factors(app, customer.session.user.id).await?;
+    let passkeys = passkeys::list(app, customer.session.user.id).await?.into_iter().map(|passkey| PasskeyRow {
+        id: passkey.id.to_string(),
+        name: passkey.name,
+        added_at: passkey.created_at,
+        used_at: passkey.last_used_at,
+    });
     let demand = match customer.session.permissions.has(Permission::OrganisationConfigure) {
         true => Some(DemandView {
             organisation: customer.session.organisation.name.clone(),
@@ -64,8 +71,8 @@ async fn page(
         any: factors.any(),
         recovery_codes_left: factors.recovery_codes_left,
         recovery_codes: RECOVERY_CODES,
-        passkeys: Vec::new(),
-        passkeys_possible: false,
+        passkeys: passkeys.collect(),
+        passkeys_possible: passkeys::are_possible(app),
         errors,
         demand,
     };

@@ -25,6 +25,8 @@ pub struct LoginPage {
     pub errors: FormErrors,
     /// Is registering open?
     pub may_register: bool,
+    /// Can a passkey be a login by itself?
+    pub passkeys: bool,
 }
 
 /// `GET /register`, and `POST /register` when it was refused.

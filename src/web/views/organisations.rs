@@ -43,8 +43,8 @@ pub struct MemberRow {
     pub is_active: bool,
     /// Who looks may give him another role and remove him.
     pub may_change: bool,
-    /// Whether he has shown a second factor, where that is known.
-    pub second_factor: Option<bool>,
+    /// What opens his account beside his password; empty when nothing does.
+    pub second_factors: &'static str,
 }
 
 /// An invitation that waits.

@@ -15,6 +15,10 @@ use Told::{Events, Nothing};
 pub const TOLD: &[(&str, &str, Told)] = &[
     ("POST", "/login", Events(&["user.logged_in", "user.second_factor_asked"])),
     ("POST", "/login/code", Events(&["user.logged_in"])),
+    ("POST", "/login/code/passkey", Nothing("It only asks the device for a proof.")),
+    ("POST", "/login/code/passkey/answer", Events(&["user.logged_in"])),
+    ("POST", "/login/passkey", Events(&["user.logged_in"])),
+    ("POST", "/login/passkey/options", Nothing("It only asks the device for a proof.")),
     ("POST", "/register", Events(&["user.registered"])),
     (
         "POST",
@@ -32,9 +36,14 @@ pub const TOLD: &[(&str, &str, Told)] = &[
     ("POST", "/account/sessions/{id}/end", Events(&["user.session_revoked"])),
     ("POST", "/impersonation/stop", Events(&["impersonation.ended"])),
     ("POST", "/confirm", Events(&["user.confirmed"])),
+    ("POST", "/confirm/passkey", Events(&["user.confirmed"])),
+    ("POST", "/confirm/passkey/options", Nothing("It only asks the device for a proof.")),
     ("POST", "/account/security/totp/begin", Nothing("It counts for nothing before a code has confirmed it.")),
     ("POST", "/account/security/totp", Events(&["user.totp_added"])),
     ("POST", "/account/security/totp/remove", Events(&["user.totp_removed"])),
+    ("POST", "/account/security/passkeys", Events(&["user.passkey_added"])),
+    ("POST", "/account/security/passkeys/options", Nothing("It only asks the device for a key.")),
+    ("POST", "/account/security/passkeys/{id}/remove", Events(&["user.passkey_removed"])),
     ("POST", "/account/security/recovery-codes", Events(&["user.recovery_codes_made"])),
     (
         "POST",
@@ -159,6 +168,7 @@ pub const TOLD: &[(&str, &str, Told)] = &[
     ("POST", "/api/v1/auth/totp", Nothing("It counts for nothing before a code has confirmed it.")),
     ("POST", "/api/v1/auth/totp/confirm", Events(&["user.totp_added"])),
     ("DELETE", "/api/v1/auth/totp", Events(&["user.totp_removed"])),
+    ("DELETE", "/api/v1/auth/passkeys/{id}", Events(&["user.passkey_removed"])),
     ("POST", "/api/v1/auth/recovery-codes", Events(&["user.recovery_codes_made"])),
     (
         "PUT",

@@ -73,6 +73,9 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
     let new = json!({ "email": "new@example.org", "role": "viewer" });
     let invitation = text(&world.post(&ann, "/invitations", &new).await.expect(201), "/id").to_owned();
     let api_key = new_key(&world, &ann, &["vm.view"]).await.id;
+    let passkey = world
+        .text("insert into passkeys (id, user_id, name, credential_id, credential, created_at) select gen_random_uuid(), user_id, 'laptop', 'x', '{}', now() from members m join organisations o on o.id = m.organisation_id where o.name = 'ann''s' returning id::text")
+        .await;
     let stranger = Somebody::enters(&world, &bob.user).await;
     let owner = Somebody::enters(&world, &ann.user).await;
     let session =
@@ -90,6 +93,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
             "/api-keys" => &api_key,
             "/ssh-keys" => &ann.key,
             "/notifications" => &notice,
+            "/account/security/passkeys" | "/auth/passkeys" => &passkey,
             "/wallet/charges" | "/charges" => &meter,
             "/organisation/members" | "/members" => &member,
             "/organisation/invitations" | "/invitations" => &invitation,

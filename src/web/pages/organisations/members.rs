@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{InvitationId, UserId};
-use crate::organisations::{self, Detail, GOOD_DAYS, Invitation, Listed, RoleChoice, SENDS_MAX};
+use crate::organisations::{self, Detail, GOOD_DAYS, Invitation, Listed, RoleChoice, SENDS_MAX, SecondFactor};
 use crate::permissions::Role;
 use crate::web::error::{PageError, status, with_patience};
 use crate::web::forms::{CsrfForm, Nothing};
@@ -69,7 +69,12 @@ fn member_row(customer: &Customer, own: RoleChoice, member: Detail) -> MemberRow
         role_name: member.role_name,
         joined_at: member.joined_at,
         is_active: member.is_active,
-        second_factor: None,
+        second_factors: match *member.second_factors {
+            [SecondFactor::Totp, SecondFactor::Passkey] => "App, passkey",
+            [SecondFactor::Totp] => "App",
+            [SecondFactor::Passkey] => "Passkey",
+            _ => "",
+        },
     }
 }
 
