@@ -10,6 +10,7 @@ use crate::clusters::Connections;
 use crate::config::Settings;
 use crate::consoles::Desk;
 use crate::live::Hub;
+use crate::oidc::Directory;
 use crate::rates::Rates;
 use crate::sessions::TokenKeys;
 use crate::vouchers::JustMade;
@@ -31,6 +32,8 @@ pub struct App {
     pub consoles: Desk,
     /// The keys that sign access tokens, as this process has read them.
     pub token_keys: TokenKeys,
+    /// What is known of the identity provider in this process.
+    pub oidc: Directory,
     /// The codes of vouchers that were made in this process a moment ago.
     pub vouchers_just_made: JustMade,
     /// Which uses of API keys this process wrote down a moment ago.
@@ -51,6 +54,7 @@ impl App {
             hub: Hub::default(),
             consoles: Desk::default(),
             token_keys: TokenKeys::default(),
+            oidc: Directory::default(),
             vouchers_just_made: JustMade::default(),
             key_uses: Uses::default(),
             rates: Rates::default(),

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::mail::Mailer;
 use crate::network::Network;
+use crate::oidc::Provider;
 
 /// The shortest token key that is accepted, in bytes: HMAC-SHA-256 is as strong as its key up to 32.
 const TOKEN_KEY_BYTES_MIN: usize = 32;
@@ -100,6 +101,8 @@ pub struct Settings {
     pub token_key: SecretString,
     /// Where mails go.
     pub mailer: Mailer,
+    /// With accounts of whom people may log in besides, if of anybody.
+    pub oidc: Option<Provider>,
     /// What guards the door for requests.
     pub guards: Guards,
     /// Says that the books run on a demo clock, so that pages can show it.

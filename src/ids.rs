@@ -104,6 +104,8 @@ ids! {
     DriftId
     /// An SSH key.
     SshKeyId
+    /// An account at an identity provider that is linked with one here.
+    IdentityId
     /// An API key.
     ApiKeyId
     /// A machine. Also the SMBIOS uuid of its guest, unless that was adopted.

@@ -44,6 +44,8 @@ pub mod mail;
 pub mod metering;
 /// What an organisation should know: in its portal, and by mail.
 pub mod notifications;
+/// Coming in with an account at the operator's identity provider.
+pub mod oidc;
 /// What customers own everything through, and who belongs to it.
 pub mod organisations;
 /// Key pairs on people's devices: a second factor, and a login by themselves.

@@ -133,6 +133,7 @@ pub fn settings(workers: usize) -> anyhow::Result<Settings> {
         vault: Vault::from_keys(&Vault::generate_key())?,
         token_key: token_key("a key for measurements and nothing else".into())?,
         mailer: uni_manager::mail::Mailer::Kept,
+        oidc: None,
         demo: false,
         charging_workers: workers,
     })

@@ -44,6 +44,7 @@ pub fn settings(secret_key: &SecretString, sign_up_credit: Money) -> anyhow::Res
         token_key: token_key(TOKEN_KEY.into())?,
         // Without a way to write to them, shoppers need not confirm their addresses.
         mailer: uni_manager::mail::Mailer::None,
+        oidc: None,
         demo: false,
         charging_workers: 2,
     })

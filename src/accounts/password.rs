@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ids::SessionId;
 use crate::users::links::{self, Purpose};
 use crate::users::{self, User, UserState, limits};
-use crate::{live, second_factor, sessions};
+use crate::{live, oidc, second_factor, sessions};
 
 /// How many requests for a new password are answered before mails are sent.
 const ANSWERED_MAX: usize = 200;
@@ -147,6 +147,7 @@ pub async fn reset_password(app: &App, token: &LinkToken, new: SecretString, act
         users::set_email(&mut transaction, user.id, &user.email, now).await?;
         // Whoever opened the account has not shown until now that the address is his: his factors do not bind its owner.
         second_factor::forget_all(&mut transaction, user.id).await?;
+        oidc::forget_all(&mut transaction, user.id).await?;
     }
     let ended = sessions::end_all_in(app, &mut transaction, user.id, None).await?;
     links::void(app, &mut transaction, user.id, &[Purpose::ChangeEmail]).await?;

@@ -38,8 +38,8 @@ events! {
     UserLoggedOut = "user.logged_out", "logged out";
     /// Somebody gave a wrong password for a known account.
     LoginFailed = "user.login_failed", "gave a wrong password for";
-    /// Somebody gave the right password, and was asked for the second factor.
-    SecondFactorAsked = "user.second_factor_asked", "gave the right password, and was asked for the second factor, for";
+    /// Somebody took the first step of a login, and was asked for the second factor.
+    SecondFactorAsked = "user.second_factor_asked", "took the first step of a login, and was asked for the second factor, for";
     /// Somebody who knew the password gave a wrong code.
     SecondFactorFailed = "user.second_factor_failed", "gave a wrong code as second factor for";
     /// A person proved once more who he is.
@@ -48,6 +48,10 @@ events! {
     TotpAdded = "user.totp_added", "set up an authenticator app for";
     /// A person removed his authenticator app.
     TotpRemoved = "user.totp_removed", "removed the authenticator app of";
+    /// An account at the identity provider was linked with a person's.
+    IdentityLinked = "user.identity_linked", "linked an account at the identity provider with";
+    /// It was unlinked again.
+    IdentityUnlinked = "user.identity_unlinked", "unlinked an account at the identity provider from";
     /// A person added a passkey.
     PasskeyAdded = "user.passkey_added", "added the passkey";
     /// A person removed a passkey.

@@ -1,5 +1,7 @@
 //! The settings of production, from the environment or the command line.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 use billing::Money;
 use clap::Args;
@@ -8,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{self, Guards, Patience, Settings, Vault};
 use crate::mail::{Mailer, Server};
 use crate::network::Network;
+use crate::oidc::{NewProvider, Provider};
 use crate::web::is_origin;
 
 /// Settings that every process of one platform shares.
@@ -42,6 +45,8 @@ pub struct PlatformArguments {
     charging_workers: Option<usize>,
     #[command(flatten)]
     mail: MailArguments,
+    #[command(flatten)]
+    oidc: ProviderArguments,
     #[command(flatten)]
     guards: GuardArguments,
 }
@@ -142,6 +147,72 @@ impl MailArguments {
     }
 }
 
+/// The identity provider whose accounts open this platform as well.
+#[derive(Debug, Args)]
+struct ProviderArguments {
+    /// The identity provider (OpenID Connect) with whose accounts people may sign in: its issuer, exactly as it calls itself,
+    /// such as https://login.example.org/realms/staff. Without it there is none
+    #[arg(long, env = "UNI_MANAGER_OIDC_ISSUER")]
+    oidc_issuer: Option<String>,
+    /// What this platform is called there
+    #[arg(long, env = "UNI_MANAGER_OIDC_CLIENT_ID", default_value = "")]
+    oidc_client_id: String,
+    /// What proves there that it is this platform
+    #[arg(long, env = "UNI_MANAGER_OIDC_CLIENT_SECRET", hide_env_values = true)]
+    oidc_client_secret: Option<SecretString>,
+    /// A file that holds the same
+    #[arg(long, env = "UNI_MANAGER_OIDC_CLIENT_SECRET_FILE")]
+    oidc_client_secret_file: Option<PathBuf>,
+    /// How it is called on the button "Sign in with …"
+    #[arg(long, env = "UNI_MANAGER_OIDC_NAME", default_value = "single sign-on")]
+    oidc_name: String,
+    /// What is asked for besides openid, separated by commas
+    #[arg(long, env = "UNI_MANAGER_OIDC_SCOPES", default_value = "email,profile")]
+    oidc_scopes: String,
+    /// Domains of mail addresses that may register or be linked through it, separated by commas; all unless set
+    #[arg(long, env = "UNI_MANAGER_OIDC_EMAIL_DOMAINS", default_value = "")]
+    oidc_email_domains: String,
+    /// Whether people may register through it, where registration is open: open or closed
+    #[arg(long, env = "UNI_MANAGER_OIDC_REGISTRATION", default_value = "open")]
+    oidc_registration: String,
+    /// What it says (amr or acr) of somebody who has shown a second factor there, separated by commas, such as mfa: then none
+    /// of this platform is asked for. Unless set it is always asked for
+    #[arg(long, env = "UNI_MANAGER_OIDC_SECOND_FACTOR", default_value = "")]
+    oidc_second_factor: String,
+}
+
+impl ProviderArguments {
+    fn checked(self) -> anyhow::Result<Option<Provider>> {
+        let Some(issuer) = self.oidc_issuer.filter(|issuer| !issuer.is_empty()) else { return Ok(None) };
+        let written = self.oidc_client_secret.filter(|secret| !secret.expose_secret().is_empty());
+        let file = self.oidc_client_secret_file.filter(|file| !file.as_os_str().is_empty());
+        let client_secret = match (written, file) {
+            (Some(secret), None) => secret,
+            (None, Some(file)) => {
+                let read = std::fs::read_to_string(&file);
+                read.with_context(|| format!("UNI_MANAGER_OIDC_CLIENT_SECRET_FILE: {}", file.display()))?.into()
+            }
+            _ => bail!("set either UNI_MANAGER_OIDC_CLIENT_SECRET or UNI_MANAGER_OIDC_CLIENT_SECRET_FILE"),
+        };
+        let owned = |text: &str| listed(text).map(str::to_owned).collect();
+        let new = NewProvider {
+            name: self.oidc_name,
+            issuer,
+            client_id: self.oidc_client_id,
+            client_secret,
+            scopes: owned(&self.oidc_scopes),
+            email_domains: owned(&self.oidc_email_domains),
+            may_register: match self.oidc_registration.as_str() {
+                "open" => true,
+                "closed" => false,
+                other => bail!("UNI_MANAGER_OIDC_REGISTRATION must be open or closed, not {other}"),
+            },
+            factor_proofs: owned(&self.oidc_second_factor),
+        };
+        Provider::new(new).context("the identity provider (UNI_MANAGER_OIDC_…)").map(Some)
+    }
+}
+
 impl PlatformArguments {
     /// Checks them all.
     ///
@@ -165,6 +236,7 @@ impl PlatformArguments {
             "closed" => false,
             other => bail!("UNI_MANAGER_REGISTRATION must be open or closed, not {other}"),
         };
+        let oidc = self.oidc.checked()?;
         Ok(Settings {
             public_url,
             currency: self.currency,
@@ -179,6 +251,7 @@ impl PlatformArguments {
             vault: Vault::from_keys(&self.secret_keys).context("UNI_MANAGER_SECRET_KEYS")?,
             token_key: config::token_key(self.token_key).context("UNI_MANAGER_TOKEN_KEY")?,
             mailer: self.mail.checked()?,
+            oidc,
             guards: self.guards.checked()?,
             demo: false,
             charging_workers: match self.charging_workers {

@@ -33,6 +33,8 @@ pub enum Method {
     RecoveryCode,
     /// A passkey.
     Passkey,
+    /// The identity provider, which asked him again.
+    Provider,
 }
 
 impl Method {
@@ -44,6 +46,7 @@ impl Method {
             Self::Totp => "totp",
             Self::RecoveryCode => "recovery_code",
             Self::Passkey => "passkey",
+            Self::Provider => "identity_provider",
         }
     }
 }

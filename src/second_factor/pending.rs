@@ -21,12 +21,12 @@ const PENDING_MAX: i64 = 20;
 /// Said when the token is not, or no longer, of a login that waits.
 const TOO_LATE: &str = "This login took too long. Begin again with your password.";
 
-/// Somebody has given the right password. Answers with a token when he must show a second factor before he is let in, else
+/// Somebody has given the right password, or come another way. Answers with a token when he must show a second factor before he is let in, else
 /// with nothing.
 ///
 /// # Errors
 /// `Unauthenticated` when all logins of the person were ended since he gave it.
-pub async fn begin(app: &App, user: &User, actor: Actor) -> Result<Option<SecretString>> {
+pub async fn begin(app: &App, user: &User, way: Method, actor: Actor) -> Result<Option<SecretString>> {
     if !factors(app, user.id).await?.any() {
         return Ok(None);
     }
@@ -39,8 +39,16 @@ pub async fn begin(app: &App, user: &User, actor: Actor) -> Result<Option<Secret
     }
     db::trim_pending(&mut transaction, user.id, now, PENDING_MAX).await?;
     let (actor, subject) = (actor.known_as(user), Subject::new("user", user.id, &user.email));
-    audit::record(&mut transaction, app.clock.now(), &actor, None, Event::SecondFactorAsked, subject, json!({}))
-        .await?;
+    audit::record(
+        &mut transaction,
+        app.clock.now(),
+        &actor,
+        None,
+        Event::SecondFactorAsked,
+        subject,
+        json!({ "after": way.name() }),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(Some(SecretString::from(token)))
 }

@@ -22,7 +22,7 @@ pub(crate) use list::end_all_in;
 pub use list::{Kind, LoggedIn, end_all, end_one, list};
 pub use standing::Standing;
 pub use tokens::{ACCESS_MINUTES, Caller, Tokens, issue, log_in, refresh, revoke, verify};
-pub use web::{Behalf, SESSION_DAYS, Session, confirm, end, find, seen, start};
+pub use web::{Behalf, SESSION_DAYS, Session, confirm, end, find, seen, start, start_through};
 
 pub(crate) use crate::random_tokens::{hash, make as random_token};
 

@@ -58,6 +58,30 @@ pub struct Session {
 /// # Errors
 /// `Unauthenticated` when all logins of the person were ended since he was looked up.
 pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str>) -> Result<String> {
+    insert(app, user, actor, user_agent, json!({})).await
+}
+
+/// The same, and writes down by which way he came.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_through(
+    app: &App,
+    user: &User,
+    actor: Actor,
+    user_agent: Option<&str>,
+    way: &str,
+) -> Result<String> {
+    insert(app, user, actor, user_agent, json!({ "by": way })).await
+}
+
+async fn insert(
+    app: &App,
+    user: &User,
+    actor: Actor,
+    user_agent: Option<&str>,
+    detail: serde_json::Value,
+) -> Result<String> {
     let token = random_tokens::make();
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
@@ -89,7 +113,7 @@ pub async fn start(app: &App, user: &User, actor: Actor, user_agent: Option<&str
         Some(organisation.id),
         Event::UserLoggedIn,
         subject,
-        json!({}),
+        detail,
     )
     .await?;
     transaction.commit().await?;

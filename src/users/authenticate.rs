@@ -8,13 +8,14 @@ use super::{User, UserState, db, password};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
+use crate::ids::UserId;
 use crate::random_tokens;
 
 /// The one answer to every failed login.
 const REFUSED: &str = "The e-mail address or the password is wrong.";
 
 /// Said to who has the right password and may not come in.
-const BANNED: &str = "This account has been closed by the operator.";
+pub(crate) const BANNED: &str = "This account has been closed by the operator.";
 
 /// The longest address that is looked for, in characters: as long as one can be.
 const EMAIL_CHARACTERS_MAX: usize = 254;
@@ -78,7 +79,18 @@ pub async fn confirm_password(app: &App, user: &User, field: &'static str, passw
     }
     limits::failed(app, &counters).await?;
     drop(turn);
+    if !has_password(app, user.id).await? {
+        return Err(Error::invalid(field, "Your account has no password yet. Set one first, in your account."));
+    }
     Err(Error::invalid(field, "The password is wrong."))
+}
+
+/// Whether a person has a password, or only another way in.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn has_password(app: &App, user: UserId) -> Result<bool> {
+    db::select_has_password(&mut *app.pool.acquire().await?, user).await
 }
 
 /// Remembers the browser that somebody has just logged in with, so that no stranger's tries keep him waiting there. Answers with

@@ -22,11 +22,12 @@ pub(super) async fn insert(
     connection: &mut PgConnection,
     user: &User,
     password_hash: &str,
+    has_password: bool,
     now: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "insert into users (id, email, name, password_hash, platform_role, created_at, email_verified_at)
-         values ($1, $2, $3, $4, $5, $6, case when $7 then $6::timestamptz end)",
+        "insert into users (id, email, name, password_hash, platform_role, created_at, email_verified_at, has_password)
+         values ($1, $2, $3, $4, $5, $6, case when $7 then $6::timestamptz end, $8)",
         user.id.uuid(),
         user.email,
         user.name,
@@ -34,6 +35,7 @@ pub(super) async fn insert(
         user.platform_role.map(|role| role.to_string()),
         now,
         user.is_verified,
+        has_password,
     )
     .execute(connection)
     .await
@@ -136,6 +138,12 @@ pub(super) async fn select_password(connection: &mut PgConnection, id: UserId) -
         .await?)
 }
 
+/// Whether a person has a password that somebody knows; not when there is no such person.
+pub(super) async fn select_has_password(connection: &mut PgConnection, id: UserId) -> Result<bool> {
+    let has = sqlx::query_scalar!("select has_password from users where id = $1", id.uuid());
+    Ok(has.fetch_optional(connection).await?.unwrap_or(false))
+}
+
 /// Stores the same password under other parameters, unless it was changed meanwhile.
 pub(super) async fn update_hash(connection: &mut PgConnection, id: UserId, before: &str, after: &str) -> Result<()> {
     sqlx::query!("update users set password_hash = $3 where id = $1 and password_hash = $2", id.uuid(), before, after)
@@ -146,7 +154,9 @@ pub(super) async fn update_hash(connection: &mut PgConnection, id: UserId, befor
 
 /// Stores another password.
 pub(super) async fn update_password(connection: &mut PgConnection, id: UserId, hash: &str) -> Result<()> {
-    sqlx::query!("update users set password_hash = $2 where id = $1", id.uuid(), hash).execute(connection).await?;
+    sqlx::query!("update users set password_hash = $2, has_password = true where id = $1", id.uuid(), hash)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -47,6 +47,8 @@ const ACCOUNT: Rule = Rule { free: 20, free_again: 20, delay_minutes: 15, delay_
 /// Mails about one address that are asked for from one network.
 const MAILS: Rule = Rule { free: 3, free_again: 1, delay_minutes: 15, delay_minutes_max: 60 };
 
+/// Ways to the identity provider that are begun in one network, which many may share.
+const JOURNEYS: Rule = Rule { free: 200, free_again: 200, delay_minutes: 5, delay_minutes_max: 60 };
 /// Questions for a passkey that anybody may have put to him, from one network: each is a row for some minutes.
 const QUESTIONS: Rule = Rule { free: 100, free_again: 100, delay_minutes: 5, delay_minutes_max: 60 };
 
@@ -253,6 +255,16 @@ pub(crate) async fn count_mail(app: &App, email: &str, address: Option<&str>) ->
         Counter::new(app, MAILS, &["mail", &email.to_lowercase(), &network]),
         Counter::new(app, NETWORK, &["mails", &network]),
     ];
+    admit(app, &counters).await?;
+    failed(app, &counters).await
+}
+
+/// Counts a way to the identity provider that begins, or says how long to wait.
+///
+/// # Errors
+/// `TooManyTries`.
+pub(crate) async fn count_journey(app: &App, address: Option<&str>) -> Result<()> {
+    let counters = [Counter::new(app, JOURNEYS, &["journeys", &network(address)])];
     admit(app, &counters).await?;
     failed(app, &counters).await
 }

@@ -12,9 +12,11 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
-pub use authenticate::{authenticate, confirm_password, remember_device};
+pub(crate) use authenticate::BANNED;
+pub use authenticate::{authenticate, confirm_password, has_password, remember_device};
 pub use limits::Place;
 pub use register::{NewUser, create_admin, register};
+pub(crate) use register::{prepare, register_vouched};
 
 pub use crate::permissions::PlatformRole;
 

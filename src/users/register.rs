@@ -4,6 +4,7 @@ use billing::Money;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
+use sqlx::PgConnection;
 use validator::Validate;
 
 use super::links::{self, Purpose};
@@ -79,7 +80,52 @@ pub async fn register(app: &App, new: NewUser, actor: Actor) -> Result<(User, Or
     if !app.settings.registration_open {
         return Err(Error::Forbidden("Registration is closed. Ask the operator for an account."));
     }
-    insert(app, new, None, app.settings.sign_up_credit, actor).await
+    let prepared = prepare(new).await?;
+    let mut transaction = app.pool.begin().await?;
+    let registered = insert(app, &mut transaction, prepared, Kind::Customer, &actor).await?;
+    transaction.commit().await?;
+    Ok(registered)
+}
+
+/// Registers a customer for whose address an identity provider vouches, in somebody's transaction. The password is nobody's: he
+/// has none until he sets one.
+///
+/// # Errors
+/// `Invalid` at `email` when there is an account with the address already.
+pub(crate) async fn register_vouched(
+    app: &App,
+    connection: &mut PgConnection,
+    prepared: Prepared,
+    actor: &Actor,
+) -> Result<(User, OrganisationId)> {
+    insert(app, connection, prepared, Kind::Vouched, actor).await
+}
+
+/// Somebody whose fields were checked, and whose password was hashed.
+pub(crate) struct Prepared {
+    new: NewUser,
+    hash: String,
+}
+
+/// Checks somebody's fields and hashes his password, before any transaction.
+///
+/// # Errors
+/// `Invalid` with a problem per field; `Unavailable` when too many are being hashed.
+pub(crate) async fn prepare(new: NewUser) -> Result<Prepared> {
+    let new = new.checked()?;
+    let hash = password::hash(new.password.clone()).await?;
+    Ok(Prepared { new, hash })
+}
+
+/// Who registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A customer with a password.
+    Customer,
+    /// A customer who comes from an identity provider.
+    Vouched,
+    /// An admin, made by the operator.
+    Admin,
 }
 
 /// Makes an account with the admin role, from the command line or the demo.
@@ -87,19 +133,25 @@ pub async fn register(app: &App, new: NewUser, actor: Actor) -> Result<(User, Or
 /// # Errors
 /// `Invalid` with a problem per field.
 pub async fn create_admin(app: &App, new: NewUser) -> Result<(User, OrganisationId)> {
-    insert(app, new, Some(PlatformRole::Admin), Money::ZERO, Actor::system()).await
+    let prepared = prepare(new).await?;
+    let mut transaction = app.pool.begin().await?;
+    let made = insert(app, &mut transaction, prepared, Kind::Admin, &Actor::system()).await?;
+    transaction.commit().await?;
+    Ok(made)
 }
 
 async fn insert(
     app: &App,
-    new: NewUser,
-    platform_role: Option<PlatformRole>,
-    credit: Money,
-    actor: Actor,
+    connection: &mut PgConnection,
+    Prepared { new, hash }: Prepared,
+    kind: Kind,
+    actor: &Actor,
 ) -> Result<(User, OrganisationId)> {
-    let new = new.checked()?;
-    let hash = password::hash(new.password).await?;
     let now = app.clock.now();
+    let (platform_role, credit) = match kind {
+        Kind::Customer | Kind::Vouched => (None, app.settings.sign_up_credit),
+        Kind::Admin => (Some(PlatformRole::Admin), Money::ZERO),
+    };
     let user = User {
         id: UserId::new(),
         number: 0,
@@ -107,19 +159,18 @@ async fn insert(
         name: new.name,
         platform_role,
         state: UserState::Active,
-        is_verified: !actor.is_stranger() || platform_role.is_some(),
+        is_verified: !actor.is_stranger() || kind != Kind::Customer,
         epoch: 0,
     };
-    let mut transaction = app.pool.begin().await?;
-    db::insert(&mut transaction, &user, &hash, now).await?;
-    let organisation = organisations::create(&mut transaction, &new.organisation, user.id, now).await?;
+    db::insert(&mut *connection, &user, &hash, kind != Kind::Vouched, now).await?;
+    let organisation = organisations::create(&mut *connection, &new.organisation, user.id, now).await?;
     if !user.is_verified {
-        links::send(app, &mut transaction, &user, Purpose::VerifyEmail, &user.email, now).await?;
+        links::send(app, &mut *connection, &user, Purpose::VerifyEmail, &user.email, now).await?;
     }
-    let actor = if actor.is_stranger() { actor.known_as(&user) } else { actor };
+    let actor = if actor.is_stranger() { actor.clone().known_as(&user) } else { actor.clone() };
     let subject = Subject::new("user", user.id, &user.email);
     audit::record(
-        &mut transaction,
+        &mut *connection,
         now,
         &actor,
         Some(organisation),
@@ -129,9 +180,8 @@ async fn insert(
     )
     .await?;
     if credit > Money::ZERO {
-        ledger::sign_up_credit(&mut transaction, organisation, credit, now).await?;
+        ledger::sign_up_credit(&mut *connection, organisation, credit, now).await?;
     }
-    let user = db::select(&mut transaction, user.id).await?.ok_or(Error::NotFound("user"))?;
-    transaction.commit().await?;
+    let user = db::select(connection, user.id).await?.ok_or(Error::NotFound("user"))?;
     Ok((user, organisation))
 }

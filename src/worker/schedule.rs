@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::{audit, clusters, pricing, second_factor, sessions, staff, users, vms};
+use crate::{audit, clusters, oidc, pricing, second_factor, sessions, staff, users, vms};
 
 /// Proxmox itself reports every ten seconds, so looking more often shows nothing new.
 const LOOK: &str = "*/10 * * * * *";
@@ -135,9 +135,9 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Sessions, tokens, links that were sent, tries that were counted.
+/// Sessions, tokens, links that were sent, tries that were counted, ways to the identity provider.
 async fn clear_expired(app: &App) -> crate::error::Result<u64> {
-    Ok(sessions::purge(app).await? + users::purge(app).await?)
+    Ok(sessions::purge(app).await? + users::purge(app).await? + oidc::purge(app).await?)
 }
 
 /// Looks at every cluster whose look is due, one after the other.

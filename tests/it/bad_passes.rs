@@ -61,6 +61,7 @@ async fn process(url: &str, now: DateTime<Utc>) -> Arc<App> {
         vault: Vault::from_keys(&Vault::generate_key()).unwrap(),
         token_key: token_key(TOKEN_KEY.into()).unwrap(),
         mailer: Mailer::Kept,
+        oidc: None,
         demo: false,
         charging_workers: 2,
     };

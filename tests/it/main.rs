@@ -43,6 +43,7 @@ mod money_rules;
 mod mutations;
 mod notifications;
 mod offers;
+mod oidc;
 mod orders;
 mod organisations;
 mod power;

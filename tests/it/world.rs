@@ -59,6 +59,8 @@ pub struct Start {
     pub mailer: Mailer,
     /// What guards the door; nobody asks too often unless it is said.
     pub guards: Guards,
+    /// With accounts of whom people may log in besides.
+    pub oidc: Option<uni_manager::oidc::Provider>,
     /// Where browsers would reach it; where it listens, unless it is said.
     pub public_url: Option<String>,
 }
@@ -74,6 +76,7 @@ impl Default for Start {
             time_zone: chrono_tz::UTC,
             plain_owner: false,
             mailer: Mailer::Kept,
+            oidc: None,
             guards: Guards { requests_per_key: u32::MAX, requests_per_network: u32::MAX, ..Guards::default() },
             public_url: None,
         }
@@ -129,6 +132,7 @@ impl World {
             vault: Vault::from_keys(&secret_key).unwrap(),
             token_key: config::token_key(TOKEN_KEY.to_owned()).unwrap(),
             mailer: start.mailer,
+            oidc: start.oidc,
             demo: false,
             charging_workers: 2,
         };

@@ -216,6 +216,7 @@ impl Secrets {
             vault: Vault::from_keys(&self.secret_key)?,
             token_key: self.token_key.clone(),
             mailer: Mailer::Kept,
+            oidc: None,
             demo: true,
             charging_workers: config::charging_workers(),
         })

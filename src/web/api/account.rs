@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{ApiJson, List};
 use crate::accounts::{self, NewEmail, NewPassword};
 use crate::app::App;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{IdentityId, SessionId, UserId};
+use crate::oidc::{self, Identity};
 use crate::sessions::{self, LoggedIn, Login};
 use crate::web::error::ApiError;
 use crate::web::read::Path;
@@ -129,6 +130,27 @@ pub async fn end_session(
 #[utoipa::path(delete, path = "/account/sessions", responses((status = 200, body = Ended)))]
 pub async fn end_all_sessions(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<Ended>, ApiError> {
     Ok(Json(Ended { ended: sessions::end_all(&app, &caller.user, None, &caller.actor).await? }))
+}
+
+/// Lists the accounts at identity providers that are linked with the caller's, oldest first.
+///
+/// Linking takes a browser.
+#[utoipa::path(get, path = "/account/identities", responses((status = 200, body = List<Identity>)))]
+pub async fn list_identities(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<List<Identity>>, ApiError> {
+    Ok(Json(List { items: oidc::list(&app, caller.user.id).await?, next: None }))
+}
+
+/// Unlinks one of them.
+///
+/// The only way in stays.
+#[utoipa::path(delete, path = "/account/identities/{id}", responses((status = 204)))]
+pub async fn unlink_identity(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Path(id): Path<IdentityId>,
+) -> Result<StatusCode, ApiError> {
+    oidc::unlink(&app, &caller.user, id, &caller.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The login that the caller acts in; none when he shows a key.

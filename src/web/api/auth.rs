@@ -139,7 +139,7 @@ pub async fn login(
 ) -> Result<Response, ApiError> {
     let place = Place::new(origin.address().as_deref(), None);
     let user = users::authenticate(&app, &credentials.email, credentials.password, &place, origin.stranger()).await?;
-    match second_factor::begin(&app, &user, origin.stranger()).await? {
+    match second_factor::begin(&app, &user, second_factor::Method::Password, origin.stranger()).await? {
         Some(pending) => Ok((StatusCode::ACCEPTED, Json(SecondFactorRequired::of(&pending))).into_response()),
         None => Ok(Json(sessions::log_in(&app, &user, origin.stranger()).await?).into_response()),
     }

@@ -37,6 +37,8 @@ use super::{api, pages, router};
         api::account::list_sessions,
         api::account::end_session,
         api::account::end_all_sessions,
+        api::account::list_identities,
+        api::account::unlink_identity,
         api::second_factor::finish,
         api::second_factor::show,
         api::second_factor::begin_totp,

@@ -14,7 +14,7 @@ use crate::accounts::{self, NewEmail, NewPassword};
 use crate::app::App;
 use crate::ids::SessionId;
 use crate::sessions::{self, Kind};
-use crate::users::PASSWORD_CHARACTERS_MIN;
+use crate::users::{self, PASSWORD_CHARACTERS_MIN};
 use crate::web::error::{PageError, status, with_patience};
 use crate::web::forms::{CsrfForm, Nothing};
 use crate::web::read::Path;
@@ -126,6 +126,8 @@ async fn password_page(
     Ok(PasswordPage {
         frame: portal(app, customer, "Password", Section::Account, notice).await?,
         here: "password",
+        has_password: users::has_password(app, customer.session.user.id).await?,
+        email: customer.session.user.email.clone(),
         password_length_min: PASSWORD_CHARACTERS_MIN,
         errors,
     })
@@ -145,6 +147,27 @@ pub async fn change_password(
             let mut response = redirect_with(&app, "/account/password", FlashKind::Success, done);
             remember_device(&app, user, &parts, &mut response).await?;
             Ok(response)
+        }
+        Err(error) => {
+            let head = with_patience(&error, status(&error).into_response());
+            let notice = Notice::default();
+            let page = password_page(&app, &customer, &notice, form_errors(error)?).await?;
+            Ok(with_head_of(&head, render_with(&app, &notice, &page)))
+        }
+    }
+}
+
+/// `POST /account/password/link`: who has no password has a link sent that sets one.
+pub async fn send_password_link(
+    State(app): State<Arc<App>>,
+    customer: Customer,
+    _form: CsrfForm<Nothing>,
+) -> Result<Response, PageError> {
+    let email = &customer.session.user.email;
+    match accounts::request_reset(&app, email, &customer.actor).await {
+        Ok(()) => {
+            let done = format!("A mail with a link is on its way to {email}.");
+            Ok(redirect_with(&app, "/account/password", FlashKind::Info, done))
         }
         Err(error) => {
             let head = with_patience(&error, status(&error).into_response());

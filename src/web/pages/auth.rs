@@ -19,7 +19,7 @@ use super::recovery::with_head_of;
 use crate::app::App;
 use crate::passkeys;
 use crate::permissions::Permission;
-use crate::second_factor;
+use crate::second_factor::{self, Method};
 use crate::sessions::{self, Session};
 use crate::users::{self, NewUser, PASSWORD_CHARACTERS_MIN, Place, User};
 use crate::web::back::own_path;
@@ -102,6 +102,7 @@ fn login_page(
         next,
         errors,
         may_register: app.settings.registration_open,
+        provider: app.settings.oidc.as_ref().map(|provider| provider.name.clone()),
         passkeys: passkeys::are_possible(app),
     };
     with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
@@ -177,6 +178,12 @@ fn register_page(
         password_length_min: PASSWORD_CHARACTERS_MIN,
         sign_up_credit: app.settings.sign_up_credit.to_decimal(),
         currency: app.settings.currency.clone(),
+        provider: app
+            .settings
+            .oidc
+            .as_ref()
+            .filter(|provider| provider.may_register)
+            .map(|provider| provider.name.clone()),
         errors,
     };
     with_anonymous_csrf(app, render_with(app, notice, &page), csrf, new)
@@ -227,13 +234,25 @@ pub(super) async fn enter(
     parts: &Parts,
     to: &str,
 ) -> Result<Response, PageError> {
-    if let Some(token) = second_factor::begin(app, user, origin.stranger()).await? {
+    enter_through(app, user, origin, parts, to, Method::Password).await
+}
+
+/// The same, whatever he gave first.
+pub(super) async fn enter_through(
+    app: &Arc<App>,
+    user: &User,
+    origin: &Origin,
+    parts: &Parts,
+    to: &str,
+    way: Method,
+) -> Result<Response, PageError> {
+    if let Some(token) = second_factor::begin(app, user, way, origin.stranger()).await? {
         let next = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
         let mut response = Redirect::to(&format!("/login/code?next={next}")).into_response();
         add_cookie(&mut response, &pending_cookie(app, &token));
         return Ok(response);
     }
-    let_in(app, user, origin, parts, to).await
+    let_in_through(app, user, origin, parts, to, way).await
 }
 
 /// Lets somebody in who has proved all that he must.
@@ -245,6 +264,24 @@ pub(super) async fn let_in(
     to: &str,
 ) -> Result<Response, PageError> {
     let token = sessions::start(app, user, origin.stranger(), origin.user_agent.as_deref()).await?;
+    is_in(app, user, parts, to, token).await
+}
+
+/// The same, and the way is written down.
+pub(super) async fn let_in_through(
+    app: &Arc<App>,
+    user: &User,
+    origin: &Origin,
+    parts: &Parts,
+    to: &str,
+    way: Method,
+) -> Result<Response, PageError> {
+    let (actor, user_agent) = (origin.stranger(), origin.user_agent.as_deref());
+    let token = sessions::start_through(app, user, actor, user_agent, way.name()).await?;
+    is_in(app, user, parts, to, token).await
+}
+
+async fn is_in(app: &Arc<App>, user: &User, parts: &Parts, to: &str, token: String) -> Result<Response, PageError> {
     let mut response = Redirect::to(to).into_response();
     add_cookie(&mut response, &session_cookie(app, token));
     remember_device(app, user, parts, &mut response).await?;

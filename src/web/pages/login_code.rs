@@ -12,6 +12,7 @@ use super::auth::{anonymous_csrf, let_in, with_anonymous_csrf};
 use super::frames::{Notice, add_cookie, bare, form_errors, render, render_with};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::oidc;
 use crate::second_factor::{self, Evidence};
 use crate::sessions;
 use crate::web::back::own_path;
@@ -138,14 +139,17 @@ pub async fn ask(
 }
 
 async fn confirm_page(app: &App, customer: &Customer, back: &str, errors: FormErrors) -> Result<ConfirmPage> {
-    let factors = second_factor::factors(app, customer.session.user.id).await?;
+    let user = &customer.session.user;
+    let factors = second_factor::factors(app, user.id).await?;
+    let only_there = oidc::is_only_proof(app, user).await?;
     Ok(ConfirmPage {
         frame: bare(app, "Confirm that it is you", &Notice::default()),
         csrf: customer.session.csrf_token.clone(),
         back: own_path(back).to_owned(),
-        email: customer.session.user.email.clone(),
+        email: user.email.clone(),
         codes: factors.totp,
         passkeys: factors.passkeys > 0,
+        provider: app.settings.oidc.as_ref().filter(|_| only_there).map(|provider| provider.name.clone()),
         errors,
     })
 }

@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod login_code;
 pub mod mails;
 pub mod notifications;
+pub mod oidc;
 pub mod organisations;
 pub mod passes;
 pub mod passkeys;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::frames::{Notice, form_errors, portal, redirect_with, render, render_with};
 use crate::app::App;
+use crate::oidc;
 use crate::passkeys;
 use crate::permissions::Permission;
 use crate::second_factor::{self, RECOVERY_CODES};
@@ -19,7 +20,9 @@ use crate::web::read::Query;
 use crate::web::session::Customer;
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{FlashKind, Section};
-use crate::web::views::security::{DemandView, PasskeyRow, RecoveryCodesPage, SecurityPage, TotpPage, qr_code};
+use crate::web::views::security::{
+    DemandView, IdentityRow, PasskeyRow, RecoveryCodesPage, SecurityPage, TotpPage, qr_code,
+};
 
 /// The page of one's own safety.
 pub(super) const SECURITY: &str = "/account/security";
@@ -74,9 +77,24 @@ async fn page(
         passkeys: passkeys.collect(),
         passkeys_possible: passkeys::are_possible(app),
         errors,
+        provider: app.settings.oidc.as_ref().map(|provider| provider.name.clone()),
+        identities: identities(app, customer).await?,
         demand,
     };
     Ok(render_with(app, notice, &page))
+}
+
+/// The accounts elsewhere that somebody has linked.
+async fn identities(app: &App, customer: &Customer) -> Result<Vec<IdentityRow>, PageError> {
+    let now_used = app.settings.oidc.as_ref().map_or("", |provider| provider.issuer());
+    let rows = oidc::list(app, customer.session.user.id).await?.into_iter().map(|identity| IdentityRow {
+        id: identity.id.to_string(),
+        name: identity.email.unwrap_or_else(|| "without an address".to_owned()),
+        elsewhere: (identity.issuer != now_used).then_some(identity.issuer),
+        added_at: identity.created_at,
+        used_at: identity.last_used_at,
+    });
+    Ok(rows.collect())
 }
 
 /// `POST /account/security/totp/begin`

@@ -36,6 +36,10 @@ pub struct ProfilePage {
 #[derive(Debug, Template)]
 #[template(path = "account/password.html")]
 pub struct PasswordPage {
+    /// He has one; else he may have a link sent that sets one.
+    pub has_password: bool,
+    /// Where that would go.
+    pub email: String,
     /// Around the page.
     pub frame: PortalFrame,
     /// Which tab is open.

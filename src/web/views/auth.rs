@@ -25,6 +25,8 @@ pub struct LoginPage {
     pub errors: FormErrors,
     /// Is registering open?
     pub may_register: bool,
+    /// With whose accounts people may sign in besides, if with anybody's.
+    pub provider: Option<String>,
     /// Can a passkey be a login by itself?
     pub passkeys: bool,
 }
@@ -51,6 +53,8 @@ pub struct RegisterPage {
     pub sign_up_credit: Decimal,
     /// ISO 4217 code.
     pub currency: String,
+    /// With whose accounts people may register besides, if with anybody's.
+    pub provider: Option<String>,
     /// Fields: `name`, `email`, `password`, `organisation`.
     pub errors: FormErrors,
 }

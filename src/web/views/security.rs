@@ -45,6 +45,8 @@ pub struct ConfirmPage {
     pub codes: bool,
     /// He has passkeys.
     pub passkeys: bool,
+    /// He can prove it only there: the name of the identity provider.
+    pub provider: Option<String>,
     /// Fields: `password`, `code`; empty name for the whole form.
     pub errors: FormErrors,
 }
@@ -93,8 +95,43 @@ pub struct SecurityPage {
     pub passkeys_possible: bool,
     /// What was wrong with the last attempt to add one. Field: `name`.
     pub errors: FormErrors,
+    /// With whose accounts he may sign in besides, if with anybody's.
+    pub provider: Option<String>,
+    /// His accounts there, oldest first.
+    pub identities: Vec<IdentityRow>,
     /// Who may set it sees what the organisation demands.
     pub demand: Option<DemandView>,
+}
+
+/// An account at an identity provider in the list.
+#[derive(Clone, Debug)]
+pub struct IdentityRow {
+    /// Id in URLs.
+    pub id: String,
+    /// Its address there, or what else tells it apart.
+    pub name: String,
+    /// The provider that it is of, where that is no longer the one that is set.
+    pub elsewhere: Option<String>,
+    /// When it was linked.
+    pub added_at: DateTime<Utc>,
+    /// When it was last used, if it was.
+    pub used_at: Option<DateTime<Utc>>,
+}
+
+/// `GET /account/security/oidc/link`.
+#[derive(Debug, Template)]
+#[template(path = "auth/link.html")]
+pub struct LinkPage {
+    /// Around the page.
+    pub frame: BareFrame,
+    /// Token for the form.
+    pub csrf: String,
+    /// Whose account here.
+    pub email: String,
+    /// How the provider is called.
+    pub provider: String,
+    /// The address there, if it has one.
+    pub email_there: Option<String>,
 }
 
 /// A passkey in the list.

@@ -32,6 +32,11 @@ pub const TOLD: &[(&str, &str, Told)] = &[
     ("POST", "/account/email", Events(&["user.email_change_requested"])),
     ("POST", "/account/verification", Events(&["user.verification_sent"])),
     ("POST", "/account/password", Events(&["user.password_changed"])),
+    (
+        "POST",
+        "/account/password/link",
+        Nothing("A worker tells of the mail that it writes, as for a forgotten password."),
+    ),
     ("POST", "/account/sessions/end", Events(&["user.sessions_ended"])),
     ("POST", "/account/sessions/{id}/end", Events(&["user.session_revoked"])),
     ("POST", "/impersonation/stop", Events(&["impersonation.ended"])),
@@ -45,6 +50,8 @@ pub const TOLD: &[(&str, &str, Told)] = &[
     ("POST", "/account/security/passkeys/options", Nothing("It only asks the device for a key.")),
     ("POST", "/account/security/passkeys/{id}/remove", Events(&["user.passkey_removed"])),
     ("POST", "/account/security/recovery-codes", Events(&["user.recovery_codes_made"])),
+    ("POST", "/account/security/oidc/link", Events(&["user.identity_linked"])),
+    ("POST", "/account/security/oidc/{id}/unlink", Events(&["user.identity_unlinked"])),
     (
         "POST",
         "/organisation/second-factor",
@@ -164,6 +171,7 @@ pub const TOLD: &[(&str, &str, Told)] = &[
     ("PUT", "/api/v1/account/password", Events(&["user.password_changed"])),
     ("POST", "/api/v1/account/verification", Events(&["user.verification_sent"])),
     ("DELETE", "/api/v1/account/sessions", Events(&["user.sessions_ended"])),
+    ("DELETE", "/api/v1/account/identities/{id}", Events(&["user.identity_unlinked"])),
     ("DELETE", "/api/v1/account/sessions/{id}", Events(&["user.session_revoked"])),
     ("POST", "/api/v1/auth/totp", Nothing("It counts for nothing before a code has confirmed it.")),
     ("POST", "/api/v1/auth/totp/confirm", Events(&["user.totp_added"])),

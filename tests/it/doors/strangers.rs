@@ -54,6 +54,12 @@ async fn told_of(world: &World, customer: &Customer) -> String {
     text(&world.get(customer, "/notifications").await.expect(200), "/items/0/id").to_owned()
 }
 
+/// An account at a provider that is linked with somebody's, by its id.
+async fn linked(world: &World, customer: &Customer) -> String {
+    let sql = "insert into user_identities (id, user_id, issuer, subject, created_at) values (gen_random_uuid(), $1, 'https://login.example.org', 'one', now()) returning id::text";
+    sqlx::query_scalar(sql).bind(customer.user.id.uuid()).fetch_one(&world.app.pool).await.unwrap()
+}
+
 #[tokio::test]
 async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
     let world = World::new().await;
@@ -80,6 +86,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
     let owner = Somebody::enters(&world, &ann.user).await;
     let session =
         world.text("select s.id::text from sessions s join users u on u.id = s.user_id where u.name = 'ann'").await;
+    let identity = linked(&world, &ann).await;
     let mut tried = 0;
 
     for (who, method, path) in DOORS {
@@ -90,6 +97,7 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
             "/vms" => &vm,
             "/jobs" => &job,
             "/account/sessions" => &session,
+            "/account/security/oidc" | "/account/identities" => &identity,
             "/api-keys" => &api_key,
             "/ssh-keys" => &ann.key,
             "/notifications" => &notice,

@@ -172,7 +172,7 @@ async fn a_login_that_waits_ends_with_all_others() {
     sessions::end_all(&world.app, &user, None, &Actor::system()).await.unwrap();
     code(&world, &token, &phone.shows(&world)).await.problem(401);
     // Who gave his password before and comes to the second step only now does not get there.
-    assert!(second_factor::begin(&world.app, &user, Actor::system()).await.is_err());
+    assert!(second_factor::begin(&world.app, &user, second_factor::Method::Password, Actor::system()).await.is_err());
     let token = pending(&world, &ann).await;
     code(&world, &token, &phone.shows(&world)).await.expect(200);
     world.finish().await;
