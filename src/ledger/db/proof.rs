@@ -1,4 +1,7 @@
 //! The SQL of the proof. It reads the tables of the rooms above by itself: a proof that asked their code would prove little.
+//!
+//! What is wrong is told by the first row, and yet no query says `limit 1`: PostgreSQL would then hope for an early one, join by
+//! nested loops, and take hours with 200,000 wallets that are all right.
 
 use billing::{Accrued, MeterState, Money, Month, Rate};
 use chrono::{DateTime, Utc};
@@ -223,7 +226,7 @@ pub(in crate::ledger) fn select_charges(
 pub(in crate::ledger) async fn select_wrong_account(connection: &mut PgConnection) -> Result<Option<String>> {
     let wallet = sqlx::query!(
         "select w.organisation_id, w.account_id from wallets w join accounts a on a.id = w.account_id
-         where a.organisation_id is distinct from w.organisation_id limit 1"
+         where a.organisation_id is distinct from w.organisation_id"
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -236,7 +239,7 @@ pub(in crate::ledger) async fn select_wrong_account(connection: &mut PgConnectio
     let transfer = sqlx::query!(
         r#"select t.id, t.debit_account, t.credit_account, d.id is null as "no_debit!", c.id is null as "no_credit!"
            from transfers t left join accounts d on d.id = t.debit_account left join accounts c on c.id = t.credit_account
-           where d.id is null or c.id is null or (t.code = 'charge' and (d.kind <> 'wallet' or c.kind <> 'revenue')) limit 1"#
+           where d.id is null or c.id is null or (t.code = 'charge' and (d.kind <> 'wallet' or c.kind <> 'revenue'))"#
     )
     .fetch_optional(connection)
     .await?;
@@ -257,7 +260,7 @@ pub(in crate::ledger) async fn select_wrong_balance(connection: &mut PgConnectio
            from wallets w
            left join (select credit_account, sum(amount) as total from transfers where code <> 'charge' group by 1) c on c.credit_account = w.account_id
            left join (select debit_account, sum(amount) as total from transfers group by 1) d on d.debit_account = w.account_id
-           where w.balance <> coalesce(c.total, 0) - coalesce(d.total, 0) limit 1"#
+           where w.balance <> coalesce(c.total, 0) - coalesce(d.total, 0)"#
     )
     .fetch_optional(connection)
     .await?;
@@ -273,7 +276,7 @@ pub(in crate::ledger) async fn select_wrong_balance(connection: &mut PgConnectio
 pub(in crate::ledger) async fn select_wrong_hold(connection: &mut PgConnection) -> Result<Option<String>> {
     let hold = sqlx::query!(
         "select h.vm_id, h.amount, v.state, v.organisation_id = h.organisation_id as is_own from holds h join vms v on v.id = h.vm_id
-         where v.state <> 'provisioning' or v.organisation_id <> h.organisation_id limit 1"
+         where v.state <> 'provisioning' or v.organisation_id <> h.organisation_id"
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -290,7 +293,7 @@ pub(in crate::ledger) async fn select_wrong_hold(connection: &mut PgConnection) 
          join price_list_periods l on l.during @> v.created_at
               and l.price_list_id = coalesce(o.price_list_id, (select id from price_lists where is_default))
          join prices p on p.price_list_version_id = l.id and p.kind = 'vm_running' and p.plan_id = v.plan_id and p.hourly_rate > 0
-         where v.state = 'provisioning' and not exists (select 1 from holds h where h.vm_id = v.id) limit 1"
+         where v.state = 'provisioning' and not exists (select 1 from holds h where h.vm_id = v.id)"
     )
     .fetch_optional(connection)
     .await?;
@@ -302,7 +305,7 @@ pub(in crate::ledger) async fn select_wrong_meter(connection: &mut PgConnection)
     let gone = sqlx::query!(
         r#"select i.id, m.id as meter, m.vm_id, v.state as "state?" from meter_intervals i join meters m on m.id = i.meter_id
            left join vms v on v.id = m.vm_id
-           where upper_inf(i.during) and (v.id is null or v.state in ('provisioning', 'failed', 'deleted')) limit 1"#
+           where upper_inf(i.during) and (v.id is null or v.state in ('provisioning', 'failed', 'deleted'))"#
     )
     .fetch_optional(connection)
     .await?;
@@ -322,7 +325,7 @@ pub(in crate::ledger) async fn select_wrong_revenue(
            from (select date_bin('15 minutes', period_start, '2000-01-01 00:00:00+00') as at, price_id, sum(amount) as total from charges where period_start >= $1 group by 1, 2) c
            full join (select period_start as at, price_id, sum(amount) as total from revenue_parts where period_start >= $1 group by 1, 2) r
                 on r.at = c.at and r.price_id = c.price_id
-           where coalesce(c.total, 0) <> coalesce(r.total, 0) limit 1"#,
+           where coalesce(c.total, 0) <> coalesce(r.total, 0)"#,
         since,
     )
     .fetch_optional(connection)
