@@ -38,6 +38,8 @@ pub struct Guards {
     pub requests_per_key: u32,
     /// Requests a minute of those in one network who are not known.
     pub requests_per_network: u32,
+    /// Requests a minute of one person who is logged in with a browser, or works for the platform.
+    pub requests_per_person: u32,
     /// How long anybody is waited for.
     pub patience: Patience,
 }
@@ -64,6 +66,7 @@ impl Default for Guards {
             cors_origins: Vec::new(),
             requests_per_key: 300,
             requests_per_network: 300,
+            requests_per_person: 600,
             patience: Patience::default(),
         }
     }

@@ -43,6 +43,12 @@ impl Network {
         }
     }
 
+    /// What one line of an access provider has: an IPv4 address, an IPv6 /64. Whoever is anywhere in it is one.
+    #[must_use]
+    pub fn of_one_line(address: IpAddr) -> Self {
+        Self::around(address, 32, 64)
+    }
+
     /// The network of so many bits that an address is in.
     #[must_use]
     pub fn around(address: IpAddr, bits_v4: u8, bits_v6: u8) -> Self {

@@ -46,6 +46,8 @@ permissions! {
     ApiKeyManage = "api_key.manage",
     /// Read and export what happened in the organisation.
     AuditView = "audit.view",
+    /// Mark the organisation's notices as read, for everybody in it.
+    NoticeRead = "notice.read",
     /// See VMs, what they do and their jobs.
     VmView = "vm.view",
     /// Order new VMs.
@@ -159,15 +161,17 @@ impl Permissions {
     pub const NONE: Self = Self(0);
 
     /// Everything in an organisation that a program may do with a key. Who belongs to it, what they may do, what it demands of
-    /// them, whose it is and which keys there are is for people: a key that leaks must not be able to make itself at home.
+    /// them, whose it is and which keys there are is for people: a key that leaks must not be able to make itself at home, nor
+    /// to hide from them what they should know.
     #[must_use]
     pub fn for_keys() -> Self {
-        const FOR_PEOPLE: [Permission; 5] = [
+        const FOR_PEOPLE: [Permission; 6] = [
             Permission::OrganisationConfigure,
             Permission::OrganisationHandOver,
             Permission::MemberManage,
             Permission::RoleManage,
             Permission::ApiKeyManage,
+            Permission::NoticeRead,
         ];
         Self(FOR_PEOPLE.iter().fold(Self::of_pattern("*").0, |bits, permission| bits & !permission.bit()))
     }
@@ -302,12 +306,13 @@ impl Role {
                 "role.*",
                 "api_key.*",
                 "audit.*",
+                "notice.*",
                 "vm.*",
                 "ssh_key.*",
                 "billing.*",
             ],
-            Self::Operator => &["organisation.view", "audit.view", "vm.*", "ssh_key.*", "billing.view"],
-            Self::Billing => &["organisation.view", "vm.view", "billing.*"],
+            Self::Operator => &["organisation.view", "audit.view", "notice.*", "vm.*", "ssh_key.*", "billing.view"],
+            Self::Billing => &["organisation.view", "notice.*", "vm.view", "billing.*"],
             Self::Viewer => &["organisation.view", "vm.view", "ssh_key.view"],
         }
     }

@@ -198,6 +198,33 @@ pub(super) async fn revoke(
     Ok(row.map(|row| (row.name, row.prefix)))
 }
 
+/// A key that was just taken back.
+pub(super) struct Revoked {
+    pub id: ApiKeyId,
+    pub organisation: OrganisationId,
+    pub name: String,
+    pub prefix: String,
+}
+
+pub(super) async fn revoke_all_of(
+    connection: &mut PgConnection,
+    maker: UserId,
+    organisation: Option<OrganisationId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Revoked>> {
+    Ok(sqlx::query_as!(
+        Revoked,
+        r#"update api_keys set revoked_at = $3
+           where user_id = $1 and ($2::uuid is null or organisation_id = $2) and revoked_at is null
+           returning id as "id: ApiKeyId", organisation_id as "organisation: OrganisationId", name, prefix"#,
+        maker.uuid(),
+        organisation.map(OrganisationId::uuid),
+        now,
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
 pub(super) async fn write_use(pool: &PgPool, id: ApiKeyId, address: Option<&str>, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "update api_keys set last_used_at = $3, last_used_address = $2 where id = $1 and (last_used_at is null or last_used_at < $3)",

@@ -10,6 +10,7 @@ use billing::Money;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use sqlx::PgConnection;
 
 pub use check::{ByKey, check, standing};
 pub use secret::{BEGINNING, CHARACTERS, KeyText, is_key_like};
@@ -21,7 +22,7 @@ use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 use crate::network::Network;
 use crate::permissions::{Permission, Permissions};
-use crate::users::UserState;
+use crate::users::{self, UserState};
 
 /// The most keys of an organisation that are not revoked.
 pub const KEYS_MAX: i64 = 100;
@@ -157,7 +158,8 @@ pub async fn find(app: &App, organisation: OrganisationId, id: ApiKeyId) -> Resu
 /// Makes a key for a person who may do `own` in the organisation. Its text is in the answer and nowhere else.
 ///
 /// # Errors
-/// `Invalid` with a problem per field: also when it would be wider than its maker; `Conflict` when there are too many.
+/// `Invalid` with a problem per field: also when it would be wider than its maker; `Conflict` when there are too many; `Forbidden` to who
+/// has not confirmed his address.
 pub async fn create(
     app: &App,
     organisation: OrganisationId,
@@ -168,6 +170,7 @@ pub async fn create(
 ) -> Result<Made> {
     let (now, machine_now) = (app.clock.now(), app.clock.machine_now());
     let checked = checked(new, own, machine_now)?;
+    users::require_verified(app, actor).await?;
     let text = KeyText::draw()?;
     let id = ApiKeyId::new();
     let mut transaction = app.pool.begin().await?;
@@ -209,6 +212,27 @@ pub async fn revoke(app: &App, organisation: OrganisationId, id: ApiKeyId, actor
     audit::record(&mut transaction, app.clock.now(), actor, Some(organisation), Event::ApiKeyRevoked, subject, detail)
         .await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes back every key that a person made, in one organisation or in all, as part of somebody's transaction: he is no member any
+/// more, or banned, and they must not open anything again when he comes back.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn revoke_all_of(
+    app: &App,
+    connection: &mut PgConnection,
+    maker: UserId,
+    organisation: Option<OrganisationId>,
+    actor: &Actor,
+) -> Result<()> {
+    for key in db::revoke_all_of(&mut *connection, maker, organisation, app.clock.machine_now()).await? {
+        let subject = Subject::new("api_key", key.id, key.name);
+        let detail = json!({ "prefix": key.prefix, "because": "who made it is gone" });
+        let (now, organisation, event) = (app.clock.now(), Some(key.organisation), Event::ApiKeyRevoked);
+        audit::record(&mut *connection, now, actor, organisation, event, subject, detail).await?;
+    }
     Ok(())
 }
 

@@ -70,6 +70,9 @@ struct GuardArguments {
     /// How many requests a minute may come from one network by those who are not logged in
     #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_NETWORK", default_value_t = 300)]
     requests_per_network: u32,
+    /// How many requests a minute one person may make who is logged in with a browser, or works for the platform
+    #[arg(long, env = "UNI_MANAGER_REQUESTS_PER_PERSON", default_value_t = 600)]
+    requests_per_person: u32,
 }
 
 impl GuardArguments {
@@ -85,8 +88,8 @@ impl GuardArguments {
         if let Some(wrong) = hosts.iter().find(|host| host.contains(['/', '*', '@']) || !host.is_ascii()) {
             bail!("UNI_MANAGER_HOSTS: {wrong} is no host; write it as browsers send it, such as panel.example.org");
         }
-        if [self.requests_per_key, self.requests_per_network].contains(&0) {
-            bail!("UNI_MANAGER_REQUESTS_PER_KEY, and …_NETWORK must be at least 1");
+        if [self.requests_per_key, self.requests_per_network, self.requests_per_person].contains(&0) {
+            bail!("UNI_MANAGER_REQUESTS_PER_KEY, …_NETWORK and …_PERSON must be at least 1");
         }
         Ok(Guards {
             hosts,
@@ -94,6 +97,7 @@ impl GuardArguments {
             cors_origins,
             requests_per_key: self.requests_per_key,
             requests_per_network: self.requests_per_network,
+            requests_per_person: self.requests_per_person,
             patience: Patience::default(),
         })
     }

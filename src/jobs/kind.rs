@@ -1,5 +1,7 @@
 //! The kinds of jobs, and the steps of each as people read them.
 
+use crate::permissions::Permission;
+
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -209,7 +211,29 @@ impl Kind {
     /// Whether it is the operators' business: its customer can see it, but not call it off.
     #[must_use]
     pub fn is_for_operators(self) -> bool {
-        matches!(self, Self::VmMigrate | Self::VmEnforce | Self::VmAdopt | Self::VmRelease)
+        self.permission().is_none()
+    }
+
+    /// What somebody of its organisation must be allowed to call it off: the same as to ask for it. None for what is the
+    /// operators' business.
+    #[must_use]
+    pub fn permission(self) -> Option<Permission> {
+        match self {
+            Self::VmCreate => Some(Permission::VmCreate),
+            Self::VmStart
+            | Self::VmShutdown
+            | Self::VmStop
+            | Self::VmReboot
+            | Self::VmReset
+            | Self::VmSuspend
+            | Self::VmResume => Some(Permission::VmPower),
+            Self::VmResize => Some(Permission::VmResize),
+            Self::VmRebuild => Some(Permission::VmRebuild),
+            Self::VmConfigure | Self::VmBoot => Some(Permission::VmConfigure),
+            Self::VmPassword => Some(Permission::VmPassword),
+            Self::VmDelete => Some(Permission::VmDelete),
+            Self::VmMigrate | Self::VmEnforce | Self::VmAdopt | Self::VmRelease => None,
+        }
     }
 
     /// Whether the disk may have grown when it is at the step with this index.

@@ -2,6 +2,8 @@
 //! process on the database. A message says only *that* something changed; who hears it looks for himself.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,12 +13,18 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, broadcast};
 
 use crate::ids::{OrganisationId, UserId};
+use crate::network::Network;
 
 const CHANNEL: &str = "uni_manager";
 /// How many messages an open page may lag behind before it is told to look at everything again.
 const BACKLOG_MAX: usize = 1024;
-/// How many pages one person may have open that hear of changes, in one process.
+/// How many pages may be open that hear of changes, in one process: a quarter of its connections, so that most of them are left
+/// to requests. Who comes later sees changes when he loads a page again.
+const STREAMS_MAX: usize = 1024;
+/// How many of them one person may have.
 const STREAMS_PER_PERSON_MAX: usize = 50;
+/// How many one network may have, whatever accounts they are of: an office behind one address, and far from all of them.
+const STREAMS_PER_NETWORK_MAX: usize = 200;
 /// How many changes may wait to be told together; what is beyond is not told, and pages see it at their next look.
 const UNTOLD_MAX: usize = 10_000;
 /// For how long changes are gathered before they are told together.
@@ -45,26 +53,43 @@ pub struct Hub {
     pub billing: Arc<Notify>,
     /// Rings when there may be a mail to send.
     pub mails: Arc<Notify>,
-    streams: Arc<Mutex<HashMap<UserId, usize>>>,
+    streams: Arc<Mutex<Streams>>,
     untold: Arc<Mutex<HashSet<Change>>>,
     gathered: Arc<Notify>,
+}
+
+/// How many streams are open, and whose.
+#[derive(Debug, Default)]
+struct Streams {
+    open: usize,
+    people: HashMap<UserId, usize>,
+    networks: HashMap<Network, usize>,
 }
 
 /// An open stream of one person, counted until it is dropped.
 #[derive(Debug)]
 pub struct OpenStream {
     person: UserId,
-    streams: Arc<Mutex<HashMap<UserId, usize>>>,
+    network: Option<Network>,
+    streams: Arc<Mutex<Streams>>,
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = streams.get_mut(&self.person) {
-            *open -= 1;
-            if *open == 0 {
-                streams.remove(&self.person);
-            }
+        streams.open -= 1;
+        one_less(&mut streams.people, &self.person);
+        if let Some(network) = &self.network {
+            one_less(&mut streams.networks, network);
+        }
+    }
+}
+
+fn one_less<Who: Eq + Hash>(counts: &mut HashMap<Who, usize>, who: &Who) {
+    if let Some(open) = counts.get_mut(who) {
+        *open -= 1;
+        if *open == 0 {
+            counts.remove(who);
         }
     }
 }
@@ -90,16 +115,22 @@ impl Hub {
         self.changes.subscribe()
     }
 
-    /// Counts one more open page of a person; none when he has as many as anybody may.
+    /// Counts one more open page of a person in a network; none when there are as many as he, his network or all may have.
     #[must_use]
-    pub fn open_stream(&self, person: UserId) -> Option<OpenStream> {
+    pub fn open_stream(&self, person: UserId, address: Option<IpAddr>) -> Option<OpenStream> {
+        let network = address.map(Network::of_one_line);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = streams.entry(person).or_default();
-        if *open >= STREAMS_PER_PERSON_MAX {
+        let of_person = streams.people.get(&person).copied().unwrap_or_default();
+        let of_network = network.and_then(|network| streams.networks.get(&network).copied()).unwrap_or_default();
+        if streams.open >= STREAMS_MAX || of_person >= STREAMS_PER_PERSON_MAX || of_network >= STREAMS_PER_NETWORK_MAX {
             return None;
         }
-        *open += 1;
-        Some(OpenStream { person, streams: Arc::clone(&self.streams) })
+        streams.open += 1;
+        *streams.people.entry(person).or_default() += 1;
+        if let Some(network) = network {
+            *streams.networks.entry(network).or_default() += 1;
+        }
+        Some(OpenStream { person, network, streams: Arc::clone(&self.streams) })
     }
 
     /// Tells of a change soon, after its commit, together with others. Commits that notify wait for each other's disk, one
@@ -240,4 +271,38 @@ async fn notify_all(connection: &mut PgConnection, payloads: &[String]) -> Resul
 async fn notify(connection: &mut PgConnection, payload: &str) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_notify($1, $2)", CHANNEL, payload).fetch_one(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: usize) -> IpAddr {
+        let [.., high, low] = u32::try_from(number).unwrap().to_be_bytes();
+        IpAddr::from([10, 0, high, low])
+    }
+
+    #[test]
+    fn nobody_and_no_network_has_all_streams_and_all_have_so_many() {
+        let hub = Hub::default();
+        let ann = UserId::new();
+        let of_ann: Vec<_> =
+            (0..STREAMS_PER_PERSON_MAX).map(|number| hub.open_stream(ann, Some(address(number)))).collect();
+        assert!(of_ann.iter().all(Option::is_some) && hub.open_stream(ann, Some(address(99))).is_none());
+        drop(of_ann);
+        assert!(hub.open_stream(ann, None).is_some(), "what is closed is free again");
+
+        let office: Vec<_> =
+            (0..STREAMS_PER_NETWORK_MAX).map(|_| hub.open_stream(UserId::new(), Some(address(1)))).collect();
+        assert!(office.iter().all(Option::is_some) && hub.open_stream(UserId::new(), Some(address(1))).is_none());
+        assert!(hub.open_stream(UserId::new(), Some(address(2))).is_some(), "the next network");
+
+        let rest = STREAMS_MAX - STREAMS_PER_NETWORK_MAX;
+        let others: Vec<_> =
+            (0..rest).map(|number| hub.open_stream(UserId::new(), Some(address(number + 10)))).collect();
+        assert!(others.iter().all(Option::is_some) && hub.open_stream(UserId::new(), None).is_none());
+        drop((office, others));
+        let streams = hub.streams.lock().unwrap();
+        assert!(streams.open == 0 && streams.people.is_empty() && streams.networks.is_empty());
+    }
 }

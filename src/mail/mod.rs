@@ -34,8 +34,11 @@ const BODY_CHARACTERS_MAX: usize = 20_000;
 const ADDRESS_CHARACTERS_MAX: usize = 320;
 /// The longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
-/// Stands in a text where something goes that only the recipient may read, and is what operators see there.
-pub const SECRET_PLACE: &str = "[a link that only the recipient of this mail gets]";
+/// Stands in a text where something goes that only the recipient may read. Nothing that people type has it in it: it is no
+/// part of a plain line.
+pub const SECRET_PLACE: &str = "\u{1}";
+/// What operators see there.
+const SECRET_SHOWN: &str = "[a link that only the recipient of this mail gets]";
 /// The topic that open pages of operators hear.
 const TOPIC: &str = "mails";
 
@@ -156,6 +159,10 @@ impl Mail {
     pub fn may_retry(&self) -> bool {
         matches!(self.status, Status::Failed | Status::Unsent)
     }
+
+    fn shown(self) -> Self {
+        Self { body: self.body.replace(SECRET_PLACE, SECRET_SHOWN), ..self }
+    }
 }
 
 /// Writes a mail down in somebody's transaction; it leaves after the commit. Answers false when there has been one for this
@@ -233,7 +240,7 @@ pub async fn find(app: &App, id: MailId) -> Result<Mail> {
     if matches!(app.settings.mailer, Mailer::Kept) {
         mail.body = whole(app, mail.body, mail.secret.as_deref())?;
     }
-    Ok(mail)
+    Ok(mail.shown())
 }
 
 /// A text with what only the recipient may read.
@@ -248,7 +255,8 @@ fn whole(app: &App, body: String, secret: Option<&str>) -> Result<String> {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn list(app: &App, filter: &Filter, limit: i64) -> Result<Vec<Mail>> {
-    db::select(&app.pool, filter, limit.clamp(1, PAGE_MAX + 1)).await
+    let found = db::select(&app.pool, filter, limit.clamp(1, PAGE_MAX + 1)).await?;
+    Ok(found.into_iter().map(Mail::shown).collect())
 }
 
 /// How many mails stand where.

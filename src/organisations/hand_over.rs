@@ -2,13 +2,14 @@
 
 use sqlx::PgConnection;
 
-use super::db;
 use super::members::{Asker, Place, find_place, lock_for};
 use super::role_choice::RoleChoice;
+use super::{db, members};
 use crate::app::App;
 use crate::audit::{self, Changes, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
+use crate::live;
 use crate::mail::text::NoticeMail;
 use crate::mail::{self, NewMail, Recipient};
 use crate::permissions::{Permission, Role};
@@ -17,7 +18,7 @@ use crate::permissions::{Permission, Role};
 ///
 /// # Errors
 /// `Forbidden` when the asker is no owner, `NotFound` when there is no such member, `Conflict` when that is himself or somebody
-/// who is suspended or banned.
+/// who is suspended or banned, or owns as many as one may.
 pub async fn hand_over(app: &App, organisation: OrganisationId, to: UserId, asker: Asker<'_>) -> Result<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -33,12 +34,16 @@ pub async fn hand_over(app: &App, organisation: OrganisationId, to: UserId, aske
     if !target.is_active {
         return Err(Error::conflict("This person’s account is suspended, so it cannot own an organisation."));
     }
+    members::lock_receiver(&mut transaction, target.user).await?;
     db::members::update_role(&mut transaction, organisation, target.user, RoleChoice::Standard(Role::Owner)).await?;
     db::members::update_role(&mut transaction, organisation, by.user, RoleChoice::Standard(Role::Admin)).await?;
     let subject = Subject::new("organisation", organisation, &name);
     let changes = Changes::of("owner", &by.email, &target.email)?;
     let event = Event::OrganisationHandedOver;
     audit::record(&mut transaction, now, asker.actor, Some(organisation), event, subject, changes).await?;
+    for person in [target.user, by.user] {
+        live::announce(&mut transaction, None, live::of_person(person)).await?;
+    }
     let told = Told { app, organisation, name: &name, key: uuid::Uuid::now_v7().to_string() };
     let body = format!(
         "{} has handed “{name}” over to you: you are its owner now, with everything that it has and owes.",

@@ -41,6 +41,8 @@ const LISTED_MAX: i64 = 200;
 
 const USED: &str = "This invitation has been used.";
 const EXPIRED: &str = "This invitation has expired. Ask for it to be sent again.";
+const NOT_HIS_TO_PROMISE: &str =
+    "Who invited you may not do so any more. Ask the organisation for an invitation from somebody else.";
 const OTHER_ADDRESS: &str = "This invitation went to another e-mail address. Log in with the account of that address.";
 
 /// An invitation that waits, as the organisation sees it.
@@ -73,6 +75,7 @@ pub(super) struct Found {
     pub email: String,
     pub role: RoleChoice,
     pub role_name: String,
+    pub inviter: UserId,
     pub invited_by: String,
     pub sent_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
@@ -166,8 +169,8 @@ fn checked_email(email: &str) -> Result<&str> {
 /// Invites somebody by mail.
 ///
 /// # Errors
-/// `Invalid` for the address or the role, `Forbidden` when the role may do more than the asker, `Conflict` and `TooManyTries`
-/// when there are too many.
+/// `Invalid` for the address or the role, `Forbidden` when the role may do more than the asker or he has not confirmed his own
+/// address, `Conflict` and `TooManyTries` when there are too many.
 pub async fn invite(
     app: &App,
     organisation: OrganisationId,
@@ -176,6 +179,7 @@ pub async fn invite(
     asker: Asker<'_>,
 ) -> Result<InvitationId> {
     let email = checked_email(email)?;
+    users::require_verified(app, asker.actor).await?;
     let (now, machine_now) = (app.clock.now(), app.clock.machine_now());
     let mut transaction = app.pool.begin().await?;
     let (name, by) = lock_for(&mut transaction, organisation, asker, Permission::MemberManage).await?;
@@ -271,7 +275,8 @@ impl Letter<'_> {
             kind: "invitation",
             to: Recipient { address: self.email.to_owned(), name: String::new(), user: None },
             organisation: Some(self.organisation),
-            subject: format!("{} invites you to {}", self.by, self.name),
+            // Nobody writes a subject of his own to strangers, in the operator's name.
+            subject: "You are invited to an organisation".to_owned(),
             body: text.text(),
             secret: Some(app.settings.vault.encrypt(&link)),
         };
@@ -280,12 +285,14 @@ impl Letter<'_> {
     }
 }
 
-/// Sends an invitation again, with a new token and a week from now; the one before opens nothing any more.
+/// Sends an invitation again, with a new token and a week from now; the one before opens nothing any more. It is the asker's from
+/// then on, who answers for what it promises.
 ///
 /// # Errors
 /// `Conflict` when it was accepted or sent often enough, `TooManyTries` when it was sent just now, `Forbidden` when its role may
 /// do more than the asker, `NotFound`.
 pub async fn send_again(app: &App, organisation: OrganisationId, id: InvitationId, asker: Asker<'_>) -> Result<()> {
+    users::require_verified(app, asker.actor).await?;
     let (now, machine_now) = (app.clock.now(), app.clock.machine_now());
     let mut transaction = app.pool.begin().await?;
     let (name, by) = lock_for(&mut transaction, organisation, asker, Permission::MemberManage).await?;
@@ -305,7 +312,7 @@ pub async fn send_again(app: &App, organisation: OrganisationId, id: InvitationI
     }
     let token = Token::random();
     let expires_at = machine_now + TimeDelta::days(GOOD_DAYS);
-    db::invitations::update_sent(&mut transaction, id, &token.hash(), machine_now, expires_at).await?;
+    db::invitations::update_sent(&mut transaction, id, &token.hash(), by.user, machine_now, expires_at).await?;
     mail::withdraw(&mut transaction, &mail_stem(id), now).await?;
     let (email, role, sends) = (found.email.as_str(), found.role_name.as_str(), found.sends + 1);
     let letter = Letter { id, sends, email, organisation, name: &name, by: &by.name, role, expires_at };
@@ -359,10 +366,22 @@ pub async fn offer(app: &App, token: &Token) -> Result<Offer> {
     })
 }
 
+/// Checks that who invited could promise the same today: he is still an active member who may, and the role is still no wider
+/// than what he may do.
+async fn check_promise(connection: &mut PgConnection, found: &Found) -> Result<()> {
+    let inviter = db::members::select_place(&mut *connection, found.organisation, found.inviter).await?;
+    let chosen = roles::choose(connection, found.organisation, found.role).await?;
+    let holds = inviter.is_some_and(|by| {
+        by.is_active && by.permissions.has(Permission::MemberManage) && check_gives(&by, &chosen).is_ok()
+    });
+    if holds { Ok(()) } else { Err(Error::conflict(NOT_HIS_TO_PROMISE)) }
+}
+
 /// Accepts an invitation: its holder becomes a member. Of two who try at once, exactly one does.
 ///
 /// # Errors
-/// As [`offer`]; `Forbidden` for a person of another address, `Conflict` when the organisation is full.
+/// As [`offer`]; `Forbidden` for a person of another address, `Conflict` when the organisation is full, and when who invited
+/// may not promise this any more.
 pub async fn accept(app: &App, token: &Token, user: UserId, email: &str, actor: &Actor) -> Result<OrganisationId> {
     let (now, machine_now) = (app.clock.now(), app.clock.machine_now());
     let hash = token.hash();
@@ -377,7 +396,11 @@ pub async fn accept(app: &App, token: &Token, user: UserId, email: &str, actor: 
     if found.email.to_lowercase() != email.to_lowercase() {
         return Err(Error::Forbidden(OTHER_ADDRESS));
     }
+    check_promise(&mut transaction, &found).await?;
     members::lock_active(&mut transaction, user).await?;
+    if found.role.is_owner() {
+        members::lock_receiver(&mut transaction, user).await?;
+    }
     // Only who reads the mails of the address has the token, which is all that confirming it would show.
     users::confirm_email(&mut transaction, user, now).await?;
     db::invitations::update_accepted(&mut transaction, found.id, user, now).await?;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::mine::OWNED_MAX;
 use super::role_choice::RoleChoice;
 use super::{db, roles};
 use crate::app::App;
@@ -12,6 +13,7 @@ use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
 use crate::permissions::{Permission, Permissions};
+use crate::{api_keys, live};
 
 /// The most people that belong to one organisation.
 pub const MEMBERS_MAX: i64 = 500;
@@ -129,6 +131,17 @@ pub(super) async fn lock_active(connection: &mut PgConnection, user: UserId) -> 
     Err(Error::Forbidden("Your account is suspended: you belong where you belong, and join nothing more."))
 }
 
+/// Locks who is to own one more organisation against other changes of where he belongs, and checks that he may.
+pub(super) async fn lock_receiver(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    db::members::lock_user(&mut *connection, user).await?;
+    if db::members::count_mine(connection, user).await?.1 >= OWNED_MAX {
+        return Err(Error::conflict(format!(
+            "That would be one too many: nobody owns more than {OWNED_MAX} organisations."
+        )));
+    }
+    Ok(())
+}
+
 /// Checks that somebody may give a role: it may do no more than he, and owners are made by owners.
 pub(super) fn check_gives(asker: &Place, role: &roles::Chosen) -> Result<()> {
     if role.choice.is_owner() && !asker.role.is_owner() {
@@ -162,8 +175,8 @@ async fn check_not_last(connection: &mut PgConnection, organisation: Organisatio
 /// Gives a member another role, at once.
 ///
 /// # Errors
-/// `Forbidden` when the role or the member may do more than the asker, `Conflict` for the last owner, `NotFound` when there is
-/// no such member, `Invalid` when there is no such role.
+/// `Forbidden` when the role or the member may do more than the asker, `Conflict` for the last owner and for who owns as many
+/// organisations as one may, `NotFound` when there is no such member, `Invalid` when there is no such role.
 pub async fn change_role(
     app: &App,
     organisation: OrganisationId,
@@ -181,6 +194,9 @@ pub async fn change_role(
     check_over(&by, &target)?;
     check_gives(&by, &chosen)?;
     check_not_last(&mut transaction, organisation, &target).await?;
+    if chosen.choice.is_owner() {
+        lock_receiver(&mut transaction, member).await?;
+    }
     db::members::update_role(&mut transaction, organisation, member, chosen.choice).await?;
     if !target.permissions.is_within(chosen.permissions) {
         withdraw_invitations(app, &mut transaction, organisation, member).await?;
@@ -189,6 +205,7 @@ pub async fn change_role(
     let event = Event::MemberRoleChanged;
     audit::record(&mut transaction, app.clock.now(), asker.actor, Some(organisation), event, target.subject(), changes)
         .await?;
+    live::announce(&mut transaction, None, live::of_person(member)).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -237,9 +254,12 @@ async fn take_out(
     db::members::lock_user(&mut *connection, target.user).await?;
     db::members::delete(&mut *connection, organisation, target.user).await?;
     withdraw_invitations(app, &mut *connection, organisation, target.user).await?;
+    // Keys that he made open nothing any more, also when he comes back.
+    api_keys::revoke_all_of(app, &mut *connection, target.user, Some(organisation), actor).await?;
     let now = app.clock.now();
     let detail = json!({ "role": target.role_name });
     audit::record(&mut *connection, now, actor, Some(organisation), event, subject, detail).await?;
+    live::announce(&mut *connection, None, live::of_person(target.user)).await?;
     if db::members::count_mine(&mut *connection, target.user).await?.0 == 0 {
         let own = super::create(&mut *connection, &target.name, target.user, now).await?;
         let subject = Subject::new("organisation", own, &target.name);

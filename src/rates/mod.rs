@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::ids::{ApiKeyId, OrganisationId};
+use crate::ids::{ApiKeyId, OrganisationId, UserId};
 use crate::network::Network;
 
 /// How many of a kind are told apart. Those who come when there are as many share one allowance.
@@ -18,9 +18,6 @@ const TOLD_APART_MAX: usize = 100_000;
 const FORGOTTEN_EVERY: TimeDelta = TimeDelta::seconds(1);
 /// The time that a limit is for.
 const MINUTE: TimeDelta = TimeDelta::seconds(60);
-/// Whoever is anywhere in such a network is one: what one line of an access provider has.
-const NETWORK_BITS_V4: u8 = 32;
-const NETWORK_BITS_V6: u8 = 64;
 
 /// What is left of an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +44,7 @@ pub struct Rates {
     keys: Book<ApiKeyId>,
     organisations: Book<OrganisationId>,
     networks: Book<Network>,
+    people: Book<UserId>,
 }
 
 impl Rates {
@@ -70,7 +68,12 @@ impl Rates {
 
     /// Counts a request of somebody who is not known, by the network that he is in.
     pub fn take_of_stranger(&self, address: IpAddr, limit: u32, now: DateTime<Utc>) -> Left {
-        self.networks.take(Network::around(address, NETWORK_BITS_V4, NETWORK_BITS_V6), limit, now)
+        self.networks.take(Network::of_one_line(address), limit, now)
+    }
+
+    /// Counts a request of a person who is logged in.
+    pub fn take_of_person(&self, person: UserId, limit: u32, now: DateTime<Utc>) -> Left {
+        self.people.take(person, limit, now)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{SessionId, UserId};
+use crate::live;
 use crate::second_factor;
 use crate::users::{self, User};
 
@@ -77,6 +78,7 @@ pub async fn end_one(app: &App, user: &User, id: SessionId, actor: &Actor) -> Re
     let kind = if is_browser { Kind::Browser } else { Kind::Program };
     let detail = json!({ "kind": kind, "device": device::name(user_agent.as_deref()) });
     audit::record(&mut transaction, app.clock.now(), actor, None, Event::SessionRevoked, subject, detail).await?;
+    live::announce(&mut transaction, None, live::of_person(user.id)).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -94,7 +96,9 @@ pub(crate) async fn end_all_in(
 ) -> Result<u64> {
     users::begin_epoch(&mut *connection, user).await?;
     second_factor::end_pending(&mut *connection, user).await?;
-    db::end_all(connection, user, keep, app.clock.machine_now()).await
+    let ended = db::end_all(&mut *connection, user, keep, app.clock.machine_now()).await?;
+    live::announce(connection, None, live::of_person(user)).await?;
+    Ok(ended)
 }
 
 /// Logs a person out everywhere, or everywhere else. Answers how many logins that were.

@@ -29,6 +29,7 @@ pub(crate) use crate::random_tokens::{hash, make as random_token};
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::UserId;
+use crate::live;
 
 /// The longest name of a browser or a program that is kept, in characters.
 const USER_AGENT_CHARACTERS_MAX: usize = 200;
@@ -50,8 +51,8 @@ pub async fn end_others(app: &App, connection: &mut PgConnection, user: UserId, 
         Login::Tokens(family) => Some(family.into()),
         Login::Key(_) => None,
     };
-    db::list::end_all(connection, user, kept, app.clock.machine_now()).await?;
-    Ok(())
+    db::list::end_all(&mut *connection, user, kept, app.clock.machine_now()).await?;
+    Ok(live::announce(connection, None, live::of_person(user)).await?)
 }
 
 /// Removes what has expired, and says how many sessions and refresh tokens that were.

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::audit::{self, Actor, Event, Named, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, SessionId};
+use crate::live;
 use crate::organisations::Organisation;
 use crate::permissions::Permissions;
 use crate::random_tokens::{self, hash};
@@ -164,9 +165,12 @@ pub async fn end(app: &App, session: &Session, actor: &Actor) -> Result<()> {
     // Who looks as a customer logs himself out, and that is not in the customer's log.
     let person = session.on_behalf.as_ref().map_or_else(|| Named::from(&session.user), |behalf| behalf.staff.clone());
     let organisation = session.on_behalf.is_none().then_some(session.organisation.id);
-    let subject = Subject::new("user", person.id, person.email);
+    let person_id = person.id;
+    let subject = Subject::new("user", person_id, person.email);
     audit::record(&mut transaction, app.clock.now(), actor, organisation, Event::UserLoggedOut, subject, json!({}))
         .await?;
+    // What is open in this browser is told to look again whether it may stay open; it may not.
+    live::announce(&mut transaction, None, live::of_person(person_id)).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::live;
 use crate::permissions::PlatformRole;
+use crate::users;
 
 /// What a person is to be.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -40,7 +41,8 @@ pub async fn set_role_by_email(app: &App, email: &str, role: PlatformRole, actor
 /// Gives a person a role on the platform, or takes it from him. It counts at once.
 ///
 /// # Errors
-/// `NotFound` without such a person, `Conflict` for oneself and for the last admin, and for somebody who is not active.
+/// `NotFound` without such a person, `Conflict` for oneself and for the last admin, and for somebody who is not active or
+/// has not confirmed his address.
 pub async fn set_role(app: &App, user: UserId, role: Option<PlatformRole>, actor: &Actor) -> Result<Person> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -57,8 +59,15 @@ pub async fn set_role(app: &App, user: UserId, role: Option<PlatformRole>, actor
     if role != Some(PlatformRole::Admin) && db::is_last_admin(&mut transaction, user).await? {
         return Err(Error::conflict("This is the last admin of the platform. Make another one first."));
     }
-    if role.is_some() && before.state != crate::users::UserState::Active {
+    if role.is_some() && before.state != users::UserState::Active {
         return Err(Error::conflict("Only somebody whose account is active can work for the platform."));
+    }
+    // Anybody can register with an address; only who reads its mails is who was meant.
+    let is_verified = users::find(&mut transaction, user).await?.is_some_and(|user| user.is_verified);
+    if role.is_some() && !is_verified {
+        return Err(Error::conflict(
+            "Nobody has confirmed this e-mail address yet, so the account may be a stranger’s. Have it confirmed first.",
+        ));
     }
     db::update_role(&mut transaction, user, role).await?;
     // Who works for the platform is nobody that others may look as, and who does not looks as nobody.

@@ -15,7 +15,7 @@ use crate::mail::{self, NewMail, Recipient};
 use crate::permissions::{Permission, Permissions};
 use crate::users::UserState;
 use crate::vms::{self, Power};
-use crate::{live, sessions};
+use crate::{api_keys, live, sessions};
 
 /// How many machines of an organisation are shut down with a suspension.
 const VMS_MAX: i64 = 1_000;
@@ -45,7 +45,7 @@ pub struct Stood {
 }
 
 /// Suspends or bans a person of an organisation, or ends that. The same again changes nothing. With a ban all his logins
-/// end; his machines stay as they are unless they are to be shut down.
+/// end and his API keys are revoked; his machines stay as they are unless they are to be shut down.
 ///
 /// # Errors
 /// `Invalid` without a reason; `NotFound` when he does not belong to the organisation; `Conflict` for oneself and for the
@@ -73,6 +73,7 @@ pub async fn set_standing(
         db::update_state(&mut transaction, user, new.state, reason, now).await?;
         if new.state == UserState::Banned {
             sessions::end_all_in(app, &mut transaction, user, None).await?;
+            api_keys::revoke_all_of(app, &mut transaction, user, None, actor).await?;
         }
         if new.state != UserState::Active {
             super::impersonate::end_of_person(app, &mut transaction, user, actor).await?;

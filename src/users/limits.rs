@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::db::limits as db;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::network::Network;
 
 /// In how many minutes failures are counted together.
 const WINDOW_MINUTES: i64 = 5;
@@ -42,6 +43,8 @@ pub(super) struct Rule {
 pub(super) const ONE_ACCOUNT: Rule = Rule { free: 5, free_again: 1, delay_minutes: 5, delay_minutes_max: 60 };
 /// All accounts from one network, which many may share.
 const NETWORK: Rule = Rule { free: 20, free_again: 20, delay_minutes: 5, delay_minutes_max: 60 };
+/// All accounts from what one customer of an IPv6 provider may have: thousands of networks.
+const SITE: Rule = Rule { free: 100, free_again: 100, delay_minutes: 5, delay_minutes_max: 60 };
 /// One account from everywhere that it does not know. It is never closed: a delay here means that it is under attack.
 const ACCOUNT: Rule = Rule { free: 20, free_again: 20, delay_minutes: 15, delay_minutes_max: 60 };
 /// Mails about one address that are asked for from one network.
@@ -112,6 +115,7 @@ impl Counter {
 #[derive(Debug, Clone)]
 pub struct Place {
     network: String,
+    site: Option<String>,
     device: Option<String>,
 }
 
@@ -119,7 +123,8 @@ impl Place {
     /// By the address of the connection, and the token that a browser was given when somebody logged in with it.
     #[must_use]
     pub fn new(address: Option<&str>, device: Option<&str>) -> Self {
-        Self { network: network(address), device: device.filter(|device| !device.is_empty()).map(str::to_owned) }
+        let device = device.filter(|device| !device.is_empty()).map(str::to_owned);
+        Self { network: network(address), site: site(address), device }
     }
 
     /// The network, for the table of known places.
@@ -143,8 +148,16 @@ pub(super) fn device_key(app: &App, token: &str) -> Vec<u8> {
 pub(super) struct Gate {
     /// Its own count: of the device where that is known, else of account and network.
     own: Counter,
-    /// The network's and the account's, for who is known by neither device nor network.
-    shared: Option<(Counter, Counter)>,
+    /// Those that others count under as well, for who is known by neither device nor network.
+    shared: Option<Shared>,
+}
+
+/// What counts for everybody who is not known.
+#[derive(Debug)]
+struct Shared {
+    /// The network, and the site that it may be of.
+    networks: Vec<Counter>,
+    account: Counter,
 }
 
 impl Gate {
@@ -155,8 +168,8 @@ impl Gate {
             None => Counter::new(app, ONE_ACCOUNT, &["pair", account, &place.network]),
         };
         let shared = (!knows_device && !knows_network).then(|| {
-            let network = Counter::new(app, NETWORK, &["network", &place.network]);
-            (network, Counter::new(app, ACCOUNT, &["account", account]))
+            let networks = networks(app, "network", &place.network, place.site.as_deref());
+            Shared { networks, account: Counter::new(app, ACCOUNT, &["account", account]) }
         });
         Self { own, shared }
     }
@@ -171,8 +184,9 @@ impl Gate {
         let count_of = |counter: &Counter| counts.get(&counter.key);
         let own = count_of(&self.own);
         let mut wait = own.and_then(|count| count.wait(now));
-        if let Some((network, account)) = &self.shared {
-            wait = wait.max(count_of(network).and_then(|count| count.wait(now)));
+        if let Some(Shared { networks, account }) = &self.shared {
+            let of_networks = networks.iter().filter_map(|network| count_of(network)?.wait(now)).max();
+            wait = wait.max(of_networks);
             let is_under_attack = count_of(account).is_some_and(|count| count.wait(now).is_some());
             if own.is_none() && is_under_attack {
                 // Everybody waits once and as long, however many strangers try; then he has his own try.
@@ -191,10 +205,7 @@ impl Gate {
 
     /// Counts a try that failed.
     pub async fn failed(&self, app: &App) -> Result<()> {
-        let mut counters = vec![self.own.clone()];
-        if let Some((network, account)) = &self.shared {
-            counters.extend([network.clone(), account.clone()]);
-        }
+        let counters: Vec<_> = std::iter::once(&self.own).chain(self.shared()).cloned().collect();
         failed(app, &counters).await
     }
 
@@ -204,8 +215,11 @@ impl Gate {
     }
 
     fn keys(&self) -> Vec<Vec<u8>> {
-        let shared = self.shared.iter().flat_map(|(network, account)| [network.key.clone(), account.key.clone()]);
-        std::iter::once(self.own.key.clone()).chain(shared).collect()
+        std::iter::once(&self.own).chain(self.shared()).map(|counter| counter.key.clone()).collect()
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &Counter> {
+        self.shared.iter().flat_map(|Shared { networks, account }| networks.iter().chain([account]))
     }
 }
 
@@ -251,11 +265,23 @@ pub(super) async fn forget(app: &App, counters: &[Counter]) -> Result<()> {
 /// `TooManyTries`.
 pub(crate) async fn count_mail(app: &App, email: &str, address: Option<&str>) -> Result<()> {
     let network = network(address);
-    let counters = [
-        Counter::new(app, MAILS, &["mail", &email.to_lowercase(), &network]),
-        Counter::new(app, NETWORK, &["mails", &network]),
-    ];
+    let mut counters = networks(app, "mails", &network, site(address).as_deref());
+    counters.push(Counter::new(app, MAILS, &["mail", &email.to_lowercase(), &network]));
     admit(app, &counters).await?;
+    failed(app, &counters).await
+}
+
+/// Counts an account that is opened from a network, or says how long to wait.
+///
+/// # Errors
+/// `TooManyTries`.
+pub(super) async fn count_registration(app: &App, address: Option<&str>) -> Result<()> {
+    let sentence = "Many accounts were opened from your network just now. Wait a few minutes, then try again.";
+    let counters = networks(app, "registrations", &network(address), site(address).as_deref());
+    admit(app, &counters).await.map_err(|error| match error {
+        Error::TooManyTries { retry_after_seconds, .. } => Error::TooManyTries { sentence, retry_after_seconds },
+        other => other,
+    })?;
     failed(app, &counters).await
 }
 
@@ -300,6 +326,21 @@ fn keyed(app: &App, parts: &[&str]) -> Vec<u8> {
         hash.update(part.as_bytes());
     }
     hash.finalize().to_vec()
+}
+
+/// What counts for all who come from a network, and for the site that it is of.
+fn networks(app: &App, what: &str, network: &str, site: Option<&str>) -> Vec<Counter> {
+    let of_network = Counter::new(app, NETWORK, &[what, network]);
+    let of_site = site.map(|site| Counter::new(app, SITE, &[what, site]));
+    std::iter::once(of_network).chain(of_site).collect()
+}
+
+/// The site of an IPv6 address: as many networks as one customer of a provider may have.
+fn site(address: Option<&str>) -> Option<String> {
+    const BITS: u8 = 48;
+    let address: IpAddr = address?.parse().ok()?;
+    let address = address.to_canonical();
+    address.is_ipv6().then(|| Network::around(address, 0, BITS).to_string())
 }
 
 /// The network of an address: what one customer of a provider usually has.
@@ -365,5 +406,7 @@ mod tests {
         assert_ne!(network(Some("203.0.113.7")), network(Some("203.0.114.7")));
         assert_eq!(network(Some("2001:db8:1:2:3::1")), "2001:db8:1:2::/64");
         assert_eq!(network(None), "unknown");
+        assert_eq!(site(Some("2001:db8:1:2:3::1")).as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!((site(Some("203.0.113.7")), site(Some("::ffff:203.0.113.7")), site(None)), (None, None, None));
     }
 }

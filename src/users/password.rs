@@ -21,6 +21,9 @@ const LANES: u32 = 1;
 const THREADS_MAX: usize = 8;
 /// How many wait for their turn; further ones are sent away. With 20 ms each that is about a second.
 const WAITING_MAX: usize = 64;
+/// How many passwords are hashed or wait for it at once that are new ones: a quarter, so that whoever opens accounts by the dozen
+/// leaves the logins their places.
+const NEW_MAX: usize = WAITING_MAX / 4;
 /// How far the threads step back behind those that serve requests: `nice`, of at most 19.
 const NICENESS: i32 = 10;
 
@@ -29,6 +32,7 @@ type Work = Box<dyn FnOnce() + Send>;
 /// The threads that hash.
 struct Hashers {
     turns: Semaphore,
+    new: Semaphore,
     waiting: AtomicUsize,
     work: mpsc::Sender<Work>,
 }
@@ -59,7 +63,7 @@ impl Hashers {
                 tracing::error!(%error, "a thread for hashing passwords could not be started");
             }
         }
-        Self { turns: Semaphore::new(threads), waiting: AtomicUsize::new(0), work }
+        Self { turns: Semaphore::new(threads), new: Semaphore::new(NEW_MAX), waiting: AtomicUsize::new(0), work }
     }
 }
 
@@ -118,8 +122,13 @@ impl Turn {
     }
 }
 
-/// Hashes a password for the database, when it is its turn.
+/// Hashes a new password for the database, when it is its turn.
+///
+/// # Errors
+/// `Unavailable` when too many new ones, or too many in all, wait already.
 pub(super) async fn hash(password: SecretString) -> Result<String> {
+    let busy = |_| Error::Unavailable("Too many passwords are being set just now. Try again in a moment.".into());
+    let _place = HASHERS.new.try_acquire().map_err(busy)?;
     Ok(turn().await?.hash(password).await?)
 }
 
@@ -199,6 +208,26 @@ mod tests {
         assert!(matches!(turn().await, Err(Error::Unavailable(_))));
         drop(taken);
         for one in waiting {
+            assert!(one.await.unwrap().is_ok());
+        }
+
+        // New passwords take a part of the places, and leave the rest to logins.
+        let mut taken = Vec::new();
+        while HASHERS.turns.available_permits() > 0 {
+            taken.push(turn().await.unwrap());
+        }
+        let new: Vec<_> = (0..NEW_MAX).map(|_| tokio::spawn(hash("correct horse".into()))).collect();
+        while HASHERS.waiting.load(Ordering::Relaxed) < NEW_MAX {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(hash("correct horse".into()).await, Err(Error::Unavailable(_))));
+        let login = tokio::spawn(turn());
+        while HASHERS.waiting.load(Ordering::Relaxed) <= NEW_MAX {
+            tokio::task::yield_now().await;
+        }
+        drop(taken);
+        assert!(login.await.unwrap().is_ok());
+        for one in new {
             assert!(one.await.unwrap().is_ok());
         }
         assert!(turn().await.is_ok());

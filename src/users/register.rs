@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use validator::Validate;
 
 use super::links::{self, Purpose};
-use super::{PlatformRole, User, UserState, db, password, password_problem};
+use super::{PlatformRole, User, UserState, db, limits, password, password_problem};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
@@ -75,10 +75,15 @@ fn problems(errors: Option<validator::ValidationErrors>) -> Vec<Problem> {
 /// Registers a customer, and writes to him to have his address confirmed. Whom the platform itself makes is trusted.
 ///
 /// # Errors
-/// `Forbidden` when registration is closed, `Invalid` with a problem per field.
+/// `Forbidden` when registration is closed, `Invalid` with a problem per field, `TooManyTries` when many were opened from this
+/// network, `Unavailable` when too many passwords wait to be hashed.
 pub async fn register(app: &App, new: NewUser, actor: Actor) -> Result<(User, OrganisationId)> {
     if !app.settings.registration_open {
         return Err(Error::Forbidden("Registration is closed. Ask the operator for an account."));
+    }
+    let new = new.checked()?;
+    if actor.is_stranger() {
+        limits::count_registration(app, actor.address.as_deref()).await?;
     }
     let prepared = prepare(new).await?;
     let mut transaction = app.pool.begin().await?;

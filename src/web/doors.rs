@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::routing::{MethodFilter, on};
 use axum::{Extension, Router, middleware};
 
-use super::kept_forms;
+use super::{kept_forms, limits};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::permissions::{Permission, Permissions};
@@ -118,6 +118,9 @@ impl Doors {
         let mut handled = on(filter, handler).layer(Extension(door));
         if confirmed {
             handled = handled.layer(Extension(NeedsConfirmation)).layer(middleware::from_fn(kept_forms::hold));
+        }
+        if door == Door::Anybody {
+            handled = handled.layer(middleware::from_fn(limits::at_open_door));
         }
         self.router = self.router.route(path, handled);
         self.routes.push(Route { method, path: path.to_owned(), door, confirmed });

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
@@ -13,10 +13,12 @@ use axum_extra::extract::CookieJar;
 use super::error::{ApiError, PageError};
 use super::request::client_address;
 use super::session::{bearer, cookie_name};
+use crate::api_keys::{self, KeyText};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::ids::{ApiKeyId, OrganisationId};
+use crate::ids::{ApiKeyId, OrganisationId, UserId};
 use crate::rates::Left;
+use crate::sessions;
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -42,6 +44,67 @@ pub(super) fn count(app: &App, key: Option<ApiKeyId>, organisation: Organisation
     refuse(left)
 }
 
+/// Counts a request of a person with a browser, or of staff.
+///
+/// # Errors
+/// `TooManyTries` when he has asked too often.
+pub(super) fn count_person(app: &App, person: UserId) -> Result<()> {
+    let left = app.rates.take_of_person(person, app.settings.guards.requests_per_person, app.clock.machine_now());
+    let _ = LEFT.try_with(|told| told.set(Some(left)));
+    refuse(left)
+}
+
+/// Left in a request that shows something, until it is clear whether that proves anything.
+#[derive(Clone)]
+struct Unproven {
+    app: Arc<App>,
+    is_api: bool,
+}
+
+/// Left in an answer whose request has been counted as a stranger's.
+#[derive(Clone, Copy)]
+struct Counted(Left);
+
+/// Around doors that are open to anybody: what is done there, such as the hashing of a password, is done for strangers, so that
+/// no invented cookie or token may go before their count. Who is known may go on looking when others in his network have
+/// used it up.
+pub(super) async fn at_open_door(mut request: Request, next: Next) -> Response {
+    let unproven = request.extensions_mut().remove::<Unproven>();
+    let (Some(Unproven { app, is_api }), Some(address)) = (unproven, client_address(request.extensions())) else {
+        return next.run(request).await;
+    };
+    let left = app.rates.take_of_stranger(address, app.settings.guards.requests_per_network, app.clock.machine_now());
+    let mut response = match admit_to_open_door(&app, request.method(), request.headers(), left).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => too_often(is_api, error),
+    };
+    response.extensions_mut().insert(Counted(left));
+    response
+}
+
+async fn admit_to_open_door(app: &App, method: &Method, headers: &HeaderMap, left: Left) -> Result<()> {
+    let Err(error) = refuse(left) else { return Ok(()) };
+    let looks = matches!(*method, Method::GET | Method::HEAD);
+    match if looks { known(app, headers).await? } else { None } {
+        Some(person) => count_person(app, person),
+        None => Err(error),
+    }
+}
+
+/// Who is known by what is shown.
+async fn known(app: &App, headers: &HeaderMap) -> Result<Option<UserId>> {
+    if let Some(sent) = bearer(headers) {
+        return match KeyText::parse(sent) {
+            Some(key) => Ok(api_keys::standing(app, &key.hash()).await?.map(|(maker, _)| maker.id)),
+            None => Ok(sessions::verify(app, sent, None).await.ok().map(|caller| caller.user.id)),
+        };
+    }
+    let jar = CookieJar::from_headers(headers);
+    let Some(cookie) = jar.get(&cookie_name(app, "session")) else { return Ok(None) };
+    let session = sessions::find(app, cookie.value()).await?;
+    Ok(session.map(|session| session.on_behalf.map_or(session.user.id, |behalf| behalf.staff.id)))
+}
+
 fn refuse(left: Left) -> Result<()> {
     let sentence = "There are more requests a minute than are allowed. Wait as long as Retry-After says.";
     match left.retry_after_seconds {
@@ -51,8 +114,8 @@ fn refuse(left: Left) -> Result<()> {
 }
 
 /// Counts those who are not known, by their network, and says on each answer what is left. Who shows something that proves
-/// nothing counts as well, once that is clear.
-pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// nothing counts as well, once that is clear; where anybody may enter, before anything is done for him.
+pub(super) async fn tell(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if NOT_COUNTED.iter().any(|begins| path.starts_with(begins)) {
         return next.run(request).await;
@@ -70,20 +133,25 @@ pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Ne
     {
         return told(too_often(is_api, error), left);
     }
-    let (response, left) = LEFT
+    if shows_something {
+        request.extensions_mut().insert(Unproven { app: Arc::clone(&app), is_api });
+    }
+    let (mut response, left) = LEFT
         .scope(Cell::new(None), async {
             let response = next.run(request).await;
             (response, LEFT.with(Cell::get))
         })
         .await;
+    let counted = response.extensions_mut().remove::<Counted>().map(|Counted(left)| left);
     if shows_something
+        && counted.is_none()
         && is_of_nobody(&response)
         && let Some(left) = stranger()
         && let Err(error) = refuse(left)
     {
         return told(too_often(is_api, error), left);
     }
-    match left {
+    match left.or(counted) {
         Some(left) => told(response, left),
         None => response,
     }

@@ -29,9 +29,6 @@ const CONNECTIONS_MAX: usize = 4096;
 /// How many connections one network may have at once: a good many people behind one address, and far from all places. The
 /// trusted proxies in front, which are everybody, are not counted.
 const CONNECTIONS_PER_NETWORK_MAX: usize = 512;
-/// Whoever is anywhere in such a network is one.
-const NETWORK_BITS_V4: u8 = 32;
-const NETWORK_BITS_V6: u8 = 64;
 /// About how large the head of a request may be, in bytes: its line and all its headers. What is read at once may exceed it.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The pause after an accept failed, such as for want of file descriptors.
@@ -112,7 +109,7 @@ enum Seat {
 impl Neighbours {
     /// One more connection of a network, if it has not too many.
     fn sit(&self, peer: IpAddr) -> Option<Seat> {
-        let network = Network::around(peer, NETWORK_BITS_V4, NETWORK_BITS_V6);
+        let network = Network::of_one_line(peer);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(network).or_default();
         if *count >= CONNECTIONS_PER_NETWORK_MAX {

@@ -156,8 +156,8 @@ fn portal() -> Doors {
         .get("/notifications", Door::Member, pages::notifications::list)
         .get("/notifications/bell", Door::Member, pages::notifications::bell)
         .get("/notifications/urgent", Door::Member, pages::notifications::urgent)
-        .post("/notifications/read", Door::Member, pages::notifications::read_all)
-        .post("/notifications/{id}/read", Door::Member, pages::notifications::read)
+        .post("/notifications/read", May::NoticeRead, pages::notifications::read_all)
+        .post("/notifications/{id}/read", May::NoticeRead, pages::notifications::read)
 }
 
 fn admin() -> Doors {
@@ -379,8 +379,8 @@ fn api_v1() -> Doors {
         .delete("/roles/{id}", May::RoleManage, api::roles::delete)
         .get("/quotas", May::OrganisationView, api::quotas::show)
         .get("/notifications", Door::Member, api::notifications::list)
-        .post("/notifications/read", Door::Member, api::notifications::read_all)
-        .post("/notifications/{id}/read", Door::Member, api::notifications::read)
+        .post("/notifications/read", May::NoticeRead, api::notifications::read_all)
+        .post("/notifications/{id}/read", May::NoticeRead, api::notifications::read)
         .get("/admin/organisations", May::PlatformCustomerView, api::admin::list)
         .get("/admin/organisations/{id}/people", May::PlatformCustomerView, api::staff::people)
         .put(

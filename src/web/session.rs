@@ -20,7 +20,7 @@ use crate::audit::Actor;
 use crate::error::Error;
 use crate::ids::{ApiKeyId, OrganisationId};
 use crate::organisations::{Asker, Membership, Organisation};
-use crate::permissions::Permissions;
+use crate::permissions::{Permission, Permissions};
 use crate::second_factor::PENDING_MINUTES;
 use crate::sessions::{self, Caller, Login, SESSION_DAYS, Session};
 use crate::users::User;
@@ -110,6 +110,9 @@ impl FromRequestParts<Arc<App>> for Customer {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let Some(session) = session_of(parts, app).await? else { return Err(not_logged_in(parts)) };
+        // Who looks as a customer asks himself.
+        let person = session.on_behalf.as_ref().map_or(session.user.id, |behalf| behalf.staff.id);
+        limits::count_person(app, person)?;
         parts.extensions.insert(ExpectedCsrf(session.csrf_token.clone()));
         if session.on_behalf.is_some() {
             doors::admit_on_behalf(parts, session.permissions)?;
@@ -203,6 +206,18 @@ impl ApiCaller {
     pub fn asker(&self) -> Asker<'_> {
         Asker { user: self.user.id, may: self.permissions, actor: &self.actor }
     }
+
+    /// Checks what is needed beyond what the door asks for.
+    ///
+    /// # Errors
+    /// `NotPermitted`, or `NotPermittedToKey` for a key.
+    pub(in crate::web) fn check_permitted(&self, needed: Option<Permission>) -> Result<(), Error> {
+        match needed.filter(|needed| !self.permissions.has(*needed)) {
+            Some(missing) if self.key.is_some() => Err(Error::NotPermittedToKey(missing)),
+            Some(missing) => Err(Error::NotPermitted(missing)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a program sent to say who it is.
@@ -264,12 +279,14 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         if let Some(by_key) = key_of(parts, app, None).await {
-            let ByKey { maker, permissions, assurance, .. } = by_key?;
+            let ByKey { id, maker, organisation, permissions, assurance, requests_per_minute, .. } = by_key?;
+            limits::count(app, Some(id), organisation.id, requests_per_minute)?;
             doors::admit_key(parts, app, &maker, permissions, assurance)?;
             // Every door of staff refuses a key; what does not is none of theirs.
             return Err(Error::Internal(anyhow::anyhow!("a key entered where only staff may")).into());
         }
         let Caller { user, assurance, .. } = owner_of_token(parts, app, None).await?;
+        limits::count_person(app, user.id)?;
         doors::admit_staff(parts, app, &user, assurance)?;
         let actor = Origin::of(parts).staff(&user);
         Ok(Self { user, actor })

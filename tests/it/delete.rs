@@ -1,7 +1,9 @@
 //! Deleting machines: what is given back, what is never used again, and undoing one that is still being made.
 
 use chrono::TimeDelta;
+use serde_json::json;
 
+use crate::doors::{Somebody, new_key};
 use crate::world::{World, text};
 
 #[tokio::test]
@@ -151,5 +153,26 @@ async fn a_guest_that_is_not_ours_any_more_survives_the_deletion() {
     world.get(&ann, &format!("/vms/{vm}")).await.problem(404);
     let left = world.simulator.guests().into_iter().find(|guest| guest.vmid == vmid).unwrap();
     assert_eq!(left.name(), "theirs");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_is_called_off_by_who_might_have_asked_for_it() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "5").await;
+    let olga = Somebody::joins(&world, "olga", ann.organisation).await;
+    olga.may(&world, &["vm.view", "vm.configure"]).await;
+    let key = new_key(&world, &ann, &["vm.view", "vm.configure"]).await;
+    world.order(&ann, "web").await;
+    let job = format!("/api/v1/jobs/{}", text(&world.last_job(&ann).await, "/id"));
+
+    for refused in
+        [olga.asks(&world, "DELETE", &job, &json!({})).await, key.asks(&world, "DELETE", &job, &json!({})).await]
+    {
+        assert_eq!(text(&refused.problem(403), "/permission"), "vm.create");
+    }
+    olga.may(&world, &["vm.view", "vm.configure", "vm.create"]).await;
+    olga.asks(&world, "DELETE", &job, &json!({})).await.expect(202);
+    world.settle().await;
     world.finish().await;
 }

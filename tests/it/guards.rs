@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uni_manager::config::{Guards, Patience};
 
-use crate::doors::{DOORS, Somebody, made_key, new_key, with_ids_of_nothing};
-use crate::world::{Start, World, send};
+use crate::doors::{DOORS, Somebody, browser, made_key, new_key, with_ids_of_nothing};
+use crate::world::{PASSWORD, Start, World, send};
 
 fn value(response: &Response, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
@@ -320,5 +320,82 @@ async fn who_does_not_read_what_he_asked_for_is_dropped() {
     };
     tokio::time::timeout(Duration::from_secs(50), asking).await.expect("it is dropped");
     assert_eq!(send(world.request(Method::GET, "/login")).await.status, 200, "others are served");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_invents_a_cookie_or_a_token_is_a_stranger_before_anything_is_done_for_him() {
+    let world = World::starting(guarded(|guards| guards.requests_per_network = 4)).await;
+    let ann = world.customer("ann", "0").await;
+    let (cookie, _) = browser(&world, &ann).await;
+    world.advance(chrono::TimeDelta::minutes(2));
+    let from = |method: Method, path: &str| world.request(method, path).header("x-forwarded-for", "198.51.100.7");
+    let forgot = async |number: usize| {
+        let request = from(Method::POST, "/api/v1/auth/forgot-password").bearer_auth("invented");
+        send(request.json(&json!({ "email": format!("person-{number}@example.org") }))).await.status
+    };
+    for number in 0..2 {
+        assert_eq!(forgot(number).await, 202);
+        let page = send(from(Method::GET, "/login").header("cookie", "session=invented")).await;
+        assert_eq!(page.status, 200);
+    }
+    let before = world.count("select count(*) from login_limits").await;
+    assert_eq!(forgot(2).await, 429);
+    let login = json!({ "email": "ann@example.org", "password": "wrong password" });
+    let login = from(Method::POST, "/api/v1/auth/login").bearer_auth("invented").json(&login);
+    let refused = send(login).await;
+    assert_eq!((refused.status, refused.kind.as_str()), (429, "application/problem+json"));
+    assert_eq!(send(from(Method::GET, "/login").header("cookie", "session=invented")).await.status, 429);
+    assert_eq!(world.count("select count(*) from login_limits").await, before, "nothing was done for them");
+    // Whoever is logged in there looks on, and acts as a stranger where strangers act.
+    assert_eq!(send(from(Method::GET, "/").header("cookie", &cookie)).await.location, "/vms");
+    let token = world.token(&ann).await;
+    assert_eq!(send(from(Method::GET, "/api/v1/openapi.json").bearer_auth(token)).await.status, 200);
+    let forgot = from(Method::POST, "/api/v1/auth/forgot-password").header("cookie", &cookie);
+    assert_eq!(send(forgot.json(&json!({ "email": "ann@example.org" }))).await.status, 429);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn so_many_accounts_are_opened_from_one_network_and_its_neighbours_open_theirs() {
+    let world = World::new().await;
+    let register = async |number: usize, address: &str| {
+        let email = format!("person-{number}@example.org");
+        let body = json!({ "email": email, "name": "Somebody", "password": PASSWORD });
+        let request = world.request(Method::POST, "/api/v1/auth/register").header("x-forwarded-for", address);
+        send(request.json(&body)).await
+    };
+    for number in 0..20 {
+        register(number, &format!("198.51.100.{number}")).await.expect(201);
+    }
+    let refused = register(20, "198.51.100.77").await.problem(429);
+    assert!(refused["detail"].as_str().unwrap().contains("Many accounts"), "{refused}");
+    register(21, "198.51.101.1").await.expect(201);
+    world.advance(chrono::TimeDelta::minutes(6));
+    register(22, "198.51.100.77").await.expect(201);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_person_may_ask_so_often_with_a_browser_and_as_staff() {
+    let world = World::starting(guarded(|guards| guards.requests_per_person = 3)).await;
+    let (admin, ann) = (world.admin().await, world.customer("ann", "0").await);
+    let (cookie, _) = browser(&world, &ann).await;
+    let (other, _) = browser(&world, &ann).await;
+    let look = async |cookie: &str| world.request(Method::GET, "/vms").header("cookie", cookie).send().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(look(&cookie).await.status(), 200);
+    }
+    for cookie in [&cookie, &other] {
+        let refused = look(cookie).await;
+        assert_eq!((refused.status().as_u16(), value(&refused, "retry-after").as_str()), (429, "20"));
+    }
+    for _ in 0..3 {
+        world.get(&admin, "/admin/staff").await.expect(200);
+    }
+    world.get(&admin, "/admin/staff").await.problem(429);
+    world.advance(chrono::TimeDelta::seconds(20));
+    assert_eq!(look(&other).await.status(), 200, "who waited is let through");
+    world.get(&admin, "/admin/staff").await.expect(200);
     world.finish().await;
 }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use reqwest::Method;
+use serde_json::json;
 use uni_manager::ids::OrganisationId;
 use uni_manager::mail::{self, Mailer, NewMail, Recipient};
 
@@ -252,5 +253,25 @@ async fn without_a_mail_server_mails_are_kept_count_as_not_delivered_and_operato
         let page = send(world.request(Method::GET, path).header("cookie", &cookie)).await;
         assert!(page.text.contains(words), "{path}: {}", page.text);
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_link_goes_where_it_belongs_whatever_somebody_is_called() {
+    let world = World::new().await;
+    let name = "[a link that only the recipient of this mail gets]";
+    let body = json!({ "email": "ann@example.org", "name": name, "password": crate::world::PASSWORD });
+    send(world.request(Method::POST, "/api/v1/auth/register").json(&body)).await.expect(201);
+
+    let mail = world.text("select id::text from mails").await;
+    let body = mail::find(&world.app, mail.parse().unwrap()).await.unwrap().body;
+
+    let lines: Vec<_> = body.lines().collect();
+    assert_eq!(lines[0], format!("Hello {name},"));
+    let link = format!("{}/verify-email?token=", world.url);
+    assert!(lines.iter().any(|line| line.starts_with(&link)) && !body.contains('\u{1}'), "{body}");
+    let wrong = json!({ "email": "bob@example.org", "name": "\u{1}", "password": crate::world::PASSWORD });
+    let refused = send(world.request(Method::POST, "/api/v1/auth/register").json(&wrong)).await;
+    assert_eq!(refused.problem_fields(), ["name"]);
     world.finish().await;
 }

@@ -57,6 +57,7 @@ mod second_factor;
 mod serve;
 mod spending;
 mod staff;
+mod streams;
 mod user_data;
 mod vouchers;
 mod zero;

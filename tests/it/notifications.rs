@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use uni_manager::notifications::{self, Notice, Severity};
 
-use crate::doors::browser;
+use crate::doors::{browser, new_key};
+use crate::organisations::member;
 use crate::world::{Customer, World, send, text};
 
 fn notice(key: &str) -> Notice {
@@ -127,5 +128,30 @@ async fn what_is_no_longer_true_vanishes_from_the_portal_and_does_not_leave_by_m
     let seen = world.get(&ann, "/notifications").await.expect(200);
     assert_eq!(seen["items"].as_array().unwrap().len(), 1);
     assert!(!tell(&world, &ann, "ends:1:24h:").await, "a cause is told once, also when it was taken back");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_only_looks_takes_no_notice_from_the_others() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let vera = member(&world, "vera", ann.organisation, "viewer").await;
+    tell(&world, &ann, "ends:1h:").await;
+    let (cookie, csrf) = browser(&world, &vera).await;
+    let get = async |path: &str| send(world.request(Method::GET, path).header("cookie", &cookie)).await.text;
+    for page in ["/vms", "/notifications"] {
+        let page = get(page).await;
+        assert!(
+            page.contains("Your credit ends") && !page.contains("Mark as read") && !page.contains("Mark all"),
+            "{page}"
+        );
+    }
+    let form = [("csrf", csrf.as_str())];
+    let sent = send(world.request(Method::POST, "/notifications/read").header("cookie", &cookie).form(&form)).await;
+    assert_eq!(sent.status, 403);
+    let key = new_key(&world, &ann, &["*"]).await;
+    key.asks(&world, "POST", "/api/v1/notifications/read", &json!({})).await.problem(403);
+    assert_eq!(world.count("select count(*) from notifications where read_at is null").await, 1);
+    world.post(&ann, "/notifications/read", &json!({})).await.expect(204);
     world.finish().await;
 }

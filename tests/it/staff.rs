@@ -3,10 +3,11 @@
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use uni_manager::mail::Mailer;
 use uni_manager::staff::{self, IMPERSONATION_MINUTES};
 
-use crate::doors::{DOORS, Somebody, is_in, is_refused, is_unknown, with_ids_of_nothing};
-use crate::world::{Answer, Customer, World, text};
+use crate::doors::{DOORS, Somebody, is_in, is_refused, is_unknown, new_key, with_ids_of_nothing};
+use crate::world::{Answer, Customer, Start, World, text};
 
 async fn stand(world: &World, admin: &Customer, of: &Customer, body: Value) -> Answer {
     let path = format!("/admin/organisations/{}/people/{}/standing", of.organisation, of.user.id);
@@ -271,5 +272,44 @@ async fn no_door_to_money_secrets_or_people_opens_on_behalf_of_somebody() {
         refused += usize::from(is_refused(&answer));
     }
     assert!(refused > 30, "{refused}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_works_for_the_platform_whose_address_nobody_has_confirmed() {
+    for mailer in [Mailer::Kept, Mailer::None] {
+        let world = World::starting(Start { mailer, ..Start::default() }).await;
+        let admin = world.admin().await;
+        // A stranger was quicker than the new colleague.
+        let body = json!({ "email": "new@example.org", "name": "New", "password": crate::world::PASSWORD });
+        let registers = world.request(reqwest::Method::POST, "/api/v1/auth/register").json(&body);
+        crate::world::send(registers).await.expect(201);
+
+        let give = json!({ "email": "new@example.org", "role": "admin" });
+        let refused = world.post(&admin, "/admin/staff", &give).await.problem(409);
+
+        assert!(text(&refused, "/detail").contains("confirmed"), "{refused}");
+        assert_eq!(world.count("select count(*) from users where platform_role is not null").await, 1);
+        world.trust("new@example.org").await;
+        world.post(&admin, "/admin/staff", &give).await.expect(201);
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_of_somebody_banned_stay_dead_when_the_ban_ends() {
+    let world = World::new().await;
+    let (ann, admin) = (world.customer("ann", "0").await, world.admin().await);
+    let key = new_key(&world, &ann, &["vm.view"]).await;
+
+    stand(&world, &admin, &ann, json!({ "state": "banned", "reason": "Abuse" })).await.expect(200);
+    stand(&world, &admin, &ann, json!({ "state": "active" })).await.expect(200);
+
+    key.asks(&world, "GET", "/api/v1/vms", &json!({})).await.problem(401);
+    let log = world.get(&ann, "/audit-events?event=api_key.revoked").await.expect(200);
+    assert_eq!(
+        (text(&log, "/items/0/actor"), text(&log, "/items/0/detail/because")),
+        ("Operator", "who made it is gone")
+    );
     world.finish().await;
 }

@@ -77,7 +77,12 @@ impl Default for Start {
             plain_owner: false,
             mailer: Mailer::Kept,
             oidc: None,
-            guards: Guards { requests_per_key: u32::MAX, requests_per_network: u32::MAX, ..Guards::default() },
+            guards: Guards {
+                requests_per_key: u32::MAX,
+                requests_per_network: u32::MAX,
+                requests_per_person: u32::MAX,
+                ..Guards::default()
+            },
             public_url: None,
         }
     }

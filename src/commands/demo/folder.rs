@@ -205,6 +205,7 @@ impl Secrets {
             guards: Guards {
                 requests_per_key: REQUESTS_PER_MINUTE,
                 requests_per_network: REQUESTS_PER_MINUTE,
+                requests_per_person: REQUESTS_PER_MINUTE,
                 ..Guards::default()
             },
             currency: "EUR".into(),

@@ -84,7 +84,7 @@ pub async fn select(connection: &mut PgConnection, by: By<'_>) -> Result<Option<
     };
     let row = sqlx::query!(
         r#"select i.id as "id: InvitationId", i.organisation_id as "organisation: OrganisationId", o.name as organisation_name,
-                  i.email, i.role, i.role_id as "role_id: RoleId", r.name as "role_name?", u.name as invited_by,
+                  i.email, i.role, i.role_id as "role_id: RoleId", r.name as "role_name?", u.id as "inviter: UserId", u.name as invited_by,
                   i.sent_at, i.expires_at, i.sends, i.accepted_at is not null as "accepted!", i.withdrawn_at is not null as "withdrawn!"
            from invitations i join organisations o on o.id = i.organisation_id join users u on u.id = i.invited_by
            left join roles r on r.id = i.role_id
@@ -104,6 +104,7 @@ pub async fn select(connection: &mut PgConnection, by: By<'_>) -> Result<Option<
         email: row.email,
         role: RoleChoice::stored(row.role.as_deref(), row.role_id),
         role_name: RoleChoice::name(row.role.as_deref(), row.role_name),
+        inviter: row.inviter,
         invited_by: row.invited_by,
         sent_at: row.sent_at,
         expires_at: row.expires_at,
@@ -148,13 +149,15 @@ pub async fn update_sent(
     connection: &mut PgConnection,
     id: InvitationId,
     token_hash: &[u8],
+    by: UserId,
     sent_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "update invitations set token_hash = $2, sent_at = $3, expires_at = $4, sends = sends + 1 where id = $1",
+        "update invitations set token_hash = $2, invited_by = $3, sent_at = $4, expires_at = $5, sends = sends + 1 where id = $1",
         id.uuid(),
         token_hash,
+        by.uuid(),
         sent_at,
         expires_at,
     )

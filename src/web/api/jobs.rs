@@ -110,13 +110,15 @@ pub async fn log(
 
 /// Cancels a job.
 ///
-/// What it has done is undone where that can be.
+/// What it has done is undone where that can be. It needs what asking for it needed as well, such as `vm.resize`.
 #[utoipa::path(delete, path = "/jobs/{id}", responses((status = 202, body = JobView)))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Path(id): Path<JobId>,
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    let kind = jobs::find(&app, Some(caller.organisation.id), id).await?.kind;
+    caller.check_permitted(kind.permission())?;
     jobs::cancel(&app, Some(caller.organisation.id), id, &caller.actor).await?;
     let job = jobs::find(&app, Some(caller.organisation.id), id).await?;
     Ok((StatusCode::ACCEPTED, Json(job.into())))

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::ids::NotificationId;
 use crate::notifications::{self, Notification, PAGE_MAX, Severity};
+use crate::permissions::Permission;
 use crate::web::error::PageError;
 use crate::web::format;
 use crate::web::forms::{CsrfForm, Nothing};
@@ -40,6 +41,7 @@ pub async fn list(
     let from = |id: NotificationId| format!("/notifications?after={id}");
     let page = NotificationsPage {
         frame: portal(&app, &customer, "Notices", Section::Notifications, &notice).await?,
+        may_read: may_read(&customer),
         unread: format::unsigned(notifications::count_unread(&app, organisation).await?),
         url: page.after.map_or_else(|| "/notifications".to_owned(), from),
         older_url: found.last().filter(|_| has_older).map(|oldest| from(oldest.id)),
@@ -61,7 +63,15 @@ pub async fn urgent(State(app): State<Arc<App>>, customer: Customer) -> Result<R
 /// The urgent notices, for the page that they stand above.
 pub(super) async fn urgent_of(app: &App, customer: &Customer) -> Result<UrgentNotices> {
     let notices = notifications::urgent(app, customer.organisation()).await?;
-    Ok(UrgentNotices { notices: notices.into_iter().map(view).collect(), csrf: customer.session.csrf_token.clone() })
+    Ok(UrgentNotices {
+        notices: notices.into_iter().map(view).collect(),
+        may_read: may_read(customer),
+        csrf: customer.session.csrf_token.clone(),
+    })
+}
+
+fn may_read(customer: &Customer) -> bool {
+    customer.session.permissions.has(Permission::NoticeRead)
 }
 
 /// `POST /notifications/{id}/read`

@@ -70,6 +70,8 @@ pub struct NotificationsPage {
     pub frame: PortalFrame,
     /// Newest first.
     pub notices: Vec<NoticeView>,
+    /// Whether he who looks may mark them as read.
+    pub may_read: bool,
     /// How many are not read.
     pub unread: u64,
     /// Where this page is.
@@ -84,6 +86,8 @@ pub struct NotificationsPage {
 pub struct UrgentNotices {
     /// Newest first.
     pub notices: Vec<NoticeView>,
+    /// Whether he who looks may mark them as read.
+    pub may_read: bool,
     /// Token for the forms.
     pub csrf: String,
 }

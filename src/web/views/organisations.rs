@@ -307,6 +307,7 @@ pub fn group_title(beginning: &str) -> String {
         "role" => "Roles",
         "api_key" => "API keys",
         "audit" => "Audit log",
+        "notice" => "Notices",
         "vm" => "VMs",
         "ssh_key" => "SSH keys",
         "billing" => "Money",

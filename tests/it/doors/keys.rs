@@ -9,8 +9,14 @@ use super::somebody::{Somebody, is_in, is_refused, is_unknown, permission_in};
 use crate::world::{Answer, Customer, World, send, text};
 
 /// What no key may do, whatever it was given.
-const FOR_PEOPLE: [&str; 5] =
-    ["organisation.configure", "organisation.hand_over", "member.manage", "role.manage", "api_key.manage"];
+const FOR_PEOPLE: [&str; 6] = [
+    "organisation.configure",
+    "organisation.hand_over",
+    "member.manage",
+    "role.manage",
+    "api_key.manage",
+    "notice.read",
+];
 
 /// A key as its program has it.
 pub struct Key {

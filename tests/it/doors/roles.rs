@@ -27,10 +27,10 @@ const PAYS: &[&str] = &["billing.view", "billing.pay"];
 
 /// What each role of every organisation may do, in parts.
 const ROLES: [(&str, &[&[&str]]); 5] = [
-    ("owner", &[&["organisation.view", "organisation.hand_over", "audit.view"], LEADS, RUNS, PAYS]),
-    ("admin", &[&["organisation.view", "audit.view"], LEADS, RUNS, PAYS]),
-    ("operator", &[&["organisation.view", "audit.view", "billing.view"], RUNS]),
-    ("billing", &[&["organisation.view", "vm.view"], PAYS]),
+    ("owner", &[&["organisation.view", "organisation.hand_over", "audit.view", "notice.read"], LEADS, RUNS, PAYS]),
+    ("admin", &[&["organisation.view", "audit.view", "notice.read"], LEADS, RUNS, PAYS]),
+    ("operator", &[&["organisation.view", "audit.view", "notice.read", "billing.view"], RUNS]),
+    ("billing", &[&["organisation.view", "notice.read", "vm.view"], PAYS]),
     ("viewer", &[&["organisation.view", "vm.view", "ssh_key.view"]]),
 ];
 

@@ -222,3 +222,21 @@ async fn what_is_counted_names_nobody_and_is_forgotten() {
     assert_eq!(world.count("select count(*) from login_limits").await, 0);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn all_networks_of_one_ipv6_site_are_seen_together() {
+    let world = World::new().await;
+    let wrong = async |site: &str, number: usize| {
+        let body = credentials(&format!("nobody-{number}@example.org"), "a wrong password");
+        let request = world.request(Method::POST, "/api/v1/auth/login").json(&body);
+        send(request.header("x-forwarded-for", format!("2001:db8:{site}:{number:x}::1"))).await.status
+    };
+    for number in 0..100 {
+        assert_eq!(wrong("1", number).await, 401, "{number}");
+    }
+    assert_eq!(wrong("1", 100).await, 429, "another account from another network of the same site");
+    assert_eq!(wrong("2", 101).await, 401, "the next site");
+    world.advance(TimeDelta::minutes(6));
+    assert_eq!(wrong("1", 102).await, 401);
+    world.finish().await;
+}

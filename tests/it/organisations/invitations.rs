@@ -245,3 +245,76 @@ async fn members_and_invitations_are_kept_on_a_page() {
     assert!(!get("/organisation").await.contains("bob@example.org"));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn an_invitation_promises_no_more_than_who_invited_may_promise_when_it_is_accepted() {
+    let world = World::new().await;
+    let (ann, admin) = (world.customer("ann", "0").await, world.admin().await);
+    let home = ann.organisation;
+    let adam = member(&world, "adam", home, "admin").await;
+    let (bob, carl) = (world.customer("bob", "0").await, world.customer("carl", "0").await);
+    let is_refused = async |who: &Customer, token: &str| {
+        let refused = accept(&world, who, token).await.problem(409);
+        assert!(text(&refused, "/detail").contains("Who invited you may not"), "{refused}");
+    };
+
+    // Who invited is banned.
+    let made = invite(&world, &adam, "bob@example.org", "admin").await.expect(201);
+    let token = token_of(&world, "bob@example.org").await;
+    let standing = format!("/admin/organisations/{home}/people/{}/standing", adam.user.id);
+    world.put(&admin, &standing, &json!({ "state": "banned", "reason": "Abuse" })).await.expect(200);
+    is_refused(&bob, &token).await;
+    assert_eq!(role_of(&world, &bob, home).await, "");
+    // It is somebody else's promise once he sends it again.
+    world.advance(TimeDelta::minutes(5));
+    let again = format!("/invitations/{}/send", text(&made, "/id"));
+    ask(&world, &ann, home, "POST", &again, &json!({})).await.expect(200);
+    accept(&world, &bob, &token_of(&world, "bob@example.org").await).await.expect(200);
+    assert_eq!(role_of(&world, &bob, home).await, "admin");
+
+    // The role that was promised has become wider than who promised it.
+    let patterns = |patterns: &[&str]| json!({ "name": "Helper", "permissions": patterns });
+    let role = ask(&world, &ann, home, "POST", "/roles", &patterns(&["vm.view"])).await.expect(201);
+    let reception = json!({ "name": "Reception", "permissions": ["organisation.view", "member.*", "vm.view"] });
+    let reception = ask(&world, &ann, home, "POST", "/roles", &reception).await.expect(201);
+    let olga = member(&world, "olga", home, "viewer").await;
+    let is_reception = json!({ "role": reception["role"] });
+    ask(&world, &ann, home, "PATCH", &format!("/members/{}", olga.user.id), &is_reception).await.expect(200);
+    invite(&world, &olga, "carl@example.org", text(&role, "/role")).await.expect(201);
+    let token = token_of(&world, "carl@example.org").await;
+    let path = format!("/roles/{}", text(&role, "/role"));
+    ask(&world, &ann, home, "PUT", &path, &patterns(&["vm.*"])).await.expect(200);
+    is_refused(&carl, &token).await;
+    ask(&world, &ann, home, "PUT", &path, &patterns(&["vm.view"])).await.expect(200);
+    accept(&world, &carl, &token).await.expect(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_has_not_confirmed_his_address_writes_to_nobody_and_makes_no_key() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let made = invite(&world, &ann, "first@example.org", "viewer").await.expect(201);
+    assert_eq!(
+        world.text("select subject from mails where kind = 'invitation'").await,
+        "You are invited to an organisation",
+        "nobody's own words"
+    );
+    world.advance(TimeDelta::minutes(5));
+    world.execute("update users set email_verified_at = null where name = 'ann'").await;
+
+    let again = format!("/invitations/{}/send", text(&made, "/id"));
+    let key = json!({ "name": "deploy", "permissions": ["vm.view"] });
+    for refused in [
+        invite(&world, &ann, "second@example.org", "viewer").await,
+        ask(&world, &ann, ann.organisation, "POST", &again, &json!({})).await,
+        world.post(&ann, "/api-keys", &key).await,
+    ] {
+        let refused = refused.problem(403);
+        assert!(text(&refused, "/detail").contains("Confirm your e-mail address"), "{refused}");
+    }
+    world.trust("ann@example.org").await;
+    invite(&world, &ann, "second@example.org", "viewer").await.expect(201);
+    world.post(&ann, "/api-keys", &key).await.expect(201);
+    world.finish().await;
+}

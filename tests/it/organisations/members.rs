@@ -6,6 +6,7 @@ use uni_manager::audit::Actor;
 use uni_manager::organisations;
 
 use super::{ask, latest_mail, member, role_of};
+use crate::doors::new_key;
 use crate::world::{World, text};
 
 #[tokio::test]
@@ -152,5 +153,55 @@ async fn an_owner_hands_over_and_both_are_told() {
     let to_bob = latest_mail(&world, "bob@example.org").await;
     assert!(to_bob.contains("you are its owner now"), "{to_bob}");
     assert_eq!(world.count("select count(*) from audit_events where event = 'organisation.handed_over'").await, 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn keys_of_a_member_who_was_removed_stay_dead_when_he_comes_back() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let adam = member(&world, "adam", ann.organisation, "admin").await;
+    let key = new_key(&world, &adam, &["vm.view"]).await;
+    key.asks(&world, "GET", "/api/v1/vms", &json!({})).await.expect(200);
+
+    let path = format!("/members/{}", adam.user.id);
+    assert_eq!(ask(&world, &ann, ann.organisation, "DELETE", &path, &json!({})).await.status, 204);
+    let invited = json!({ "email": "adam@example.org", "role": "admin" });
+    ask(&world, &ann, ann.organisation, "POST", "/invitations", &invited).await.expect(201);
+    let token = super::token_of(&world, "adam@example.org").await;
+    world.post(&adam, "/invitations/accept", &json!({ "token": token })).await.expect(200);
+
+    key.asks(&world, "GET", "/api/v1/vms", &json!({})).await.problem(401);
+    let log = world.get(&ann, "/audit-events?event=api_key.revoked").await.expect(200);
+    assert_eq!(text(&log, "/items/0/actor"), "ann@example.org", "{log}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_is_given_more_organisations_than_one_may_own() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let bob = world.customer("bob", "0").await;
+    let carl = member(&world, "carl", ann.organisation, "admin").await;
+    for number in 1..organisations::OWNED_MAX {
+        world.post(&bob, "/organisations", &json!({ "name": format!("Number {number}") })).await.expect(201);
+    }
+    sqlx::query("insert into members (organisation_id, user_id, role, created_at) values ($1, $2, 'admin', $3)")
+        .bind(ann.organisation.uuid())
+        .bind(bob.user.id.uuid())
+        .bind(world.now())
+        .execute(&world.app.pool)
+        .await
+        .unwrap();
+
+    let hand_over = json!({ "member": bob.user.id });
+    let refused = ask(&world, &ann, ann.organisation, "POST", "/organisation/hand-over", &hand_over).await.problem(409);
+    assert!(text(&refused, "/detail").contains("nobody owns more than 10"), "{refused}");
+    let (path, owner) = (format!("/members/{}", bob.user.id), json!({ "role": "owner" }));
+    ask(&world, &ann, ann.organisation, "PATCH", &path, &owner).await.problem(409);
+    assert_eq!(role_of(&world, &ann, ann.organisation).await, "owner");
+    let hand_over = json!({ "member": carl.user.id });
+    let done = ask(&world, &ann, ann.organisation, "POST", "/organisation/hand-over", &hand_over).await;
+    assert_eq!(done.status, 204, "{}", done.text);
     world.finish().await;
 }
