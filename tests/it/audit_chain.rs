@@ -57,7 +57,8 @@ async fn what_was_written_is_proved_day_by_day() {
 #[tokio::test]
 async fn every_kind_of_tampering_is_found_and_named() {
     let third = "(select event_id from audit_seals where day = '2026-11-11' and sequence = 3)";
-    let cases: Vec<(&str, String, fn(&Difference) -> bool)> = vec![
+    type Case = (&'static str, String, fn(&Difference) -> bool);
+    let cases: Vec<Case> = vec![
         (
             "a field was changed",
             format!("update audit_events set detail = detail || '{{\"amount\": \"100\"}}' where id = {third}"),

@@ -166,7 +166,7 @@ async fn a_login_that_waits_ends_with_all_others() {
     let world = World::new().await;
     let ann = world.customer("ann", "0").await;
     let (phone, _) = with_app(&world, &ann).await;
-    let user = users::find(&mut *world.app.pool.acquire().await.unwrap(), ann.user.id).await.unwrap().unwrap();
+    let user = users::find(&mut world.app.pool.acquire().await.unwrap(), ann.user.id).await.unwrap().unwrap();
 
     let token = pending(&world, &ann).await;
     sessions::end_all(&world.app, &user, None, &Actor::system()).await.unwrap();

@@ -13,11 +13,8 @@ pub fn of_page(html: &str, action: &str) -> Option<Vec<(String, String)>> {
         let Some(name) = attribute(tag, "name") else { continue };
         let value = attribute(tag, "value").unwrap_or_default();
         match tag.split_whitespace().next().unwrap_or_default() {
-            "input" if matches!(attribute(tag, "type").as_deref(), Some("checkbox" | "radio")) => {
-                if has(tag, "checked") {
-                    fields.push((name, if value.is_empty() { "on".into() } else { value }));
-                }
-            }
+            "input" if is_choice(tag) && !has(tag, "checked") => {}
+            "input" if is_choice(tag) && value.is_empty() => fields.push((name, "on".into())),
             "input" => fields.push((name, value)),
             "textarea" => fields.push((name, plain(text))),
             "select" => {
@@ -36,6 +33,10 @@ fn chosen(options: &str) -> Option<String> {
     let tags: Vec<_> = options.split("<option").skip(1).filter_map(|rest| rest.split('>').next()).collect();
     let tag = tags.iter().find(|tag| has(tag, "selected")).or(tags.first())?;
     attribute(tag, "value")
+}
+
+fn is_choice(tag: &str) -> bool {
+    matches!(attribute(tag, "type").as_deref(), Some("checkbox" | "radio"))
 }
 
 fn has(tag: &str, name: &str) -> bool {
