@@ -227,8 +227,7 @@ async fn an_operator_lets_a_stuck_job_try_again_or_undoes_it_on_its_page() {
 
     // What has not begun is called off.
     world.order(&ann, "other").await;
-    let waiting =
-        world.text("select id::text from jobs where kind = 'vm.create' order by created_at desc limit 1").await;
+    let waiting = world.text("select id::text from jobs where kind = 'vm.create' order by number desc limit 1").await;
     let job = format!("/admin/jobs/{waiting}");
     browser.does(&world, &job, &format!("{job}/undo"), &[]).await;
     world.settle().await;

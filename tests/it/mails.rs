@@ -270,7 +270,7 @@ async fn a_link_goes_where_it_belongs_whatever_somebody_is_called() {
     assert_eq!(lines[0], format!("Hello {name},"));
     let link = format!("{}/verify-email?token=", world.url);
     assert!(lines.iter().any(|line| line.starts_with(&link)) && !body.contains('\u{1}'), "{body}");
-    let wrong = json!({ "email": "bob@example.org", "name": "\u{1}", "password": crate::world::PASSWORD });
+    let wrong = json!({ "email": "bob@example.org", "name": "\u{1}", "organisation": "Bob", "password": crate::world::PASSWORD });
     let refused = send(world.request(Method::POST, "/api/v1/auth/register").json(&wrong)).await;
     assert_eq!(refused.problem_fields(), ["name"]);
     world.finish().await;

@@ -61,6 +61,9 @@ pub enum Signs {
     WithPublicKey,
 }
 
+/// Version, algorithm and the head of the octet string, for an RSA key of 2048 bits.
+const PKCS8_WRAPPING_BYTES: usize = 26;
+
 /// A key with its name.
 struct Key {
     id: String,
@@ -77,7 +80,8 @@ impl Key {
         };
         let pair = rcgen::KeyPair::generate_for(kind).unwrap();
         let private = match algorithm {
-            Algorithm::RS256 => EncodingKey::from_rsa_der(pair.serialized_der()),
+            // What it wants is the key itself (PKCS #1), which lies behind the wrapping of PKCS #8.
+            Algorithm::RS256 => EncodingKey::from_rsa_der(&pair.serialized_der()[PKCS8_WRAPPING_BYTES..]),
             _ => EncodingKey::from_ec_der(pair.serialized_der()),
         };
         let mut public = Jwk::from_encoding_key(&private, algorithm).unwrap();
