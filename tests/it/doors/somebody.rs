@@ -13,7 +13,6 @@ use crate::world::{Answer, Customer, PASSWORD, World, send, text};
 pub struct Somebody {
     pub user: User,
     cookie: String,
-    csrf: String,
     token: String,
 }
 
@@ -21,10 +20,8 @@ impl Somebody {
     /// Logs a person in without the work of a password.
     pub async fn enters(world: &World, user: &User) -> Self {
         let cookie = sessions::start(&world.app, user, Actor::system(), None).await.unwrap();
-        let csrf =
-            sessions::find(&world.app, &cookie).await.unwrap().map(|session| session.csrf_token).unwrap_or_default();
         let token = sessions::issue(&world.app, user).await.unwrap().access_token;
-        Self { user: user.clone(), cookie, csrf, token }
+        Self { user: user.clone(), cookie, token }
     }
 
     /// Somebody new, who becomes a member of an organisation with a role of its own that allows nothing yet.
@@ -84,7 +81,10 @@ impl Somebody {
             let request = request.bearer_auth(&self.token);
             if method == Method::GET { request } else { request.json(body) }
         } else {
-            let mut form = vec![("csrf".to_owned(), self.csrf.clone())];
+            // Of the page that he sees now: it changes with the organisation.
+            let session = sessions::find(&world.app, &self.cookie).await.unwrap();
+            let csrf = session.map(|session| session.csrf_token).unwrap_or_default();
+            let mut form = vec![("csrf".to_owned(), csrf)];
             for (name, value) in body.as_object().unwrap() {
                 form.push((name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
             }
