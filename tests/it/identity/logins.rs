@@ -210,11 +210,12 @@ async fn an_unknown_address_takes_as_long_as_a_wrong_password() {
 async fn what_is_counted_names_nobody_and_is_forgotten() {
     let world = World::new().await;
     world.customer("ann", "0").await;
+    assert_eq!(world.count("select count(*) from login_limits").await, 1, "the network that registered");
     let client = client_from(Ipv4Addr::new(127, 1, 1, 1));
     for _ in 0..5 {
         try_from(&world, &client, "ann@example.org", WRONG).await.problem(401);
     }
-    assert_eq!(world.count("select count(*) from login_limits").await, 3, "account and network, network, account");
+    assert_eq!(world.count("select count(*) from login_limits").await, 4, "account and network, network, account");
     assert_eq!(world.text("select string_agg(encode(key, 'escape'), ' ') from login_limits where encode(key, 'escape') ~ 'ann|127'").await, "");
 
     world.advance(TimeDelta::hours(3));
