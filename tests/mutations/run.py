@@ -1,4 +1,7 @@
-"""Breaks a copy of the tree in one place after the other and runs the tests that must notice.
+"""Takes one check after the other out of a copy of the tree and runs the tests that must notice.
+
+Building each alone would take hours, so all that `switch.py` can put behind a switch stand in one build, and each run of the
+tests turns one of them on.
 
 A list is text: a title in brackets, `file`, the lines that are there (`-`), the lines that stand there instead (`+`, none to
 remove them), and the `tests` that must fail, by a part of their names.
@@ -13,8 +16,11 @@ import subprocess
 import sys
 import time
 
+import switch
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "target" / "mutations"
+TARGET = ROOT / "target" / "mutations-target"
 COPIED = ["Cargo.toml", "Cargo.lock", ".sqlx", "assets", "benches", "billing", "docs", "migrations", "proxmox-client",
           "proxmox-simulator", "src", "templates", "tests", "scripts", "README.md", "clippy.toml", "CONTRIBUTING.md", "rustfmt.toml"]
 NOT_COPIED = {"node_modules", "__pycache__"}
@@ -72,30 +78,78 @@ def copy_tree() -> None:
                 shutil.copy2(path, copy)
 
 
-def cargo(*arguments: str, seconds: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["cargo", "test", "--quiet", "-p", "uni-manager", "--test", "it", *arguments],
-                          cwd=COPY, env=os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target")}, text=True, capture_output=True, timeout=seconds, check=False)
+def cargo(*arguments: str) -> None:
+    """Builds the broken copy, or ends with what the compiler says."""
+    built = subprocess.run(["cargo", "test", "--quiet", "-p", "uni-manager", "--test", "it", "--no-run", *arguments],
+                           cwd=COPY, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)}, text=True, capture_output=True,
+                           timeout=BUILD_SECONDS_MAX, check=False)
+    if built.returncode != 0:
+        sys.exit(f"does not compile\n{built.stderr[-6000:]}")
 
 
-def is_noticed(mutation: Mutation) -> tuple[bool, str]:
-    """Whether a test fails, and the first that did."""
-    path = COPY / mutation.file
-    sound = path.read_text()
-    path.write_text(mutation.broken(sound))
+def program() -> pathlib.Path:
+    """The tests that were built last."""
+    return max((path for path in (TARGET / "debug" / "deps").glob("it-*") if not path.suffix), key=lambda path: path.stat().st_mtime)
+
+
+def is_noticed(mutation: Mutation, number: int) -> tuple[bool, str]:
+    """Whether a test fails when the check of this number is switched off, and the first that did."""
+    switched = {"UNIM_MUTATION": str(number), "PGOPTIONS": f"-c unim.mutation={number}", "CARGO_MANIFEST_DIR": str(COPY)}
     try:
-        built = cargo("--no-run", seconds=BUILD_SECONDS_MAX)
-        if built.returncode != 0:
-            sys.exit(f"{mutation.title}: does not compile\n{built.stderr[-4000:]}")
-        try:
-            tested = cargo("--", mutation.tests, seconds=TEST_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            return True, "they do not end"
-        failed = [line.strip() for line in tested.stdout.splitlines() if line.startswith("    ") and "::" in line]
-        if tested.returncode == 0 and " 0 passed" in tested.stdout:
-            sys.exit(f"{mutation.title}: there is no test {mutation.tests}")
-        return tested.returncode != 0, failed[0] if failed else ""
-    finally:
-        path.write_text(sound)
+        tested = subprocess.run([program(), "--test-threads", "4", mutation.tests], cwd=COPY, env=os.environ | switched, text=True,
+                                capture_output=True, timeout=TEST_SECONDS_MAX, check=False)
+    except subprocess.TimeoutExpired:
+        return True, "they do not end"
+    failed = [line.strip() for line in tested.stdout.splitlines() if line.startswith("    ") and "::" in line]
+    if tested.returncode == 0 and " 0 passed" in tested.stdout:
+        sys.exit(f"{mutation.title}: there is no test {mutation.tests}")
+    return tested.returncode != 0, failed[0] if failed else ""
+
+
+def batches(mutations: list[Mutation]) -> list[list[Mutation]]:
+    """Those that can stand in one build together: all that can be switched, and alone each that cannot."""
+    together: list[list[Mutation]] = []
+    for mutation in mutations:
+        if not is_switched(mutation):
+            together.append([mutation])
+            continue
+        # Two that change the same lines need two builds.
+        for batch in together:
+            if is_switched(batch[0]) and all(other.file != mutation.file or not overlap(other, mutation) for other in batch):
+                batch.append(mutation)
+                break
+        else:
+            together.append([mutation])
+    return together
+
+
+def overlap(one: Mutation, other: Mutation) -> bool:
+    text = (ROOT / one.file).read_text()
+    places = []
+    for mutation in (one, other):
+        start = text.index("\n".join(mutation.before))
+        places.append((start, start + len("\n".join(mutation.before))))
+    return places[0][0] <= places[1][1] and places[1][0] <= places[0][1]
+
+
+def is_switched(mutation: Mutation) -> bool:
+    return switch.switched(mutation.before, mutation.after, 0) is not None
+
+
+def build(batch: list[Mutation]) -> None:
+    """Brings the copy to the state in which each of a batch can be switched on by its number, from 1."""
+    copy_tree()
+    if not is_switched(batch[0]):
+        path = COPY / batch[0].file
+        path.write_text(batch[0].broken(path.read_text()))
+    else:
+        for number, mutation in enumerate(batch, 1):
+            path = COPY / mutation.file
+            lines = switch.switched(mutation.before, mutation.after, number)
+            path.write_text(dataclasses.replace(mutation, after=lines).broken(path.read_text()))
+        library = COPY / "src" / "lib.rs"
+        library.write_text(library.read_text() + switch.FUNCTION)
+    cargo()
 
 
 def main() -> None:
@@ -108,18 +162,22 @@ def main() -> None:
                  if words in mutation.title]
     for mutation in mutations:
         mutation.broken((ROOT / mutation.file).read_text())
+    builds = batches(mutations)
     if arguments.list:
-        for mutation in mutations:
-            print(f"{mutation.title}: {mutation.file}, noticed by {mutation.tests}")
+        for number, batch in enumerate(builds, 1):
+            for mutation in batch:
+                print(f"build {number}: {mutation.title}: {mutation.file}, noticed by {mutation.tests}")
         return
-    copy_tree()
     unnoticed = []
-    for mutation in mutations:
-        start = time.monotonic()
-        noticed, by = is_noticed(mutation)
-        print(f"{'noticed' if noticed else 'NOT NOTICED'}: {mutation.title} ({by or mutation.tests}, {time.monotonic() - start:.0f} s)", flush=True)
-        if not noticed:
-            unnoticed.append(mutation.title)
+    for batch in builds:
+        build(batch)
+        for number, mutation in enumerate(batch, 1):
+            start = time.monotonic()
+            noticed, by = is_noticed(mutation, number)
+            print(f"{'noticed' if noticed else 'NOT NOTICED'}: {mutation.title} ({by or mutation.tests}, {time.monotonic() - start:.0f} s)", flush=True)
+            if not noticed:
+                unnoticed.append(mutation.title)
+    copy_tree()
     print(f"{len(mutations) - len(unnoticed)} of {len(mutations)} were noticed")
     sys.exit(1 if unnoticed else 0)
 
