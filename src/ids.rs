@@ -122,6 +122,8 @@ ids! {
     VoucherId
     /// A meter.
     MeterId
+    /// An invoice.
+    InvoiceId
     /// A pass of charging.
     PassId
     /// An audit event.

@@ -32,6 +32,8 @@ pub mod clusters;
 pub mod consoles;
 /// What needs a person of the operator.
 pub mod exceptions;
+/// What was charged for the time of a month, as documents that never change.
+pub mod invoices;
 /// Durable work: enqueue, claim, log, retry, park.
 pub mod jobs;
 /// Accounts, transfers, wallets and holds.

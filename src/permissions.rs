@@ -72,7 +72,7 @@ permissions! {
     SshKeyManage = "ssh_key.manage",
     /// See the wallet, the ledger and every charge.
     BillingView = "billing.view",
-    /// Redeem vouchers, pay, and ask for rescue time.
+    /// Redeem vouchers, pay, say whom invoices are made out to, and ask for rescue time.
     BillingPay = "billing.pay",
     /// See customers, their machines and their wallets.
     PlatformCustomerView = "platform.customer.view",

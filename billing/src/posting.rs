@@ -88,6 +88,8 @@ pub enum Code {
     Payment,
     /// The tax he paid with it.
     PaymentTax,
+    /// The tax that was contained in what he was charged, set apart when it is invoiced.
+    InvoiceTax,
     /// What is given back: of a payment, or of charges.
     Refund,
     /// What the provider took back from us because the customer said so to his bank.
@@ -100,13 +102,14 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Charge,
         Self::ManualCredit,
         Self::ManualDebit,
         Self::SignUpCredit,
         Self::Payment,
         Self::PaymentTax,
+        Self::InvoiceTax,
         Self::Refund,
         Self::Chargeback,
         Self::WriteOff,
@@ -122,6 +125,7 @@ impl Code {
             Self::SignUpCredit => "sign_up_credit",
             Self::Payment => "payment",
             Self::PaymentTax => "payment_tax",
+            Self::InvoiceTax => "invoice_tax",
             Self::Refund => "refund",
             Self::Chargeback => "chargeback",
             Self::WriteOff => "write_off",
@@ -259,6 +263,14 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         let tax =
             |amount: &Money| Leg { debit: clearing(), credit: Account::Tax, amount: *amount, code: Code::PaymentTax };
         Self::new(std::iter::once(payment).chain(taxes.iter().map(tax)).collect())
+    }
+
+    /// The tax that was contained in charges, taken out of revenue when they are invoiced. No wallet moves.
+    ///
+    /// # Errors
+    /// If the amount is not more than zero or out of range.
+    pub fn invoice_tax(amount: Money) -> Result<Self, PostingError> {
+        Self::single(Account::Revenue, Account::Tax, amount, Code::InvoiceTax)
     }
 
     /// Charges given back to a wallet, as after an outage of ours.

@@ -256,6 +256,12 @@ events! {
     PassRefused = "pass.refused", "refused the pass through";
     /// An operator let missed time go by without a charge.
     PassWaived = "pass.waived", "let go by without a charge the time through";
+    /// An invoice was issued.
+    InvoiceIssued = "invoice.issued", "issued the invoice";
+    /// How invoices are issued was changed.
+    InvoiceSettingsChanged = "invoice.settings_changed", "changed how the platform issues";
+    /// Whom the invoices of an organisation are made out to was changed.
+    BillingDetailsChanged = "organisation.billing_details_changed", "changed whom invoices are made out to of";
     /// A cluster was added.
     ClusterAdded = "cluster.added", "added the cluster";
     /// Which template an image is cloned from was changed.

@@ -88,6 +88,27 @@ pub fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
+/// An amount in the places of its currency, none more and none less: `€1,204.50`, `¥120`.
+pub fn rounded_money(amount: &Decimal, currency: &str, places: u32) -> String {
+    let text = decimal_with(&amount.abs(), places, places);
+    let sign = if *amount < Decimal::ZERO { MINUS } else { "" };
+    format!("{sign}{}{text}", currency_symbol(currency))
+}
+
+/// A number that is not below zero, with its thousands parted and at most so many decimals: `1,488`, `0.333`.
+pub fn decimal(number: &Decimal, places_max: u32) -> String {
+    decimal_with(number, 0, places_max)
+}
+
+fn decimal_with(number: &Decimal, places_min: u32, places_max: u32) -> String {
+    let shown = number.round_dp(places_max).normalize().to_string();
+    let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
+    let width = usize::try_from(places_min).unwrap_or(0);
+    let fraction = format!("{fraction:0<width$}");
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}", part_thousands(whole))
+}
+
 /// A count with its thousands parted: `12,408`.
 pub fn grouped(count: &u64) -> String {
     part_thousands(&count.to_string())

@@ -1,6 +1,7 @@
-//! The door for time: runs the jobs that are due, wakes the billing clock and the one of empty wallets, sends mails, looks at the clusters, clears what has expired.
+//! The door for time: runs the jobs that are due, wakes the billing clock and the one of empty wallets, issues invoices, sends mails, looks at the clusters, clears what has expired.
 
 mod billing_clock;
+mod invoice_clock;
 mod jobs;
 mod mails;
 mod schedule;
@@ -9,6 +10,7 @@ mod zero_clock;
 use std::sync::Arc;
 
 pub use billing_clock::run_billing_clock;
+pub use invoice_clock::run_invoice_clock;
 pub use jobs::{run_due_jobs, run_jobs};
 pub use mails::run_mails;
 pub use schedule::{look_at_clusters, run_schedule};
@@ -35,6 +37,10 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
         },
         async {
             run_zero_clock(&app).await;
+            Ok(())
+        },
+        async {
+            run_invoice_clock(&app).await;
             Ok(())
         },
         async {

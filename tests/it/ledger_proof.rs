@@ -32,6 +32,8 @@ async fn written_down(world: &World) -> PathBuf {
         (Raw::Intervals, "intervals.csv"),
         (Raw::Prices, "prices.csv"),
         (Raw::Charges, "charges.csv"),
+        (Raw::Invoices, "invoices.csv"),
+        (Raw::InvoiceLines, "invoice-lines.csv"),
     ] {
         let mut file = std::fs::File::create(folder(world).join(name)).unwrap();
         ledger::export_raw(&world.app.pool, raw, &all, &mut file).await.unwrap();
@@ -62,8 +64,11 @@ async fn another_program_rates_all_of_it_again_and_agrees_to_the_last_digit() {
     assert!(world.count("select count(distinct price_id) from charges").await > 4);
     assert!(world.count("select count(*) from charges where period_start = '2026-12-01T03:30:00Z'").await > 0);
 
+    world.says_who_issues("19").await;
+    let issued = world.issue().await.invoices;
+    assert!(issued > 1, "{issued}");
     let (agrees, said) = rerated(&world).await;
-    assert!(agrees && said.contains("agree"), "{said}");
+    assert!(agrees && said.contains(&format!("{issued} invoices agree")), "{said}");
     assert_eq!(difference(&world).await, "");
 
     // A wrong pair that balances: the charge, its transfer, the balance and the meter all say a little more.

@@ -32,6 +32,8 @@ mod features;
 mod grace;
 mod guards;
 mod identity;
+mod invoice_pages;
+mod invoices;
 mod kill;
 mod kill_charging;
 mod ledger_export;

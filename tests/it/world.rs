@@ -24,6 +24,7 @@ use uni_manager::clusters::{self, NewCluster};
 use uni_manager::commands::sell_examples;
 use uni_manager::config::{self, Guards, Settings, Vault};
 use uni_manager::ids::{ClusterId, ImageId, LocationId};
+use uni_manager::invoices::{self, InvoiceSettings};
 use uni_manager::mail::Mailer;
 use uni_manager::{vms, web, worker};
 
@@ -289,8 +290,30 @@ impl World {
         ]
     }
 
-    /// Proves that nothing leaked and the books add up, and takes the world down.
+    /// Issues the invoices that are due.
+    pub async fn issue(&self) -> invoices::Issued {
+        invoices::issue_due(&self.app).await.unwrap()
+    }
+
+    /// Says who issues invoices, with so much tax in all prices.
+    pub async fn says_who_issues(&self, tax: &str) {
+        let new = InvoiceSettings {
+            issuer_name: "Cloud Ltd".into(),
+            issuer_address: "1 Rack Row\nServerton".into(),
+            issuer_tax_id: "XX123".into(),
+            number_prefix: String::new(),
+            tax_rate: tax.parse().unwrap(),
+            currency_places: 2,
+        };
+        invoices::change_settings(&self.app, &new, &Actor::system()).await.unwrap();
+    }
+
+    /// Proves that nothing leaked and the books add up, and takes the world down. What is due to be invoiced is, before.
     pub async fn finish(self) {
+        if invoices::current_settings(&self.app).await.unwrap().issuer().is_none() {
+            self.says_who_issues("19").await;
+        }
+        assert_eq!(self.issue().await.failed, 0, "everything charged can be invoiced");
         self.check().await;
         self.finish_unchecked().await;
     }

@@ -2,8 +2,8 @@
 
     rerate.py FOLDER ZONE
 
-FOLDER holds wallets.csv, intervals.csv, prices.csv, charges.csv and postings.csv, each of one `--what`; ZONE is the time zone
-of the platform, whose months are billing months. It follows docs/money.md and shares nothing with the program but these
+FOLDER holds wallets.csv, meters.csv, intervals.csv, prices.csv, charges.csv, postings.csv, invoices.csv and invoice-lines.csv,
+each of one `--what`; ZONE is the time zone of the platform, whose months are billing months. It follows docs/money.md and shares nothing with the program but these
 files: amounts are exact fractions, and the only rounding is the one that the document names.
 """
 
@@ -231,6 +231,50 @@ def compare_postings(folder, hours, balances):
             raise Different(f"{organisation} has {written(balance)}, posted is {written(proved[organisation])}")
 
 
+def half_even(amount, places):
+    """An exact amount in millionths, rounded to the places of a currency."""
+    unit = 10 ** (6 - places)
+    return round(amount / unit) * unit
+
+
+def compare_invoices(folder, months):
+    """Every line against the charges of its machine's month, and every invoice's figures against its lines."""
+    kinds = {row["price"]: row["kind"] for row in rows(folder, "prices")}
+    machines = {row["meter"]: row["vm"] for row in rows(folder, "meters")}
+    charged, invoiced, lines = defaultdict(Fraction), defaultdict(Fraction), defaultdict(list)
+    for row in rows(folder, "charges"):
+        month = "%04d-%02d" % months.of(instant(row["from"]))
+        key = row["organisation"], month, machines[row["meter"]], kinds[row["price"]]
+        charged[(*key, "amount")] += money(row["amount"])
+        charged[(*key, "seconds")] += int(row["quantity"]) * seconds(instant(row["to"]) - instant(row["from"]))
+    for row in rows(folder, "invoice-lines"):
+        lines[row["invoice"]].append(row)
+    count, seen = 0, set()
+    for row in rows(folder, "invoices"):
+        own, places, rate = lines.pop(row["invoice"]), int(row["places"]), Fraction(row["tax_rate"]) / 100
+        seen.add((row["organisation"], row["month"]))
+        exact = sum(money(line["amount"]) for line in own)
+        gross = half_even(Fraction(exact), places)
+        rounding = gross - sum(half_even(Fraction(money(line["amount"])), places) for line in own)
+        tax = half_even(Fraction(gross) * rate / (1 + rate), places)
+        figures = {"exact": exact, "rounding": rounding, "net": gross - tax, "tax": tax, "gross": gross}
+        for name, figure in figures.items():
+            if money(row[name]) != figure:
+                raise Different(f"the {name} of invoice {row['number']} is {row[name]} and not {written(figure)}")
+        for line in own:
+            key = row["organisation"], row["month"], line["vm"], line["kind"]
+            invoiced[(*key, "amount")] += money(line["amount"])
+            invoiced[(*key, "seconds")] += Fraction(line["unit_seconds"])
+        count += 1
+    if lines:
+        raise Different(f"lines belong to no invoice: {next(iter(lines))}")
+    # A month that is not invoiced is still to come; one that is has all of its charges on its invoices.
+    for key in sorted(charged.keys() | invoiced.keys()):
+        if key[:2] in seen and charged[key] != invoiced[key]:
+            raise Different(f"{key} is charged {charged[key]} and invoiced {invoiced[key]}")
+    return count
+
+
 def main(folder, zone):
     cursors, balances = {}, {}
     for row in rows(folder, "wallets"):
@@ -241,9 +285,10 @@ def main(folder, zone):
         pieces, owners = pieces_of_meters(folder, Prices(folder), cursors)
         hours, count = compare_charges(folder, pieces, owners, months)
         compare_postings(folder, hours, balances)
+        invoices = compare_invoices(folder, months)
     except Different as difference:
         sys.exit(str(difference))
-    print(f"{count} charges of {len(pieces)} meters, {len(hours)} hours and {len(balances)} balances agree")
+    print(f"{count} charges of {len(pieces)} meters, {len(hours)} hours, {len(balances)} balances and {invoices} invoices agree")
 
 
 main(*sys.argv[1:])

@@ -18,6 +18,7 @@ use crate::commands::seed::sell_examples;
 use crate::database;
 use crate::database::private::PrivateServer;
 use crate::error::Error;
+use crate::invoices::{self, InvoiceSettings};
 use crate::users;
 
 /// The name of the database.
@@ -115,11 +116,27 @@ pub(super) async fn furnish(app: &App, simulator: &Simulator, secrets: &Secrets)
 
     // Whoever tries the demo should not need an app on his phone first.
     sqlx::query!("update settings set staff_second_factor = false where updated_by is null").execute(&app.pool).await?;
+    say_who_issues(app).await?;
     let admin = Secrets::new_user(ADMIN_EMAIL, "Demo Admin", "Operators", secrets.admin_password.clone());
     unless_known(users::create_admin(app, admin).await)?;
     let customer = Secrets::new_user(CUSTOMER_EMAIL, "Demo Customer", "Acme Studio", secrets.customer_password.clone());
     unless_known(users::register(app, customer, Actor::system()).await)?;
     Ok(())
+}
+
+/// So that months that go by have invoices.
+async fn say_who_issues(app: &App) -> anyhow::Result<()> {
+    let settings = invoices::current_settings(app).await?;
+    if settings.issuer().is_some() {
+        return Ok(());
+    }
+    let new = InvoiceSettings {
+        issuer_name: "Demo Hosting".into(),
+        issuer_address: "1 Example Street\n12345 Exampletown".into(),
+        tax_rate: "19".parse().context("the tax of the demo is no rate")?,
+        ..settings
+    };
+    invoices::change_settings(app, &new, &Actor::system()).await.map_err(said)
 }
 
 /// An account that is there already is the one of an earlier start.

@@ -40,6 +40,10 @@ enum What {
     Prices,
     /// What was charged
     Charges,
+    /// Invoices with their figures
+    Invoices,
+    /// The lines of invoices
+    InvoiceLines,
 }
 
 /// Arguments of `ledger export`.
@@ -114,6 +118,8 @@ impl Export {
             What::Intervals => ledger::Raw::Intervals,
             What::Prices => ledger::Raw::Prices,
             What::Charges => ledger::Raw::Charges,
+            What::Invoices => ledger::Raw::Invoices,
+            What::InvoiceLines => ledger::Raw::InvoiceLines,
         };
         ledger::export_raw(pool, raw, selection, out).await?;
         Ok(())

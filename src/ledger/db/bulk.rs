@@ -45,7 +45,7 @@ pub struct BulkWallets {
 }
 
 /// Posts the charges of a batch of locked wallets and moves balances, cursors and outlooks: two statements, whatever the
-/// size of the batch.
+/// size of the batch. Time that is charged after its month was invoiced is to be invoiced once more.
 ///
 /// # Errors
 /// When PostgreSQL fails, or a charge was posted before (then the whole batch is undone with its transaction).
@@ -68,7 +68,8 @@ pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers,
     }
     sqlx::query!(
         "update wallets w set balance = b.balance, charged_through = b.charged_through, burn = b.burn, runs_out_at = b.runs_out_at, metered = b.metered, due_at = b.due_at,
-                charging_error = null, charging_tries = 0
+                charging_error = null, charging_tries = 0,
+                invoiced_through = case when w.charged_through < w.invoiced_through then w.charged_through else w.invoiced_through end
          from unnest($1::uuid[], $2::numeric[], $3::timestamptz[], $4::numeric[], $5::timestamptz[], $6::boolean[], $7::timestamptz[])
               as b (organisation_id, balance, charged_through, burn, runs_out_at, metered, due_at)
          where w.organisation_id = b.organisation_id",

@@ -59,5 +59,25 @@ pub(in crate::ledger) fn select_raw<'c>(
         .fetch(connection)
         .map_err(Error::from)
         .boxed(),
+        Raw::Invoices => sqlx::query_scalar!(
+            r#"select array[id::text, number, organisation_id::text, to_char(month, 'YYYY-MM'), part::text, to_char(issued_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                        currency, currency_places::text, tax_rate::text, exact::text, rounding::text, net::text, tax::text, gross::text] as "row!: Row"
+           from invoices where ($1::uuid is null or organisation_id = $1)
+             and ($2::timestamptz is null or issued_at >= $2) and ($3::timestamptz is null or issued_at < $3)
+           order by year, sequence"#,organisation, from, to
+        )
+        .fetch(connection)
+        .map_err(Error::from)
+        .boxed(),
+        Raw::InvoiceLines => sqlx::query_scalar!(
+            r#"select array[l.invoice_id::text, l.position::text, l.vm_id::text, l.kind, l.unit_seconds::text, l.amount::text] as "row!: Row"
+           from invoices i join invoice_lines l on l.invoice_id = i.id
+           where ($1::uuid is null or i.organisation_id = $1)
+             and ($2::timestamptz is null or i.issued_at >= $2) and ($3::timestamptz is null or i.issued_at < $3)
+           order by i.year, i.sequence, l.position"#,organisation, from, to
+        )
+        .fetch(connection)
+        .map_err(Error::from)
+        .boxed(),
     }
 }

@@ -25,6 +25,10 @@ pub enum Raw {
     Prices,
     /// What was charged.
     Charges,
+    /// Invoices with their figures.
+    Invoices,
+    /// The lines of invoices.
+    InvoiceLines,
 }
 
 impl Raw {
@@ -50,6 +54,23 @@ impl Raw {
                 "monthly_cap",
             ],
             Self::Charges => &["meter", "organisation", "from", "to", "quantity", "price", "rate", "amount"],
+            Self::Invoices => &[
+                "invoice",
+                "number",
+                "organisation",
+                "month",
+                "part",
+                "issued_at",
+                "currency",
+                "places",
+                "tax_rate",
+                "exact",
+                "rounding",
+                "net",
+                "tax",
+                "gross",
+            ],
+            Self::InvoiceLines => &["invoice", "position", "vm", "kind", "unit_seconds", "amount"],
         }
     }
 }

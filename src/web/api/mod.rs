@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clusters;
 pub mod consoles;
 pub mod drift;
+pub mod invoices;
 pub mod jobs;
 pub mod mails;
 pub mod notifications;

@@ -19,7 +19,11 @@ const TAGS: &[(&str, &str, &[&str])] = &[
     ("VMs", "Ordering machines, running them, changing them.", &["/vms"]),
     ("SSH keys", "The public keys that new machines let in.", &["/ssh-keys"]),
     ("Jobs", "Where the work stands. Every change that reaches a cluster is one.", &["/jobs"]),
-    ("Money", "The wallet, what moved and what for.", &["/wallet", "/transfers", "/charges", "/vouchers"]),
+    (
+        "Money",
+        "The wallet, what moved and what for.",
+        &["/wallet", "/transfers", "/charges", "/vouchers", "/invoices", "/billing-details"],
+    ),
     ("Notifications", "What the organisation should know.", &["/notifications"]),
     (
         "Organisation",
@@ -43,8 +47,16 @@ const TAGS: &[(&str, &str, &[&str])] = &[
     ("Operators: prices", "Price lists and plans.", &["/admin/price-lists", "/admin/plans"]),
     (
         "Operators: money",
-        "Revenue, wallets, passes of charging, vouchers.",
-        &["/admin/revenue", "/admin/wallets", "/admin/passes", "/admin/uncharged-times", "/admin/vouchers"],
+        "Revenue, wallets, invoices, passes of charging, vouchers.",
+        &[
+            "/admin/revenue",
+            "/admin/wallets",
+            "/admin/invoices",
+            "/admin/invoice-settings",
+            "/admin/passes",
+            "/admin/uncharged-times",
+            "/admin/vouchers",
+        ],
     ),
     ("Operators", "Customers, jobs, mails, settings, and what happened.", &["/admin"]),
     ("Description", "This description.", &["/openapi.json"]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use billing::Money;
+use billing::{Money, TaxRate};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::quotas;
 use crate::app::App;
 use crate::charging;
 use crate::error::{Error, Problem, Result};
+use crate::invoices::{self, InvoiceSettings};
 use crate::platform_settings::{self, PlatformSettings};
 use crate::quotas::NewDefaults;
 use crate::web::error::{PageError, status};
@@ -22,6 +23,7 @@ use crate::web::forms::CsrfForm;
 use crate::web::session::Staff;
 use crate::web::views::form::FormErrors;
 use crate::web::views::frame::{AdminSection, FlashKind};
+use crate::web::views::invoices::SettingsForm as IssuerForm;
 use crate::web::views::zero::{SettingsForm, SettingsPage};
 
 /// What stands for what is no number: out of every range, so that the operation says what is expected.
@@ -30,7 +32,7 @@ const NO_NUMBER: i32 = i32::MIN;
 /// `GET /admin/settings`
 pub async fn show(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
     let form = shown(&platform_settings::current(&app).await?);
-    Ok(render_with(&app, &notice, &page(&app, &staff, &notice, form, None).await?))
+    Ok(render_with(&app, &notice, &page(&app, &staff, &notice, form, Again::default()).await?))
 }
 
 /// What was typed. A switch is only sent when it is on.
@@ -92,7 +94,7 @@ pub async fn change(
         Err(error) => {
             let status = status(&error);
             let form = SettingsForm { errors: form_errors(as_typed(error))?, ..again(typed, &new) };
-            let page = page(&app, &staff, &Notice::default(), form, None).await?;
+            let page = page(&app, &staff, &Notice::default(), form, Again::default()).await?;
             Ok((status, render(&page)).into_response())
         }
     }
@@ -162,21 +164,92 @@ pub async fn change_quotas(
         Err(error) => {
             let status = status(&error);
             let form = shown(&platform_settings::current(&app).await?);
-            let typed = Some((typed, form_errors(error)?));
-            let page = page(&app, &staff, &Notice::default(), form, typed).await?;
+            let again = Again { quotas: Some((typed, form_errors(error)?)), ..Again::default() };
+            let page = page(&app, &staff, &Notice::default(), form, again).await?;
             Ok((status, render(&page)).into_response())
         }
     }
 }
 
-async fn page(
-    app: &App,
-    staff: &Staff,
-    notice: &Notice,
-    form: SettingsForm,
-    typed: Option<(quotas::Typed, FormErrors)>,
-) -> Result<SettingsPage> {
-    let quotas = quotas::of_all(crate::quotas::defaults(app).await?, typed);
+/// Who issues invoices, as it was typed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TypedIssuer {
+    issuer_name: String,
+    issuer_address: String,
+    issuer_tax_id: String,
+    number_prefix: String,
+    tax_rate: String,
+    currency_places: String,
+}
+
+/// `POST /admin/settings/invoices`
+pub async fn change_invoices(
+    State(app): State<Arc<App>>,
+    staff: Staff,
+    CsrfForm(typed): CsrfForm<TypedIssuer>,
+) -> Result<Response, PageError> {
+    let rate = typed.tax_rate.trim().parse::<TaxRate>();
+    let new = InvoiceSettings {
+        issuer_name: typed.issuer_name.clone(),
+        issuer_address: typed.issuer_address.clone(),
+        issuer_tax_id: typed.issuer_tax_id.clone(),
+        number_prefix: typed.number_prefix.clone(),
+        tax_rate: rate.unwrap_or_default(),
+        currency_places: typed.currency_places.trim().parse().unwrap_or(NO_NUMBER),
+    };
+    let done = match rate {
+        Ok(_) => invoices::change_settings(&app, &new, &staff.actor).await,
+        Err(_) => Err(Error::invalid("tax_rate", "A number from 0 to 100, with four decimals at most.")),
+    };
+    match done {
+        Ok(()) => {
+            Ok(redirect_with(&app, "/admin/settings#invoices", FlashKind::Success, "How invoices are issued is saved."))
+        }
+        Err(error) => {
+            let status = status(&error);
+            let form = shown(&platform_settings::current(&app).await?);
+            let invoices = IssuerForm {
+                issuer_name: typed.issuer_name,
+                issuer_address: typed.issuer_address,
+                issuer_tax_id: typed.issuer_tax_id,
+                number_prefix: typed.number_prefix,
+                tax_rate: typed.tax_rate,
+                currency_places: typed.currency_places,
+                errors: form_errors(error)?,
+            };
+            let again = Again { invoices: Some(invoices), ..Again::default() };
+            let page = page(&app, &staff, &Notice::default(), form, again).await?;
+            Ok((status, render(&page)).into_response())
+        }
+    }
+}
+
+fn issuer_shown(settings: InvoiceSettings) -> IssuerForm {
+    IssuerForm {
+        issuer_name: settings.issuer_name,
+        issuer_address: settings.issuer_address,
+        issuer_tax_id: settings.issuer_tax_id,
+        number_prefix: settings.number_prefix,
+        tax_rate: settings.tax_rate.to_string(),
+        currency_places: settings.currency_places.to_string(),
+        errors: FormErrors::none(),
+    }
+}
+
+/// What was typed into the forms beside the first, when it was refused.
+#[derive(Default)]
+struct Again {
+    quotas: Option<(quotas::Typed, FormErrors)>,
+    invoices: Option<IssuerForm>,
+}
+
+async fn page(app: &App, staff: &Staff, notice: &Notice, form: SettingsForm, again: Again) -> Result<SettingsPage> {
+    let quotas = quotas::of_all(crate::quotas::defaults(app).await?, again.quotas);
+    let invoices = match again.invoices {
+        Some(typed) => typed,
+        None => issuer_shown(invoices::current_settings(app).await?),
+    };
     let frame = frames::admin(app, staff, "Settings", AdminSection::Settings, count(app).await?, notice);
-    Ok(SettingsPage { frame, form, quotas })
+    Ok(SettingsPage { frame, form, quotas, invoices })
 }

@@ -45,6 +45,8 @@ pub enum AdminSection {
     Wallets,
     /// What was charged.
     Revenue,
+    /// What was charged, as documents.
+    Invoices,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.

@@ -16,6 +16,7 @@ pub mod exceptions;
 pub mod foreign_guests;
 pub mod form;
 pub mod frame;
+pub mod invoices;
 pub mod jobs;
 pub mod mails;
 pub mod markup;

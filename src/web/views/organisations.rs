@@ -229,6 +229,8 @@ pub struct SettingsPage {
     pub successors: Vec<SelectOption>,
     /// Who looks owns it.
     pub is_owner: bool,
+    /// Whom invoices are made out to.
+    pub details: super::invoices::DetailsForm,
     /// Fields: `name`, `member`.
     pub errors: FormErrors,
 }

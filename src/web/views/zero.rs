@@ -161,4 +161,6 @@ pub struct SettingsPage {
     pub form: SettingsForm,
     /// How much an organisation may have.
     pub quotas: QuotasForm,
+    /// Who issues invoices.
+    pub invoices: super::invoices::SettingsForm,
 }

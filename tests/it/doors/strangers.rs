@@ -6,7 +6,7 @@ use uni_manager::notifications::{self, Notice, Severity};
 use super::keys::new_key;
 use super::somebody::{Somebody, with_ids_of_nothing};
 use super::table::DOORS;
-use crate::world::{Answer, Customer, World, text};
+use crate::world::{Answer, Customer, Start, World, at, text};
 
 /// What to send so that the id is what decides.
 fn body(path: &str) -> Value {
@@ -62,11 +62,16 @@ async fn linked(world: &World, customer: &Customer) -> String {
 
 #[tokio::test]
 async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
-    let world = World::new().await;
+    // Into the next month, so that there is an invoice.
+    let world = World::starting(Start { now: at("2026-11-30T22:00:00Z"), ..Start::default() }).await;
     let (ann, bob) = (world.customer("ann", "50").await, world.customer("bob", "5").await);
     let vm = world.running_vm(&ann, "web").await;
     let job = text(&world.last_job(&ann).await, "/id").to_owned();
-    world.hours_with_passes(1).await;
+    world.hours_with_passes(4).await;
+    world.says_who_issues("0").await;
+    assert_eq!(world.issue().await.invoices, 1);
+    let (invoice, number) =
+        (world.text("select id::text from invoices").await, world.text("select number from invoices").await);
     let meter = world.text("select meter_id::text from charges").await;
     let from = world
         .text("select to_char(period_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') from charges")
@@ -103,13 +108,15 @@ async fn what_is_somebody_elses_looks_like_what_is_not_there_at_every_door() {
             "/notifications" => &notice,
             "/account/security/passkeys" | "/auth/passkeys" => &passkey,
             "/wallet/charges" | "/charges" => &meter,
+            "/wallet/invoices" => &number,
+            "/invoices" => &invoice,
             "/organisation/members" | "/members" => &member,
             "/organisation/invitations" | "/invitations" => &invitation,
             "/organisation/roles" | "/roles" => &role,
             "/organisations" => &own,
             other => panic!("say here what of {other} belongs to somebody else"),
         };
-        let known = path.replace("{id}", id).replace("{meter}", id).replace("{from}", &from);
+        let known = path.replace("{id}", id).replace("{number}", id).replace("{meter}", id).replace("{from}", &from);
         let theirs = stranger.asks(&world, method, &known, &body(path)).await;
         let nothing = stranger.asks(&world, method, &with_ids_of_nothing(path), &body(path)).await;
         let nothing_of_id = told(&nothing).2.replace("01a1fbed-31c8-742a-973c-6a7a37dc7ee6", id);

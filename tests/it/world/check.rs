@@ -57,6 +57,9 @@ impl World {
             None,
             "the ledger adds up"
         );
+        let zone = self.app.settings.time_zone;
+        let difference = uni_manager::invoices::first_difference(&self.app.pool, zone, None).await.unwrap();
+        assert_eq!(difference, None, "invoices and charges agree");
         let difference = uni_manager::vouchers::first_difference(&self.app.pool).await.unwrap();
         assert_eq!(difference, None, "vouchers and the ledger agree");
         let proof = uni_manager::audit::prove(&self.app.pool, None, None, self.now()).await.unwrap();

@@ -17,7 +17,7 @@ pub use invitation::{accept, show_invitation};
 pub use members::{change_member, invite, members, remove_member, send_invitation, withdraw_invitation};
 pub use quotas::quotas;
 pub use roles::{change_role, create_role, delete_role, new_role, roles, show_role};
-pub use settings::{hand_over, rename, settings};
+pub use settings::{change_billing_details, hand_over, rename, settings};
 
 use super::frames::{Notice, form_errors, portal, redirect_with, render, render_with};
 use crate::app::App;
