@@ -171,11 +171,16 @@ impl Work {
         matches!(self.what, What::Sweep(sweep) if sweep.is_approved)
     }
 
-    /// Makes the partitions of months in which charges begin, if they are not there.
-    async fn ensure_partitions(&self, app: &App, charges: &BulkCharges) -> Result<()> {
-        let mut missing: BTreeSet<NaiveDate> = charges.from.iter().map(|from| passes::first_day(*from)).collect();
-        missing.retain(|month| !self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(month));
-        for month in missing {
+    /// The months in which charges begin and whose partitions nobody has seen yet.
+    fn unseen_months(&self, charges: &BulkCharges) -> BTreeSet<NaiveDate> {
+        let mut months: BTreeSet<_> = charges.from.iter().map(|from| passes::first_day(*from)).collect();
+        months.retain(|month| !self.months.lock().unwrap_or_else(PoisonError::into_inner).contains(month));
+        months
+    }
+
+    /// Makes partitions that are not there.
+    async fn ensure_partitions(&self, app: &App, months: BTreeSet<NaiveDate>) -> Result<()> {
+        for month in months {
             db::ensure_partition(&app.pool, month).await?;
             self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
         }
@@ -185,6 +190,9 @@ impl Work {
 
 /// Runs as many batches at once as are set, until nothing is claimed any more.
 async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
+    // Where nearly all charges begin.
+    let usual = [work.now, work.now - TimeDelta::hours(1)].map(passes::first_day);
+    work.ensure_partitions(app, usual.into()).await?;
     let first = run_batch(app, work, &Claim::Next).await?;
     // Most of the time there is nothing more, and nobody else is needed.
     if first.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
@@ -329,7 +337,15 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
             Err(error) => failed.push((organisation, error)),
         }
     }
-    work.ensure_partitions(app, &columns.charges).await?;
+    let unseen = work.unseen_months(&columns.charges);
+    if !unseen.is_empty() {
+        // Partitions are made on a connection of their own, and whoever has the others may be waiting for these wallets: they
+        // are let go before, and claimed again.
+        transaction.rollback().await?;
+        work.ensure_partitions(app, unseen).await?;
+        let again = Claim::Only(std::mem::take(claimed));
+        return Box::pin(attempt(app, work, &again, claimed)).await;
+    }
     metering::bulk_charge(&mut transaction, &columns.charges, &columns.meters).await?;
     fault::point("charging.charged");
     ledger::bulk_post(&mut transaction, &columns.transfers, &columns.wallets).await?;

@@ -167,6 +167,9 @@ async fn while_the_provider_is_away_passwords_go_on() {
         provider.is(mood);
         assert_eq!(browser.get(&world, &back).await.status, if mood == Mood::Failing { 503 } else { 401 });
     }
+    // Twice a description and once a word, each up to its limit, and what lies in sockets.
+    let most = 16 << 20;
+    assert!((1..most).contains(&provider.poured()), "an answer without end is not read without end");
     world.finish().await;
 }
 

@@ -2,6 +2,7 @@
 //! they are. It can lie about everything, and be away, slow and endless.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,6 +91,9 @@ impl Key {
     }
 }
 
+/// What an answer without end is made of.
+const CHUNK_BYTES: usize = 16 * 1024;
+
 /// A code that waits to be exchanged.
 struct Waiting {
     challenge: String,
@@ -105,6 +109,7 @@ struct Inner {
     waiting: Mutex<HashMap<String, Waiting>>,
     codes: Mutex<u64>,
     described: Mutex<u64>,
+    poured: AtomicUsize,
 }
 
 /// A provider on a free port.
@@ -129,6 +134,7 @@ impl FakeProvider {
             waiting: Mutex::default(),
             codes: Mutex::new(0),
             described: Mutex::new(0),
+            poured: AtomicUsize::new(0),
         };
         let provider = Self(Arc::new(inner));
         let router = Router::new()
@@ -170,6 +176,11 @@ impl FakeProvider {
     /// Begins to use another key.
     pub fn changes_its_key(&self) {
         *self.0.key.lock().unwrap() = Key::new("two", Algorithm::ES256);
+    }
+
+    /// How many bytes of answers without end were taken from it.
+    pub fn poured(&self) -> usize {
+        self.0.poured.load(Ordering::Relaxed)
     }
 
     /// How often it has described itself.
@@ -232,7 +243,11 @@ impl FakeProvider {
                 None
             }
             Mood::Endless => {
-                let chunks = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 16 * 1024]));
+                let inner = Arc::clone(&self.0);
+                let chunks = futures_util::stream::repeat_with(move || {
+                    inner.poured.fetch_add(CHUNK_BYTES, Ordering::Relaxed);
+                    Ok::<_, std::io::Error>(vec![b' '; CHUNK_BYTES])
+                });
                 Some(([("content-type", "application/json")], Body::from_stream(chunks)).into_response())
             }
             Mood::Leading => Some(Redirect::to(&format!("{}/keys", self.0.issuer)).into_response()),
