@@ -36,6 +36,8 @@ pub struct Issued {
     pub invoices: usize,
     /// Organisations for which something went wrong; the next run tries again.
     pub failed: usize,
+    /// Whether others are due that somebody else was working on.
+    pub left: bool,
 }
 
 /// A month of an organisation that is to be invoiced.
@@ -88,6 +90,7 @@ pub async fn issue_due(app: &App) -> Result<Issued> {
         }
     }
     total.failed = failed.len();
+    total.left = db::is_any_due(&app.pool, &run.ends, &failed).await?;
     Ok(total)
 }
 

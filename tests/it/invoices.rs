@@ -34,8 +34,8 @@ async fn difference(world: &World) -> String {
     invoices::first_difference(&world.app.pool, zone, None).await.unwrap().unwrap_or_default()
 }
 
-const ONE: Issued = Issued { invoices: 1, failed: 0 };
-const NONE: Issued = Issued { invoices: 0, failed: 0 };
+const ONE: Issued = Issued { invoices: 1, failed: 0, left: false };
+const NONE: Issued = Issued { invoices: 0, failed: 0, left: false };
 
 #[tokio::test]
 async fn a_month_that_is_over_is_invoiced_once_with_what_was_charged_for_it() {
@@ -185,7 +185,7 @@ async fn missed_months_are_issued_when_somebody_issues_them() {
     assert_eq!(world.issue().await, NONE, "nobody has said who issues them");
     world.says_who_issues("7").await;
 
-    assert_eq!(world.issue().await, Issued { invoices: 4, failed: 0 });
+    assert_eq!(world.issue().await, Issued { invoices: 4, failed: 0, left: false });
 
     let found = invoices_of(&world, &ann).await;
     let told: Vec<_> = found.iter().map(|found| (text(found, "/month"), text(found, "/number"))).collect();
@@ -248,8 +248,8 @@ async fn one_organisations_trouble_holds_up_no_other_and_leaves_no_gap() {
     world.execute("create function no_bob() returns trigger language plpgsql as $$ begin if new.recipient_name = 'bob''s' then raise exception 'not bob'; end if; return new; end $$").await;
     world.execute("create trigger no_bob before insert on invoices for each row execute function no_bob()").await;
 
-    assert_eq!(world.issue().await, Issued { invoices: 2, failed: 1 });
-    assert_eq!(world.issue().await, Issued { invoices: 0, failed: 1 });
+    assert_eq!(world.issue().await, Issued { invoices: 2, failed: 1, left: false });
+    assert_eq!(world.issue().await, Issued { invoices: 0, failed: 1, left: false });
     assert_eq!(invoices::waiting(&world.app).await.unwrap(), 1);
     assert_eq!(world.text("select string_agg(sequence::text, ' ' order by sequence) from invoices").await, "1 2");
     world.execute("drop trigger no_bob on invoices").await;

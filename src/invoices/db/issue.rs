@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{line_kind, percent, uuids};
@@ -46,6 +46,25 @@ pub(in crate::invoices) async fn claim(
         limit,
     )
     .fetch_all(connection)
+    .await?)
+}
+
+/// Whether wallets are due that are not `skipped`, whoever works on them.
+pub(in crate::invoices) async fn is_any_due(
+    pool: &PgPool,
+    ends: &[DateTime<Utc>],
+    skipped: &[OrganisationId],
+) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from wallets w
+               cross join lateral (select max(at) as through from unnest($1::timestamptz[]) as ends (at) where not w.metered or at <= w.charged_through) e
+               where w.invoiced_through < $2 and w.invoiced_through < e.through and w.organisation_id <> all($3)) as "due!""#,
+        ends,
+        ends.last().copied().unwrap_or(DateTime::UNIX_EPOCH),
+        &uuids(skipped),
+    )
+    .fetch_one(pool)
     .await?)
 }
 
