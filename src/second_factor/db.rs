@@ -44,13 +44,12 @@ pub(super) async fn select_factors(connection: &mut PgConnection, user: UserId) 
 pub(super) struct StoredTotp {
     pub secret_encrypted: String,
     pub confirmed: bool,
-    pub last_step: i64,
 }
 
 pub(super) async fn select_totp(connection: &mut PgConnection, user: UserId) -> Result<Option<StoredTotp>> {
     let found = sqlx::query_as!(
         StoredTotp,
-        r#"select secret_encrypted, confirmed_at is not null as "confirmed!", last_step from totp_secrets where user_id = $1"#,
+        r#"select secret_encrypted, confirmed_at is not null as "confirmed!" from totp_secrets where user_id = $1"#,
         user.uuid(),
     )
     .fetch_optional(connection)

@@ -146,8 +146,7 @@ async fn use_up_of(
 ) -> Result<bool> {
     let secret = app.settings.vault.decrypt(&stored.secret_encrypted)?;
     let step = generator(&secret)?.check(code, u64::try_from(now.timestamp()).unwrap_or(0));
-    let step = step.and_then(|step| i64::try_from(step).ok()).filter(|step| *step > stored.last_step);
-    match step {
+    match step.and_then(|step| i64::try_from(step).ok()) {
         Some(step) => db::use_step(connection, user, step).await,
         None => Ok(false),
     }

@@ -132,8 +132,14 @@ def overlap(one: Mutation, other: Mutation) -> bool:
     return places[0][0] <= places[1][1] and places[1][0] <= places[0][1]
 
 
+def behind_a_switch(mutation: Mutation, number: int) -> list[str] | None:
+    text = (ROOT / mutation.file).read_text()
+    place = text.index("\n".join(mutation.before))
+    return switch.switched(mutation.before, mutation.after, number, switch.is_text(text, place))
+
+
 def is_switched(mutation: Mutation) -> bool:
-    return switch.switched(mutation.before, mutation.after, 0) is not None
+    return behind_a_switch(mutation, 0) is not None
 
 
 def build(batch: list[Mutation]) -> None:
@@ -145,7 +151,7 @@ def build(batch: list[Mutation]) -> None:
     else:
         for number, mutation in enumerate(batch, 1):
             path = COPY / mutation.file
-            lines = switch.switched(mutation.before, mutation.after, number)
+            lines = behind_a_switch(mutation, number)
             path.write_text(dataclasses.replace(mutation, after=lines).broken(path.read_text()))
         library = COPY / "src" / "lib.rs"
         # Choices that are written into the middle of lines need no style.

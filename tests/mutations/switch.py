@@ -16,14 +16,23 @@ pub fn mutated(number: u32) -> bool {
 
 # What ends the condition of a query on its line.
 SQL = re.compile(r'^(?P<head>.*?\b(?:where|on) )(?P<condition>.*?)(?P<tail>(?: returning .*| for share.*)?"?#?,?)$')
-CONDITION = re.compile(r"^(?P<head>if )(?P<body>.*)(?P<tail> \{)$")
+CONDITION = re.compile(r"^(?P<head>(?:if|while) )(?P<body>.*)(?P<tail> \{)$")
 BINDING = re.compile(r"^(?P<head>let [^=]*= )(?P<body>.*)(?P<tail>;)$")
 ARM = re.compile(r"^(?P<head>.* => )(?P<body>.*)(?P<tail>,)$")
 GUARD = re.compile(r"^(?P<head>.*?\) if )(?P<body>.*)(?P<tail> => .*,)$")
 FIELD = re.compile(r"^(?P<head>\w+: )(?P<body>.*)(?P<tail>,)$")
 
 
-def switched(before: list[str], after: list[str], number: int) -> list[str] | None:
+# What a source is made of, as far as one must know to tell text from code.
+PIECES = re.compile(r'//[^\n]*|r#".*?"#|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\\])\'', re.DOTALL)
+
+
+def is_text(source: str, place: int) -> bool:
+    """Whether a place of a source lies in a text."""
+    return any(piece.start() < place < piece.end() for piece in PIECES.finditer(source) if not piece.group().startswith(("//", "'")))
+
+
+def switched(before: list[str], after: list[str], number: int, in_text: bool) -> list[str] | None:
     """The lines that do as before unless the mutation of this number is tried; `None` where no rule serves."""
     before, after = list(before), [line for line in after if line.strip()]
     first, last = [], []
@@ -34,14 +43,16 @@ def switched(before: list[str], after: list[str], number: int) -> list[str] | No
         first.append(before.pop(0))
         after.pop(0)
     core = "\n".join(before).strip(), "\n".join(after).strip()
-    middle = both(*core, number)
+    middle = both(*core, number, in_text)
     return None if middle is None else [*first, middle, *last]
 
 
-def both(sound: str, broken: str, number: int) -> str | None:
+def both(sound: str, broken: str, number: int, in_text: bool) -> str | None:
     tried = f"crate::mutated({number})"
-    # Queries, whose text is told from code by what it begins with.
-    if re.match(r"(where|join|and|left join) ", sound) or re.match(r'r?#?"(delete|update|select|insert) ', sound) or sound.startswith("select "):
+    # Queries, whose text begins on the line or before it.
+    if in_text or re.match(r'r?#?"(delete|update|select|insert) ', sound):
+        if "\n" in sound or "\n" in broken:
+            return None
         return together(SQL, sound, broken, lambda one, other: f"(case when current_setting('unim.mutation', true) = '{number}' then ({other}) else ({one}) end)",
                         body="condition")
     choice = lambda one, other: f"if {tried} {{ {other} }} else {{ {one} }}"
@@ -49,7 +60,7 @@ def both(sound: str, broken: str, number: int) -> str | None:
         if sound.startswith("let ") or not sound.endswith((";", "}")):
             return None
         return f"if !{tried} {{ {sound} }}"
-    if sound.startswith(("const ", "static ")) or broken.startswith("let ") and " else {" in broken:
+    if sound.startswith(("const ", "static ", "pub const ")) or broken.startswith("let ") and " else {" in broken:
         return None
     if CONDITION.match(sound):
         return together(CONDITION, sound, broken, lambda one, other: f"({choice(one, other)})")
@@ -59,6 +70,8 @@ def both(sound: str, broken: str, number: int) -> str | None:
         return together(GUARD, sound, broken, lambda one, other: f"({choice(one, other)})") or together(ARM, sound, broken, choice)
     if sound.endswith(","):
         return together(FIELD, sound, broken, choice)
+    if sound.count("{") != sound.count("}") or broken.count("{") != broken.count("}"):
+        return None
     if sound.endswith(";") == broken.endswith(";"):
         return choice(sound, broken)
     return None
