@@ -15,7 +15,8 @@ pub fn mutated(number: u32) -> bool {
 """
 
 # What ends the condition of a query on its line.
-SQL = re.compile(r'^(?P<head>.*?\b(?:where|on) )(?P<condition>.*?)(?P<tail>(?: returning .*| for share.*)?"?#?,?)$')
+SQL = re.compile(r'^(?P<head>.*?\b(?:where|on) )(?P<condition>.*?)(?P<tail>(?: returning .*| for share.*|\) \w+)?"?#?,?)$')
+SET = re.compile(r"^(?P<head>\w+ = )(?P<condition>.*?)(?P<tail>,?)$")
 CONDITION = re.compile(r"^(?P<head>(?:if|while) )(?P<body>.*)(?P<tail> \{)$")
 BINDING = re.compile(r"^(?P<head>let [^=]*= )(?P<body>.*)(?P<tail>;)$")
 ARM = re.compile(r"^(?P<head>.* => )(?P<body>.*)(?P<tail>,)$")
@@ -53,8 +54,8 @@ def both(sound: str, broken: str, number: int, in_text: bool) -> str | None:
     if in_text or re.match(r'r?#?"(delete|update|select|insert) ', sound):
         if "\n" in sound or "\n" in broken:
             return None
-        return together(SQL, sound, broken, lambda one, other: f"(case when current_setting('unim.mutation', true) = '{number}' then ({other}) else ({one}) end)",
-                        body="condition")
+        write = lambda one, other: f"(case when current_setting('unim.mutation', true) = '{number}' then ({other}) else ({one}) end)"
+        return together(SQL, sound, broken, write, "condition") or together(SET, sound, broken, write, "condition")
     choice = lambda one, other: f"if {tried} {{ {other} }} else {{ {one} }}"
     if not broken:
         if sound.startswith("let ") or not sound.endswith((";", "}")):
