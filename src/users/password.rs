@@ -44,7 +44,9 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now("nobody has this pas
 
 impl Hashers {
     fn start() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        // One processor is left to those who serve requests.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors.saturating_sub(1).clamp(1, THREADS_MAX);
         let (work, received) = mpsc::channel::<Work>();
         let received = Arc::new(Mutex::new(received));
         for number in 0..threads {

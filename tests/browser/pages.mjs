@@ -15,6 +15,11 @@ const WINDOWS = [
   { width: 390, height: 844, dark: true },
 ];
 
+// These are walked through in two windows that differ in both.
+const FEWER_WINDOWS = [WINDOWS[1], WINDOWS[2]];
+const MORE_CUSTOMER_PAGES = ['/prices', '/wallet/ledger', '/wallet/charges', '/wallet/order', '/wallet/invoices', '/account/security', '/api-keys', '/api-keys/new', '/notifications', '/confirm?next=/vms'];
+const MORE_ADMIN_PAGES = ['/admin/passes', '/admin/price-lists', '/admin/plans', '/admin/plans/new', '/admin/revenue', '/admin/staff', '/admin/vouchers', '/admin/vouchers/new', '/admin/wallets', '/admin/mails', '/admin/drift', '/admin/foreign-guests', '/admin/invoices'];
+
 async function everyPage(browser) {
   const demo = await startDemo({ speed: 600 });
   try {
@@ -24,6 +29,10 @@ async function everyPage(browser) {
       await walk(browser, demo, window, null, ['/login', '/register', '/nowhere', '/forgot-password', '/reset-password?token=x', '/verify-email?token=x']);
       await walk(browser, demo, window, demo.customer, customerPages);
       await walk(browser, demo, window, demo.admin, [...adminPages, ...(await adminDetails(browser, demo))]);
+    }
+    for (const window of FEWER_WINDOWS) {
+      await walk(browser, demo, window, demo.customer, MORE_CUSTOMER_PAGES);
+      await walk(browser, demo, window, demo.admin, MORE_ADMIN_PAGES);
     }
   } finally {
     await demo.stop();
