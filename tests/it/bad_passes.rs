@@ -7,45 +7,56 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::task::JoinHandle;
 use uni_manager::app::App;
-use uni_manager::charging;
+use uni_manager::charging::{self, Pass};
 use uni_manager::clock::Clock;
 use uni_manager::config::{Guards, Settings, Vault, token_key};
 use uni_manager::database::private::{Options, PrivateServer};
+use uni_manager::error::Result;
 use uni_manager::mail::Mailer;
 
 use crate::world::{Database, TOKEN_KEY, at};
 
 /// What a benchmark charges too, with fewer of everything.
 const CUSTOMERS: &str = include_str!("../../benches/shared/customers.sql");
+/// How many of everything there are.
+#[derive(Clone, Copy)]
+struct Size {
+    organisations: usize,
+    machines: usize,
+    /// Those whose credit ends on the way: few enough that no pass is held for them.
+    poor: usize,
+}
 /// More than three batches.
-const ORGANISATIONS: usize = 3_100;
-const MACHINES: usize = 4_700;
+const LARGE: Size = Size { organisations: 3_100, machines: 4_700, poor: 20 };
+/// One batch.
+const SMALL: Size = Size { organisations: 40, machines: 60, poor: 1 };
 const HOUR: &str = "2030-06-30T21:00:00Z";
 /// Over the end of a month.
 const HOURS: i64 = 5;
 /// How often a pass may be cut off before it must have come to its end.
 const TRIES_MAX: usize = 200;
-/// How often a pass is cut when it has hardly begun.
-const CUT_EARLY: usize = 6;
+/// How many statements a pass writes at the least.
+const STATEMENTS_MIN: usize = 8;
+/// How long something is waited for that must come.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
-async fn furnish(pool: &PgPool) {
+async fn furnish(pool: &PgPool, size: Size) {
     let sql = CUSTOMERS
         .replace("HOUR", HOUR)
-        .replace("ORGANISATIONS", &ORGANISATIONS.to_string())
-        .replace("MACHINES", &MACHINES.to_string());
+        .replace("ORGANISATIONS", &size.organisations.to_string())
+        .replace("MACHINES", &size.machines.to_string());
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *pool.acquire().await.unwrap()).await.unwrap();
-    // Some run out on the way.
-    sqlx::raw_sql(
-        "create temporary table poor as select organisation_id, account_id from wallets order by organisation_id limit 20;
+    let poor = format!(
+        "create temporary table poor as select organisation_id, account_id from wallets order by organisation_id limit {};
          insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)
              select gen_random_uuid(), gen_random_uuid(), account_id, '00000000-0000-7000-8000-000000000002', 99.98, 'manual_debit', 'poor:' || organisation_id, '2030-06-30T21:00:00Z', '' from poor;
          update wallets set balance = 0.02, runs_out_at = charged_through + interval '1 hour' * 0.02 / burn where organisation_id in (select organisation_id from poor)",
-    )
-    .execute(&mut *pool.acquire().await.unwrap())
-    .await
-    .unwrap();
+        size.poor
+    );
+    sqlx::raw_sql(AssertSqlSafe(poor)).execute(&mut *pool.acquire().await.unwrap()).await.unwrap();
 }
 
 /// A process of its own, as far as anything but its memory is concerned.
@@ -95,14 +106,14 @@ async fn prove(pool: &PgPool, expected: &[String]) {
 }
 
 /// What a pass writes that nothing disturbs.
-async fn undisturbed() -> Vec<String> {
+async fn undisturbed(size: Size) -> Vec<String> {
     let database = Database::new().await;
     let app = process(&database.url, now()).await;
-    furnish(&app.pool).await;
+    furnish(&app.pool, size).await;
     let pass = charging::run(&app).await.unwrap();
-    assert!(pass.ran_out == 20 && pass.failed == 0, "{pass:?}");
+    assert!(pass.ran_out == size.poor && pass.failed == 0, "{pass:?}");
     let sums = written(&app.pool).await;
-    assert!(sums[6].contains("done") && sums[6].contains(&format!(" {ORGANISATIONS} ")), "{sums:?}");
+    assert!(sums[6].contains("done") && sums[6].contains(&format!(" {} ", size.organisations)), "{sums:?}");
     assert_eq!(uni_manager::ledger::first_difference(&app.pool, chrono_tz::UTC).await.unwrap(), None);
     app.pool.close().await;
     database.drop_it().await;
@@ -111,17 +122,17 @@ async fn undisturbed() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_share_a_pass_charge_as_one_does() {
-    let expected = undisturbed().await;
+    let expected = undisturbed(LARGE).await;
     let database = Database::new().await;
     let processes = join_all((0..4).map(|_| process(&database.url, now()))).await;
-    furnish(&processes[0].pool).await;
+    furnish(&processes[0].pool, LARGE).await;
 
     let passes = processes.iter().cloned().map(|app| tokio::spawn(async move { charging::run(&app).await }));
     let passes: Vec<_> = join_all(passes).await.into_iter().map(|pass| pass.unwrap().unwrap()).collect();
 
     assert_eq!(
         passes.iter().map(|pass| pass.ran_out).sum::<usize>(),
-        20,
+        LARGE.poor,
         "each end of a credit happens once: {passes:?}"
     );
     prove(&processes[0].pool, &expected).await;
@@ -131,48 +142,143 @@ async fn processes_that_share_a_pass_charge_as_one_does() {
     database.drop_it().await;
 }
 
+/// The lock that a statement waits for.
+const HELD: i64 = 77;
+/// What can be done at a statement.
+const END_CONNECTION: &str = "perform pg_terminate_backend(pg_backend_pid())";
+const WAIT: &str = "perform pg_advisory_xact_lock(77)";
+
+/// Has every statement that writes what a pass writes be counted, so that one of them can be chosen.
+async fn count_statements(pool: &PgPool) {
+    let mut sql = "create sequence statements; ".to_owned();
+    sql.push_str("create function break_here() returns trigger language plpgsql as 'begin return null; end'");
+    for table in ["charges", "meters", "meter_intervals", "transfers", "wallets", "jobs", "passes"] {
+        sql.push_str("; create trigger break_here before insert or update on ");
+        sql.push_str(table);
+        sql.push_str(" for each statement execute function break_here()");
+    }
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+}
+
+/// Does this at the statement of this number, counted from now and from 1.
+async fn at_statement(pool: &PgPool, number: usize, what: &str) {
+    let sql = format!(
+        "alter sequence statements restart;
+         create or replace function break_here() returns trigger language plpgsql as $$
+             begin if nextval('statements') = {number} then {what}; end if; return null; end $$"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap();
+}
+
+/// Whether the statement of this number came.
+async fn came(pool: &PgPool, number: usize) -> bool {
+    let counted = sqlx::query_scalar::<_, i64>("select case when is_called then last_value else 0 end from statements");
+    usize::try_from(counted.fetch_one(pool).await.unwrap()).unwrap() >= number
+}
+
+/// Keeps a statement waiting while the test does worse.
+struct Holder(PgConnection);
+
+impl Holder {
+    async fn new(url: &str) -> Self {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query("select pg_advisory_lock($1)").bind(HELD).execute(&mut connection).await.unwrap();
+        Self(connection)
+    }
+
+    /// Waits until a statement waits. False when the pass has ended before one did.
+    async fn holds(&mut self, running: &JoinHandle<Result<Pass>>) -> bool {
+        let waiting =
+            "select exists (select from pg_locks where locktype = 'advisory' and objid = $1::oid and not granted)";
+        let wait = async {
+            loop {
+                // In this order: one that waits has not ended.
+                let has_ended = running.is_finished();
+                if sqlx::query_scalar(waiting).bind(HELD).fetch_one(&mut self.0).await.unwrap() {
+                    return true;
+                }
+                if has_ended {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, wait).await.expect("the pass writes or ends")
+    }
+
+    /// Lets go what waits, and waits until everybody else has ended what they were at.
+    async fn lets_go(&mut self) {
+        sqlx::query("select pg_advisory_unlock($1)").bind(HELD).execute(&mut self.0).await.unwrap();
+        let busy = "select exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle')";
+        let wait = async { while sqlx::query_scalar(busy).fetch_one(&mut self.0).await.unwrap() {} };
+        tokio::time::timeout(WAIT_MAX, wait).await.expect("they end");
+        sqlx::query("select pg_advisory_lock($1)").bind(HELD).execute(&mut self.0).await.unwrap();
+    }
+}
+
+fn charges(app: &Arc<App>) -> JoinHandle<Result<Pass>> {
+    let app = Arc::clone(app);
+    tokio::spawn(async move { charging::run(&app).await })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pass_whose_tasks_and_connections_are_cut_off_again_and_again_charges_once() {
-    let expected = undisturbed().await;
+async fn a_pass_that_is_cut_off_at_one_statement_after_the_other_charges_once() {
+    let expected = undisturbed(LARGE).await;
     let database = Database::new().await;
     let (app, other) = (process(&database.url, now()).await, process(&database.url, now()).await);
-    furnish(&app.pool).await;
+    furnish(&app.pool, LARGE).await;
+    count_statements(&other.pool).await;
+    let mut holder = Holder::new(&database.url).await;
 
     let mut cut = 0;
-    for turn in 0..TRIES_MAX {
-        let running = tokio::spawn({
-            let app = Arc::clone(&app);
-            async move { charging::run(&app).await }
-        });
-        // Each time a little later, so that it is cut at every kind of moment: the first ones before it can have done much, so
-        // that a loaded machine does not let it finish uncut.
-        let milliseconds = if turn < CUT_EARLY { turn } else { turn * 13 % 400 };
-        tokio::time::sleep(Duration::from_millis(u64::try_from(milliseconds).unwrap())).await;
-        if running.is_finished() {
+    // At each of a batch, and then with larger and larger steps.
+    for number in std::iter::successors(Some(1), |number| Some(number + 1.max(number / 8))).take(TRIES_MAX) {
+        at_statement(&other.pool, number, WAIT).await;
+        let running = charges(&app);
+        if !holder.holds(&running).await {
             running.await.unwrap().unwrap();
             break;
         }
+        running.abort();
+        assert!(running.await.is_err());
+        holder.lets_go().await;
         cut += 1;
-        if turn % 2 == 0 {
-            running.abort();
-            let _ = running.await;
-        } else {
-            // As a router or an operator would.
-            sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-                .execute(&other.pool)
-                .await
-                .unwrap();
-            let _ = running.await.unwrap();
-        }
     }
-    charging::run(&app).await.unwrap();
 
-    assert!(cut >= CUT_EARLY, "it was cut off {cut} times");
+    assert!(cut > STATEMENTS_MIN, "it was cut off {cut} times");
     prove(&app.pool, &expected).await;
     assert_eq!(charging::run(&app).await.unwrap().charges, 0, "once more is nothing more");
     app.pool.close().await;
     other.pool.close().await;
+    drop(holder);
     database.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_that_loses_its_connection_at_any_statement_charges_once() {
+    let expected = undisturbed(SMALL).await;
+    let mut lost = 0;
+    for number in 1..=TRIES_MAX {
+        let database = Database::new().await;
+        let (app, other) = (process(&database.url, now()).await, process(&database.url, now()).await);
+        furnish(&app.pool, SMALL).await;
+        count_statements(&other.pool).await;
+        at_statement(&other.pool, number, END_CONNECTION).await;
+
+        // It may say that it failed, or go on by itself.
+        let _ = charging::run(&app).await;
+        let was_lost = came(&other.pool, number).await;
+        charging::run(&app).await.unwrap();
+
+        prove(&app.pool, &expected).await;
+        app.pool.close().await;
+        other.pool.close().await;
+        database.drop_it().await;
+        if !was_lost {
+            break;
+        }
+        lost += 1;
+    }
+    assert!(lost >= STATEMENTS_MIN, "it was lost at {lost} statements");
 }
 
 struct Folder(PathBuf);
@@ -183,6 +289,10 @@ impl Drop for Folder {
     }
 }
 
+/// The statements of a pass at which PostgreSQL dies, one pass after the other: at its first words, in its first batches, and
+/// after some of them are committed.
+const DIES_AT: [usize; 3] = [1, 7, 20];
+
 /// Kills PostgreSQL as `kill -9` of its main process would, and waits until it is gone.
 fn kill(folder: &Path) {
     let text = std::fs::read_to_string(folder.join("postgres/data/postmaster.pid")).unwrap();
@@ -192,38 +302,23 @@ fn kill(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_that_dies_in_the_middle_and_comes_back_has_every_hour_once() {
-    let expected = undisturbed().await;
+    let expected = undisturbed(LARGE).await;
     let folder = Folder(std::env::temp_dir().join(format!("uni-manager-restart-{}", std::process::id())));
     let options = Options { directory: folder.0.clone(), durable: true, connections_max: 20 };
     let mut server = PrivateServer::start(&options).unwrap();
     let url = server.url("postgres");
     let app = process(&url, now()).await;
     uni_manager::database::migrate(&app.pool).await.unwrap();
-    furnish(&app.pool).await;
+    furnish(&app.pool, LARGE).await;
 
-    let mut died = 0;
-    for (turn, after) in [1_000_i64, 2_000, 3_000].into_iter().enumerate() {
-        let running = tokio::spawn({
-            let app = Arc::clone(&app);
-            async move { charging::run(&app).await }
-        });
-        // Once some batches are committed and before the last one is.
-        while !running.is_finished() {
-            let left: Result<i64, _> = sqlx::query_scalar("select count(*) from wallets where charged_through < $1")
-                .bind(at(HOUR) + TimeDelta::hours(1))
-                .fetch_one(&app.pool)
-                .await;
-            if left.unwrap() <= i64::try_from(ORGANISATIONS).unwrap() - after {
-                break;
-            }
-        }
-        if turn == 2 || running.is_finished() {
-            running.abort();
-            break;
-        }
+    count_statements(&app.pool).await;
+    for number in DIES_AT {
+        at_statement(&app.pool, number, WAIT).await;
+        let mut holder = Holder::new(&url).await;
+        let running = charges(&app);
+        assert!(holder.holds(&running).await, "it is killed while it charges");
         kill(&folder.0);
         assert!(running.await.unwrap().is_err(), "without PostgreSQL nothing is charged");
-        died += 1;
         drop(server);
         server = PrivateServer::start(&options).unwrap();
     }
@@ -233,7 +328,6 @@ async fn a_postgresql_that_dies_in_the_middle_and_comes_back_has_every_hour_once
         }
     }
 
-    assert!(died > 0, "it was killed while it charged");
     prove(&app.pool, &expected).await;
     app.pool.close().await;
     drop(server);
