@@ -9,6 +9,10 @@ use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::OrganisationId;
 use crate::organisations;
 
+/// The longest name of a party, in characters.
+pub(super) const NAME_CHARACTERS_MAX: usize = 120;
+/// The longest number under which somebody pays tax, in characters.
+pub(super) const TAX_ID_CHARACTERS_MAX: usize = 60;
 /// The most lines of an address.
 const ADDRESS_LINES_MAX: usize = 6;
 /// The longest line of an address, in characters.
@@ -33,9 +37,9 @@ impl BillingDetails {
     fn checked(&self) -> Result<Self> {
         let mut problems = Vec::new();
         let checked = Self {
-            name: check_line("name", &self.name, 120, &mut problems),
+            name: check_line("name", &self.name, NAME_CHARACTERS_MAX, &mut problems),
             address: check_address("address", &self.address, &mut problems),
-            tax_id: check_line("tax_id", &self.tax_id, 60, &mut problems),
+            tax_id: check_line("tax_id", &self.tax_id, TAX_ID_CHARACTERS_MAX, &mut problems),
         };
         if problems.is_empty() { Ok(checked) } else { Err(Error::Invalid(problems)) }
     }

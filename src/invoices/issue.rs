@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::db::issue::{self as db, BulkLines, Difference, Due, Recipient};
 use super::settings::InvoiceSettings;
-use super::{Invoice, Line, Party, settings};
+use super::{Invoice, Line, Party, settings, tell};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
@@ -58,7 +58,9 @@ pub async fn issue_due(app: &App) -> Result<Issued> {
     let mut total = Issued::default();
     let settings = settings::current_settings(app).await?;
     let Some(issuer) = settings.issuer() else { return Ok(total) };
-    let run = Run { app, settings, issuer, ends: ends(app.clock.now(), app.settings.time_zone) };
+    let (now, zone) = (app.clock.now(), app.settings.time_zone);
+    let Some(last_month) = last_month(now, zone) else { return Ok(total) };
+    let run = Run { app, settings, issuer, last_month, ends: ends(last_month, zone) };
     let mut failed: Vec<OrganisationId> = Vec::new();
     for _ in 0..BATCHES_MAX {
         let mut claimed = Vec::new();
@@ -94,9 +96,9 @@ pub async fn issue_due(app: &App) -> Result<Issued> {
     Ok(total)
 }
 
-/// The ends of months that are to be invoiced by now, the earliest first.
-fn ends(now: DateTime<Utc>, zone: Tz) -> Vec<DateTime<Utc>> {
-    let mut ends: Vec<_> = std::iter::successors(last_month(now, zone), |month| before(*month))
+/// The ends of months that are to be invoiced up to the last, the earliest first.
+fn ends(last: Month, zone: Tz) -> Vec<DateTime<Utc>> {
+    let mut ends: Vec<_> = std::iter::successors(Some(last), |month| before(*month))
         .take(MONTHS_BACK_MAX)
         .map(|month| month.end(zone))
         .collect();
@@ -124,6 +126,8 @@ struct Run<'a> {
     app: &'a App,
     settings: InvoiceSettings,
     issuer: Party,
+    /// The last month that is to be invoiced.
+    last_month: Month,
     ends: Vec<DateTime<Utc>>,
 }
 
@@ -260,6 +264,7 @@ impl Run<'_> {
             db::insert(&mut *connection, &invoice, year, sequence).await?;
             lines.iter().for_each(|line| all_lines.add(&invoice, line));
             self.post_tax(&mut *connection, &invoice).await?;
+            tell::tell(self.app, &mut *connection, &invoice, self.last_month).await?;
             let subject = Subject::new("invoice", invoice.id, invoice.number.clone());
             let detail = json!({ "organisation": name, "month": invoice.month, "gross": invoice.gross,
                 "tax": invoice.tax, "exact": invoice.exact, "currency": invoice.currency, "lines": lines.len() });

@@ -1,5 +1,5 @@
 //! Invoices: what was charged for the time of a month, as documents that never change. They say what was paid from credit; they
-//! move no wallet. The figures are computed by `billing`, the charges are those of `charging`, and `ledger verify` proves that
+//! move no wallet, and whom they are for is told by mail. The figures are computed by `billing`, the charges are those of `charging`, and `ledger verify` proves that
 //! all of them agree.
 
 mod db;
@@ -7,6 +7,7 @@ mod details;
 mod issue;
 mod proof;
 mod settings;
+mod tell;
 
 use billing::{CurrencyPlaces, Money, Month, TaxRate};
 use chrono::{DateTime, Utc};

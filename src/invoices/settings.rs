@@ -4,7 +4,7 @@ use billing::{CurrencyPlaces, TaxRate};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::details::{check_address, check_line};
+use super::details::{NAME_CHARACTERS_MAX, TAX_ID_CHARACTERS_MAX, check_address, check_line};
 use super::{Party, db};
 use crate::app::App;
 use crate::audit::{self, Actor, Changes, Event, Subject};
@@ -62,16 +62,18 @@ impl InvoiceSettings {
 
     fn checked(&self) -> Result<Self> {
         let mut problems = Vec::new();
-        let issuer_name = check_line("issuer_name", &self.issuer_name, 120, &mut problems);
+        let issuer_name = check_line("issuer_name", &self.issuer_name, NAME_CHARACTERS_MAX, &mut problems);
         let issuer_address = check_address("issuer_address", &self.issuer_address, &mut problems);
-        let issuer_tax_id = check_line("issuer_tax_id", &self.issuer_tax_id, 60, &mut problems);
+        let issuer_tax_id = check_line("issuer_tax_id", &self.issuer_tax_id, TAX_ID_CHARACTERS_MAX, &mut problems);
         let number_prefix = self.number_prefix.trim().to_owned();
         let is_plain = number_prefix.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-');
         if !is_plain || number_prefix.len() > PREFIX_CHARACTERS_MAX {
-            problems.push(Problem::new("number_prefix", "At most 12 letters, digits and hyphens."));
+            let sentence = format!("At most {PREFIX_CHARACTERS_MAX} letters, digits and hyphens.");
+            problems.push(Problem::new("number_prefix", sentence));
         }
-        if !(0..=4).contains(&self.currency_places) {
-            problems.push(Problem::new("currency_places", "A whole number from 0 to 4."));
+        if self.places().is_err() {
+            let sentence = format!("A whole number from 0 to {}.", CurrencyPlaces::MAX);
+            problems.push(Problem::new("currency_places", sentence));
         }
         if issuer_name.is_empty() && !issuer_address.is_empty() {
             problems.push(Problem::new("issuer_name", "An address needs a name."));

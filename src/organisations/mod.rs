@@ -145,6 +145,8 @@ pub struct Member {
     pub name: String,
     /// Where to write to.
     pub email: String,
+    /// What he may do there.
+    pub permissions: Permissions,
 }
 
 /// Who belongs to an organisation, the oldest account first.

@@ -14,6 +14,7 @@ use uni_manager::ledger::{Format, Selection};
 use crate::kill::die_at;
 use crate::ledger_export::{exported, folder, program};
 use crate::money::{machine, sell};
+use crate::organisations::member;
 use crate::world::{Customer, Start, World, at, machine_time, text};
 
 /// A world four hours before a month ends.
@@ -29,6 +30,12 @@ async fn invoices_of(world: &World, customer: &Customer) -> Vec<Value> {
     world.get(customer, "/invoices").await.expect(200)["items"].as_array().unwrap().clone()
 }
 
+/// What was written about invoices: to whom, under which subject, and the text.
+async fn mails(world: &World) -> Vec<(String, String, String)> {
+    let mails = world.mails().await.into_iter().filter(|mail| mail.subject.starts_with("Invoice "));
+    mails.map(|mail| (mail.to_address, mail.subject, mail.body)).collect()
+}
+
 async fn difference(world: &World) -> String {
     let zone = world.app.settings.time_zone;
     invoices::first_difference(&world.app.pool, zone, None).await.unwrap().unwrap_or_default()
@@ -42,6 +49,7 @@ async fn a_month_that_is_over_is_invoiced_once_with_what_was_charged_for_it() {
     let world = last_evening("2026-11-01T00:00:00Z", chrono_tz::UTC).await;
     world.says_who_issues("19").await;
     let (ann, idle) = (world.customer("ann", "50").await, world.customer("idle", "50").await);
+    member(&world, "vera", ann.organisation, "viewer").await;
     sell(&world, "example", "0.0083", "0.0021", Some("5.60")).await;
     let web = machine(&world, &ann, "web", "example").await;
     machine(&world, &ann, "cache", "odd").await;
@@ -58,6 +66,29 @@ async fn a_month_that_is_over_is_invoiced_once_with_what_was_charged_for_it() {
 
     assert_eq!(world.issue().await, ONE);
     assert_eq!(world.issue().await, NONE, "exactly once");
+
+    let portal = &world.app.settings.public_url;
+    let told = format!(
+        "Hello ann,
+
+The invoice 2026-000001 for October 2026 is ready. It comes to 0.05 EUR,
+with 19 % of tax (0.01 EUR).
+
+It was paid from your credit: nothing is left to pay.
+
+See it in the portal:
+{portal}/wallet/invoices/2026-000001
+
+-- 
+You get this mail because you are a member of “ann's” at
+{portal}. It was written by a program that reads no answers.
+"
+    );
+    assert_eq!(
+        mails(&world).await,
+        [("ann@example.org".to_owned(), "Invoice 2026-000001".to_owned(), told)],
+        "a viewer sees no money"
+    );
 
     let found = invoices_of(&world, &ann).await;
     assert_eq!(found.len(), 1);
@@ -166,6 +197,8 @@ async fn what_is_charged_later_has_an_invoice_of_its_own_with_just_that() {
     assert_eq!(lines.as_array().unwrap().len(), 1);
     assert_eq!((&lines[0]["vm_name"], &lines[0]["unit_hours"]), (&json!("late"), &json!("0.5")));
     assert_eq!(found[1]["exact"], json!("0.015556"), "the first is as it was issued");
+    let told = mails(&world).await;
+    assert!(told.len() == 2 && told[1].2.contains("as part 2. It comes to 0.00 EUR."), "{told:?}");
     world.finish().await;
 }
 
@@ -198,6 +231,8 @@ async fn missed_months_are_issued_when_somebody_issues_them() {
             ("2026-10", "2027-000001")
         ]
     );
+    let told: Vec<_> = mails(&world).await.into_iter().map(|(_, subject, _)| subject).collect();
+    assert_eq!(told, ["Invoice 2027-000004"], "of the last month only");
     let older = world.get(&ann, "/invoices?limit=3").await.expect(200);
     let rest = world.get(&ann, &format!("/invoices?limit=3&after={}", text(&older, "/next"))).await.expect(200);
     assert_eq!((rest["items"][0]["month"].clone(), rest["next"].clone()), (json!("2026-10"), Value::Null));

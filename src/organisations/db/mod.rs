@@ -80,16 +80,23 @@ pub(super) async fn select_members(
     id: OrganisationId,
     limit: i64,
 ) -> Result<Vec<Member>> {
-    let members = sqlx::query_as!(
-        Member,
-        r#"select u.id as "user: UserId", u.name, u.email from members m join users u on u.id = m.user_id
+    let members = sqlx::query!(
+        r#"select u.id as "user: UserId", u.name, u.email, m.role, r.permissions as "patterns?"
+           from members m join users u on u.id = m.user_id left join roles r on r.id = m.role_id
            where m.organisation_id = $1 order by u.number limit $2"#,
         id.uuid(),
         limit,
     )
     .fetch_all(connection)
-    .await?;
-    Ok(members)
+    .await?
+    .into_iter()
+    .map(|row| Member {
+        user: row.user,
+        name: row.name,
+        email: row.email,
+        permissions: Membership::permissions_of(row.role.as_deref(), row.patterns.as_deref()),
+    });
+    Ok(members.collect())
 }
 
 pub(super) async fn select_name(connection: &mut PgConnection, id: OrganisationId) -> Result<Option<String>> {

@@ -1,0 +1,68 @@
+//! The mail that says that there is an invoice, written in the transaction that issues it.
+
+use sqlx::PgConnection;
+
+use super::{Invoice, Month};
+use crate::app::App;
+use crate::error::Result;
+use crate::mail::text::NoticeMail;
+use crate::mail::{self, NewMail, Recipient};
+use crate::organisations;
+use crate::permissions::Permission;
+
+/// Writes to the members of the organisation who may see what was charged. Of months before the `last` only corrections are
+/// told: when an operator says late who issues invoices, nobody gets a mail for each month of the past.
+pub(super) async fn tell(app: &App, connection: &mut PgConnection, invoice: &Invoice, last: Month) -> Result<()> {
+    if invoice.month != last && invoice.part == 1 {
+        return Ok(());
+    }
+    let portal = &app.settings.public_url;
+    let body = body(invoice);
+    for member in organisations::members(&mut *connection, invoice.organisation).await? {
+        if !member.permissions.has(Permission::BillingView) {
+            continue;
+        }
+        let text = NoticeMail {
+            name: &member.name,
+            body: &body,
+            link: Some(format!("{portal}/wallet/invoices/{}", invoice.number)),
+            organisation: &invoice.organisation_name,
+            portal,
+        };
+        let new = NewMail {
+            key: format!("invoice:{}:{}", invoice.id, member.user),
+            kind: "invoice",
+            body: text.text(),
+            secret: None,
+            to: Recipient { address: member.email, name: member.name, user: Some(member.user) },
+            organisation: Some(invoice.organisation),
+            subject: format!("Invoice {}", invoice.number),
+        };
+        mail::enqueue(&mut *connection, new, invoice.issued_at).await?;
+    }
+    Ok(())
+}
+
+fn body(invoice: &Invoice) -> String {
+    let amount = |money: billing::Money| {
+        let places = invoice.places.get();
+        format!("{:.*} {}", usize::try_from(places).unwrap_or(0), money.to_decimal(), invoice.currency)
+    };
+    let month = invoice.month.first_day().format("%B %Y");
+    let which = match invoice.part {
+        1 => format!("The invoice {} for {month} is ready.", invoice.number),
+        part => format!(
+            "More was charged for {month} after it was invoiced: the invoice {} has it, as part {part}.",
+            invoice.number
+        ),
+    };
+    let tax = if invoice.tax.is_zero() {
+        String::new()
+    } else {
+        format!(", with {} % of tax ({})", invoice.tax_rate, amount(invoice.tax))
+    };
+    format!(
+        "{which} It comes to {}{tax}.\n\nIt was paid from your credit: nothing is left to pay.",
+        amount(invoice.gross)
+    )
+}
