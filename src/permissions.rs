@@ -78,6 +78,8 @@ permissions! {
     PlatformCustomerView = "platform.customer.view",
     /// Suspend and ban people, and end that.
     PlatformCustomerStanding = "platform.customer.standing",
+    /// Take a lost second factor from people, so that they can set up another.
+    PlatformCustomerRecover = "platform.customer.recover",
     /// Look at the portal as a customer sees it, for a stated reason.
     PlatformCustomerImpersonate = "platform.customer.impersonate",
     /// Set quotas of organisations.
@@ -468,6 +470,8 @@ mod tests {
             let name = permission.name();
             assert!(name.ends_with(".view") || name == "platform.customer.impersonate", "{name}");
         }
-        assert!(!PlatformRole::Operator.permissions().has(Permission::PlatformCreditManage));
+        for permission in [Permission::PlatformCreditManage, Permission::PlatformCustomerRecover] {
+            assert!(!PlatformRole::Operator.permissions().has(permission), "{permission}");
+        }
     }
 }

@@ -60,6 +60,8 @@ events! {
     RecoveryCodesMade = "user.recovery_codes_made", "made new recovery codes for";
     /// A person used a recovery code.
     RecoveryCodeUsed = "user.recovery_code_used", "used a recovery code of";
+    /// Somebody of the operator took the second factor of a person who had lost it.
+    SecondFactorReset = "user.second_factor_reset", "took the lost second factor of";
     /// An organisation began to require a second factor of its members.
     SecondFactorDemanded = "organisation.second_factor_demanded", "began to require a second factor in the organisation";
     /// An organisation requires a second factor no more.

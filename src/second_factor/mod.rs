@@ -107,6 +107,21 @@ pub(crate) async fn after_removing(
     db::delete_recovery_codes(connection, user.id).await
 }
 
+/// Takes all factors of a person, and his recovery codes, because he has lost them, in somebody's transaction. He is told by
+/// mail, with the reason. Answers with what he had.
+///
+/// # Errors
+/// `Conflict` when he has none.
+pub(crate) async fn reset(app: &App, connection: &mut PgConnection, user: &User, reason: &str) -> Result<Factors> {
+    let before = lock_factors(&mut *connection, user.id).await?;
+    if !before.any() {
+        return Err(Error::conflict("This person has no second factor: a password is enough."));
+    }
+    forget_all(&mut *connection, user.id).await?;
+    tell::of_reset(app, connection, user, reason).await?;
+    Ok(before)
+}
+
 /// Forgets all factors of a person, in somebody's transaction.
 ///
 /// # Errors

@@ -88,7 +88,7 @@ impl Change<'_> {
     }
 }
 
-/// Writes the mail, in somebody's transaction.
+/// Writes the mail about a change that a person made himself, in somebody's transaction.
 pub(super) async fn tell(
     app: &App,
     connection: &mut PgConnection,
@@ -96,14 +96,39 @@ pub(super) async fn tell(
     change: Change<'_>,
     actor: &Actor,
 ) -> Result<()> {
+    let text = change.text(&user.name, actor.address.as_deref(), &app.settings.public_url);
+    write(app, connection, user, change.subject(), text).await
+}
+
+/// Writes the mail about what the operator took, in somebody's transaction.
+pub(super) async fn of_reset(app: &App, connection: &mut PgConnection, user: &User, reason: &str) -> Result<()> {
+    let text = reset_text(&user.name, reason, &app.settings.public_url);
+    write(app, connection, user, "The operator took the second factor of your account", text).await
+}
+
+fn reset_text(name: &str, reason: &str, portal: &str) -> String {
+    let body = format!(
+        "The operator has taken your second factors and recovery codes from your account, and you are logged out everywhere. Your password alone opens it until you set up a new second factor.\n\nThe operator’s reason: {reason}\n\nIf you did not ask for this, set a new password at once, and write to the operator. Set up a new second factor here:"
+    );
+    let link = format!("{portal}/account/security");
+    AccountMail { name, body: &body, link: Some(&link), portal }.text()
+}
+
+async fn write(
+    app: &App,
+    connection: &mut PgConnection,
+    user: &User,
+    subject: &'static str,
+    body: String,
+) -> Result<()> {
     let new = NewMail {
         // Each change is told once, and may be made again.
         key: format!("second-factor:{}:{}", user.id, Uuid::now_v7()),
         kind: "account",
         to: Recipient { address: user.email.clone(), name: user.name.clone(), user: Some(user.id) },
         organisation: None,
-        subject: change.subject().to_owned(),
-        body: change.text(&user.name, actor.address.as_deref(), &app.settings.public_url),
+        subject: subject.to_owned(),
+        body,
         secret: None,
     };
     mail::enqueue(connection, new, app.clock.now()).await?;
@@ -128,6 +153,31 @@ recovery codes, and your other logins have ended. It was done from
 
 If this was you, there is nothing to do. If not, change your password at
 once, and look here at what opens your account:
+
+https://panel.example.org/account/security
+
+-- 
+You get this mail because of an account at https://panel.example.org. It was
+written by a program that reads no answers.
+"
+        );
+    }
+
+    #[test]
+    fn the_mail_about_what_the_operator_took_says_why_and_what_to_do() {
+        let text = reset_text("Ann", "Her phone was stolen", "https://panel.example.org");
+        assert_eq!(
+            text,
+            "Hello Ann,
+
+The operator has taken your second factors and recovery codes from your
+account, and you are logged out everywhere. Your password alone opens it
+until you set up a new second factor.
+
+The operator’s reason: Her phone was stolen
+
+If you did not ask for this, set a new password at once, and write to the
+operator. Set up a new second factor here:
 
 https://panel.example.org/account/security
 

@@ -16,6 +16,36 @@ pub(super) async fn lock_staff(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+struct PersonRow {
+    id: UserId,
+    name: String,
+    email: String,
+    role: Option<String>,
+    platform_role: Option<String>,
+    state: String,
+    state_reason: Option<String>,
+    state_since: Option<DateTime<Utc>>,
+    has_second_factor: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl From<PersonRow> for Person {
+    fn from(row: PersonRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            email: row.email,
+            role: row.role,
+            platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
+            state: UserState::parse(&row.state),
+            state_reason: row.state_reason,
+            state_since: row.state_since,
+            has_second_factor: row.has_second_factor,
+            created_at: row.created_at,
+        }
+    }
+}
+
 /// People of an organisation, or one person, or one of an organisation.
 pub(super) async fn select_people(
     connection: &mut PgConnection,
@@ -23,9 +53,11 @@ pub(super) async fn select_people(
     only: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<Person>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        PersonRow,
         r#"select u.id as "id: UserId", u.name, u.email, u.platform_role, u.state, u.state_reason, u.state_since, u.created_at,
-                  coalesce(m.role, r.name) as role
+                  coalesce(m.role, r.name) as role, 
+                  (exists (select 1 from totp_secrets t where t.user_id = u.id and t.confirmed_at is not null) or exists (select 1 from passkeys p where p.user_id = u.id)) as "has_second_factor!"
            from users u
            left join members m on m.user_id = u.id and m.organisation_id = $1
            left join roles r on r.id = m.role_id
@@ -37,41 +69,22 @@ pub(super) async fn select_people(
     )
     .fetch_all(connection)
     .await?;
-    let people = rows.into_iter().map(|row| Person {
-        id: row.id,
-        name: row.name,
-        email: row.email,
-        role: row.role,
-        platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
-        state: UserState::parse(&row.state),
-        state_reason: row.state_reason,
-        state_since: row.state_since,
-        created_at: row.created_at,
-    });
-    Ok(people.collect())
+    Ok(rows.into_iter().map(Person::from).collect())
 }
 
 pub(super) async fn select_staff(pool: &PgPool, limit: i64) -> Result<Vec<Person>> {
-    let rows = sqlx::query!(
-        r#"select id as "id: UserId", name, email, platform_role, state, state_reason, state_since, created_at from users
+    let rows = sqlx::query_as!(
+        PersonRow,
+        r#"select id as "id: UserId", name, email, platform_role, state, state_reason, state_since, created_at, null as role,
+                  (exists (select 1 from totp_secrets t where t.user_id = u.id and t.confirmed_at is not null) or exists (select 1 from passkeys p where p.user_id = u.id)) as "has_second_factor!"
+           from users u
            where platform_role is not null
            order by array_position(array['admin', 'operator', 'support'], platform_role), lower(email) limit $1"#,
         limit,
     )
     .fetch_all(pool)
     .await?;
-    let people = rows.into_iter().map(|row| Person {
-        id: row.id,
-        name: row.name,
-        email: row.email,
-        role: None,
-        platform_role: row.platform_role.as_deref().and_then(PlatformRole::parse),
-        state: UserState::parse(&row.state),
-        state_reason: row.state_reason,
-        state_since: row.state_since,
-        created_at: row.created_at,
-    });
-    Ok(people.collect())
+    Ok(rows.into_iter().map(Person::from).collect())
 }
 
 pub(super) async fn select_by_email(pool: &PgPool, email: &str) -> Result<Option<UserId>> {

@@ -1,14 +1,16 @@
-//! What the operator's people do to people: suspending and banning them, looking at the portal as a customer sees it, and
-//! saying who of them is what. It all has a reason, and the customer reads it in his log.
+//! What the operator's people do to people: suspending and banning them, taking a second factor that they lost, looking at the
+//! portal as a customer sees it, and saying who of them is what. It all has a reason, and the customer reads it in his log.
 
 mod db;
 mod impersonate;
+mod recover;
 mod roles;
 mod standing;
 
 use chrono::{DateTime, Utc};
 
 pub use impersonate::{IMPERSONATION_MINUTES, NewImpersonation, end_over, impersonate, stop};
+pub use recover::{NewRecovery, recover};
 pub use roles::{NewRole, people, set_role, set_role_by_email};
 pub use standing::{NewStanding, Stood, set_standing};
 
@@ -42,6 +44,8 @@ pub struct Person {
     pub state_reason: Option<String>,
     /// Since when, when he is not active.
     pub state_since: Option<DateTime<Utc>>,
+    /// Whether a login of his needs more than the password.
+    pub has_second_factor: bool,
     /// Since when he has an account.
     pub created_at: DateTime<Utc>,
 }

@@ -177,6 +177,11 @@ fn admin() -> Doors {
             pages::staff::set_standing,
         )
         .post(
+            "/admin/customers/{id}/people/{user}/second-factor/reset",
+            May::PlatformCustomerRecover.confirmed(),
+            pages::staff::recover,
+        )
+        .post(
             "/admin/customers/{id}/people/{user}/impersonate",
             May::PlatformCustomerImpersonate.confirmed(),
             pages::staff::impersonate,
@@ -403,6 +408,11 @@ fn api_v1() -> Doors {
             "/admin/organisations/{id}/people/{user}/standing",
             May::PlatformCustomerStanding.confirmed(),
             api::staff::set_standing,
+        )
+        .post(
+            "/admin/organisations/{id}/people/{user}/second-factor/reset",
+            May::PlatformCustomerRecover.confirmed(),
+            api::staff::recover,
         )
         .get("/admin/staff", May::PlatformStaffManage, api::staff::list)
         .post("/admin/staff", May::PlatformStaffManage.confirmed(), api::staff::add)

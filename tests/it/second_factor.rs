@@ -5,6 +5,7 @@ mod confirm;
 mod demand;
 mod device;
 mod login;
+mod lost;
 mod mails;
 mod passkeys;
 mod recovery;

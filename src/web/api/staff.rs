@@ -11,7 +11,7 @@ use super::ApiJson;
 use crate::app::App;
 use crate::ids::{OrganisationId, UserId};
 use crate::permissions::PlatformRole;
-use crate::staff::{self, NewRole, NewStanding, Person, Stood};
+use crate::staff::{self, NewRecovery, NewRole, NewStanding, Person, Stood};
 use crate::web::error::ApiError;
 use crate::web::read::Path;
 use crate::web::session::ApiStaff;
@@ -48,6 +48,23 @@ pub async fn set_standing(
     ApiJson(new): ApiJson<NewStanding>,
 ) -> Result<Json<Stood>, ApiError> {
     Ok(Json(staff::set_standing(&app, id, user, &new, caller.user.platform_permissions(), &caller.actor).await?))
+}
+
+/// Takes the second factor of a person who has lost it.
+///
+/// The app, all passkeys and the recovery codes go, and every login ends. The person gets a mail with the reason, and the
+/// organisation reads it in its audit log.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/people/{user}/second-factor/reset", request_body = NewRecovery,
+    responses((status = 200, body = Person))
+)]
+pub async fn recover(
+    State(app): State<Arc<App>>,
+    caller: ApiStaff,
+    Path((id, user)): Path<(OrganisationId, UserId)>,
+    ApiJson(new): ApiJson<NewRecovery>,
+) -> Result<Json<Person>, ApiError> {
+    Ok(Json(staff::recover(&app, id, user, &new, caller.user.platform_permissions(), &caller.actor).await?))
 }
 
 /// Lists who works for the platform.

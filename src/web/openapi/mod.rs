@@ -171,6 +171,7 @@ use super::{api, pages, router};
         pages::audit::file::json_lines_for_programs_of_staff,
         api::staff::people,
         api::staff::set_standing,
+        api::staff::recover,
         api::staff::list,
         api::staff::add,
         api::staff::change,

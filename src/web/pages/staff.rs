@@ -1,4 +1,4 @@
-//! What the operator's people do to people: suspend and ban them, look at the portal as they see it, and say who of the
+//! What the operator's people do to people: suspend and ban them, take a lost second factor, look at the portal as they see it, and say who of the
 //! operator's own is what.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
 use crate::organisations;
 use crate::permissions::{Permission, PlatformRole};
-use crate::staff::{self, IMPERSONATION_MINUTES, NewImpersonation, NewStanding, Person};
+use crate::staff::{self, IMPERSONATION_MINUTES, NewImpersonation, NewRecovery, NewStanding, Person};
 use crate::users::UserState;
 use crate::vms;
 use crate::web::error::{PageError, status};
@@ -47,6 +47,7 @@ fn view(person: Person, staff: &Staff) -> PersonView {
         state: person.state,
         reason: person.state_reason,
         since: person.state_since,
+        has_second_factor: person.has_second_factor,
         created_at: person.created_at,
         is_staff: person.platform_role.is_some(),
         is_self: person.id == staff.session.user.id,
@@ -60,6 +61,8 @@ struct Typed {
     errors: FormErrors,
     look_reason: String,
     look_errors: FormErrors,
+    factor_reason: String,
+    factor_errors: FormErrors,
 }
 
 /// `GET /admin/customers/{id}/people/{user}`
@@ -91,6 +94,9 @@ async fn person_page(
         organisation: organisation.name,
         may_stand: may.has(Permission::PlatformCustomerStanding)
             && (!person.is_staff || may.has(Permission::PlatformStaffManage)),
+        may_recover: may.has(Permission::PlatformCustomerRecover)
+            && (!person.is_staff || may.has(Permission::PlatformStaffManage))
+            && !person.is_self,
         may_impersonate: may.has(Permission::PlatformCustomerImpersonate)
             && !person.is_staff
             && !person.is_self
@@ -102,6 +108,8 @@ async fn person_page(
         errors: typed.errors,
         look_reason: typed.look_reason,
         look_errors: typed.look_errors,
+        factor_reason: typed.factor_reason,
+        factor_errors: typed.factor_errors,
     };
     Ok(render_with(app, notice, &page))
 }
@@ -136,6 +144,40 @@ pub async fn set_standing(
     Ok(redirect_with(&app, &to, FlashKind::Success, format!("{done}{vms}")))
 }
 
+/// What is wrong with the only field of a form, which has another name on the page than in what is sent: several forms stand
+/// there that each ask for a reason.
+fn reason_errors(field: &'static str, error: Error) -> Result<FormErrors> {
+    let Error::Invalid(problems) = error else { return form_errors(error) };
+    let mut errors = FormErrors::none();
+    problems.into_iter().for_each(|problem| errors.add(field, problem.problem));
+    Ok(errors)
+}
+
+/// `POST /admin/customers/{id}/people/{user}/second-factor/reset`
+pub async fn recover(
+    State(app): State<Arc<App>>,
+    staff: Staff,
+    Path((id, user)): Path<(OrganisationId, UserId)>,
+    CsrfForm(new): CsrfForm<NewRecovery>,
+) -> Result<Response, PageError> {
+    let may = staff.session.user.platform_permissions();
+    match staff::recover(&app, id, user, &new, may, &staff.actor).await {
+        Ok(person) => {
+            let to = format!("/admin/customers/{id}/people/{user}");
+            let said =
+                format!("{} has no second factor any more, is logged out everywhere, and gets a mail.", person.name);
+            Ok(redirect_with(&app, &to, FlashKind::Success, said))
+        }
+        Err(error) => {
+            let status = status(&error);
+            let factor_errors = reason_errors("factor_reason", error)?;
+            let typed = Typed { factor_reason: new.reason, factor_errors, ..Typed::default() };
+            let page = person_page(&app, &staff, &Notice::default(), id, user, typed).await?;
+            Ok((status, page).into_response())
+        }
+    }
+}
+
 /// Why somebody looks as a customer.
 #[derive(Debug, Deserialize)]
 pub struct Reason {
@@ -155,13 +197,7 @@ pub async fn impersonate(
         Ok(_) => Ok(Redirect::to("/").into_response()),
         Err(error) => {
             let status = status(&error);
-            let mut look_errors = FormErrors::none();
-            match error {
-                Error::Invalid(problems) => {
-                    problems.into_iter().for_each(|problem| look_errors.add("look_reason", problem.problem));
-                }
-                error => look_errors = form_errors(error)?,
-            }
+            let look_errors = reason_errors("look_reason", error)?;
             let typed = Typed { look_reason: new.reason, look_errors, ..Typed::default() };
             let page = person_page(&app, &staff, &Notice::default(), id, user, typed).await?;
             Ok((status, page).into_response())

@@ -26,6 +26,8 @@ pub struct PersonView {
     pub reason: Option<String>,
     /// Since when, when he is not active.
     pub since: Option<DateTime<Utc>>,
+    /// Whether a login of his needs more than the password.
+    pub has_second_factor: bool,
     /// Since when he has an account.
     pub created_at: DateTime<Utc>,
     /// Whether he works for the platform.
@@ -78,6 +80,8 @@ pub struct PersonPage {
     pub person: PersonView,
     /// Whether he may be suspended and banned by who looks.
     pub may_stand: bool,
+    /// Whether who looks may take a lost second factor from him.
+    pub may_recover: bool,
     /// Whether who looks may look as him.
     pub may_impersonate: bool,
     /// How long that goes on, in minutes.
@@ -92,6 +96,10 @@ pub struct PersonPage {
     pub look_reason: String,
     /// Field: `look_reason`.
     pub look_errors: FormErrors,
+    /// What was typed as a reason to take his second factor.
+    pub factor_reason: String,
+    /// Field: `factor_reason`.
+    pub factor_errors: FormErrors,
 }
 
 /// `GET /admin/staff`, and what is posted from it when it was refused.
