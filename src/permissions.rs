@@ -463,6 +463,19 @@ mod tests {
     }
 
     #[test]
+    fn roles_say_what_they_are_for_and_sets_what_is_in_them() {
+        let said: Vec<_> = Role::ALL.iter().map(|role| role.purpose()).collect();
+        let said_of_staff = PlatformRole::ALL.iter().map(|role| role.purpose());
+        let mut said: Vec<_> = said.into_iter().chain(said_of_staff).collect();
+        assert!(said.iter().all(|sentence| sentence.ends_with('.')), "{said:?}");
+        said.sort_unstable();
+        said.dedup();
+        assert_eq!(said.len(), Role::ALL.len() + PlatformRole::ALL.len(), "each is another one");
+        let set = Permissions::of_patterns(["vm.view", "vm.power"]);
+        assert_eq!(format!("{set:?}"), r#"{"vm.view", "vm.power"}"#);
+    }
+
+    #[test]
     fn support_looks_and_touches_nothing() {
         let support = PlatformRole::Support.permissions();
         assert!(support.is_within(PlatformRole::Admin.permissions()));

@@ -369,6 +369,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_as_large_as_may_be_is_taken_and_no_more() {
+        let now = DateTime::UNIX_EPOCH;
+        let networks = |count: usize| (0..count).map(|number| format!("10.{number}.0.0/16")).collect();
+        let most = || NewApiKey {
+            name: "n".repeat(NAME_CHARACTERS_MAX),
+            permissions: vec!["vm.view".into()],
+            expires_at: Some(now + TimeDelta::days(EXPIRY_DAYS_MAX)),
+            networks: networks(NETWORKS_MAX),
+            daily_limit: Some("0.000001".into()),
+        };
+        let refused = |new: &NewApiKey| match checked(new, Role::Owner.permissions(), now) {
+            Ok(_) => String::new(),
+            Err(Error::Invalid(problems)) => problems.iter().map(|problem| problem.field.as_ref()).collect(),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(refused(&most()), "");
+        assert_eq!(refused(&NewApiKey { name: "n".repeat(NAME_CHARACTERS_MAX + 1), ..most() }), "name");
+        assert_eq!(refused(&NewApiKey { networks: networks(NETWORKS_MAX + 1), ..most() }), "networks");
+        let later = Some(now + TimeDelta::days(EXPIRY_DAYS_MAX) + TimeDelta::microseconds(1));
+        assert_eq!(refused(&NewApiKey { expires_at: later, ..most() }), "expires_at");
+        assert_eq!(refused(&NewApiKey { daily_limit: Some("0".into()), ..most() }), "daily_limit");
+        let known = [PATTERNS_MAX, PATTERNS_MAX + 1].map(|count| vec!["vm.view"; count]);
+        assert_eq!(known.map(|of| patterns(&of, Role::Owner.permissions()).is_ok()), [true, false]);
+    }
+
+    #[test]
     fn a_key_stands_as_its_maker_does() {
         let active = || Stored { revoked: false, expired: false, is_member: true, maker: UserState::Active };
         assert_eq!(active().standing(), Standing::Active);

@@ -160,12 +160,12 @@ fn held_pass(app: &App, pass: &PassRecord) -> HeldPass {
 
 fn row(pass: &PassRecord) -> PassRow {
     let (status, class) = match pass.status {
-        Status::Running => ("running", "bg-azure-lt"),
+        Status::Running => ("running", "pill-work"),
         Status::Done => ("done", "pill-good"),
         Status::Held => ("held", "pill-warning"),
         Status::Approved => ("approved", "pill-good"),
         Status::Refused => ("refused", "pill-bad"),
-        Status::Waived => ("waived", "bg-secondary-lt"),
+        Status::Waived => ("waived", "pill-quiet"),
     };
     PassRow {
         through: pass.through,
