@@ -178,13 +178,20 @@ async fn a_console_that_a_key_opened_ends_with_the_key() {
     let ann = world.customer("ann", "5").await;
     let vm = world.running_vm(&ann, "web").await;
     let key = new_key(&world, &ann, &["vm.console", "vm.view"]).await;
-    let asked = key.asks(&world, "POST", &format!("/api/v1/vms/{vm}/console"), &json!({})).await.expect(201);
-    let url = text(&asked, "/url").to_owned();
+    let ticket = async || {
+        let asked = key.asks(&world, "POST", &format!("/api/v1/vms/{vm}/console"), &json!({})).await.expect(201);
+        text(&asked, "/url").split_once('?').unwrap().1.to_owned()
+    };
+    let opens = async |ticket: String| {
+        let path = format!("/vms/{vm}/console/socket?{ticket}");
+        let upgrade = world.request(Method::GET, &path).header("connection", "upgrade").header("upgrade", "websocket");
+        let upgrade = upgrade.header("sec-websocket-version", "13");
+        upgrade.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send().await.unwrap().status()
+    };
+    assert_eq!(opens(ticket().await).await, 101, "while the key is good");
+    let unused = ticket().await;
     world.delete(&ann, &format!("/api-keys/{}", key.id)).await.expect(204);
-    let path = format!("/vms/{vm}/console/socket?{}", url.split_once('?').unwrap().1);
-    let upgrade = world.request(Method::GET, &path).header("connection", "upgrade").header("upgrade", "websocket");
-    let upgrade = upgrade.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    assert_eq!(send(upgrade).await.status, 401);
+    assert_eq!(opens(unused).await, 401);
     world.finish().await;
 }
 

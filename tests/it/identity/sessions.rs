@@ -132,3 +132,28 @@ async fn a_ban_and_the_end_of_a_membership_count_from_the_next_request() {
     assert_eq!(look().await, (303, 401));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn what_has_expired_is_removed_and_what_has_not_stays() {
+    let world = World::new().await;
+    let (ann, bob) = (world.customer("ann", "0").await, world.customer("bob", "0").await);
+    let rows =
+        "select count(*) from (select token_hash from sessions union all select token_hash from refresh_tokens) rows";
+    let before = world.count(rows).await;
+    browser(&world, &ann).await;
+    say(&world, "login", &credentials("ann@example.org", PASSWORD)).await.expect(200);
+    world.advance(TimeDelta::days(sessions::SESSION_DAYS) - TimeDelta::seconds(1));
+    sessions::purge(&world.app).await.unwrap();
+    assert_eq!(world.count(rows).await, before + 2, "they are good for another second");
+    let (cookie, _) = browser(&world, &bob).await;
+
+    world.advance(TimeDelta::seconds(1));
+
+    // Hers: the cookie, the refresh token and its family; and what was there from before.
+    assert!(sessions::purge(&world.app).await.unwrap() >= 3);
+    assert_eq!(world.count("select count(*) from sessions").await, 1);
+    assert_eq!(world.count("select count(*) from refresh_tokens").await, 0);
+    assert_eq!(send(world.request(Method::GET, "/vms").header("cookie", &cookie)).await.status, 200);
+    assert_eq!(sessions::purge(&world.app).await.unwrap(), 0);
+    world.finish().await;
+}
