@@ -87,7 +87,7 @@ async fn read(app: &App) -> Result<Arc<Read>> {
     let mut keys = HashMap::new();
     for row in db::select(&app.pool).await? {
         let secret = app.settings.vault.decrypt(&row.secret_encrypted)?;
-        let secret = with_token_key(app, &secret);
+        let secret = with_token_key(&app.settings.token_key, &secret);
         let key = Key {
             id: row.id,
             encoding: EncodingKey::from_secret(&secret),
@@ -102,9 +102,9 @@ async fn read(app: &App) -> Result<Arc<Read>> {
 }
 
 /// Who has the database and its keys cannot sign without the token key of the settings, nor the other way round.
-fn with_token_key(app: &App, secret: &SecretString) -> [u8; 32] {
+fn with_token_key(token_key: &SecretString, secret: &SecretString) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [app.settings.token_key.expose_secret(), secret.expose_secret()] {
+    for part in [token_key.expose_secret(), secret.expose_secret()] {
         hash.update(part.len().to_be_bytes());
         hash.update(part.as_bytes());
     }
@@ -150,4 +150,21 @@ pub async fn make_key(pool: &PgPool, vault: &Vault, ends_others: bool, now: Date
 
 fn new_secret(vault: &Vault) -> String {
     vault.encrypt(&SecretString::from(random_tokens::make()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_database_nor_the_settings_alone_say_how_tokens_are_signed() {
+        let signs = |token_key: &str, secret: &str| with_token_key(&token_key.into(), &secret.into());
+        assert_eq!(signs("settings", "database"), signs("settings", "database"));
+        for (token_key, secret) in
+            [("other", "database"), ("settings", "other"), ("settingsd", "atabase"), ("", "settingsdatabase")]
+        {
+            assert_ne!(signs(token_key, secret), signs("settings", "database"), "{token_key} {secret}");
+        }
+        assert_eq!(format!("{:?}", TokenKeys::default()), "TokenKeys(…)");
+    }
 }

@@ -24,7 +24,7 @@ import tree_sitter_rust
 
 # Where mutations are made, and the tests that should notice, the quickest first. Each line of tests is one run.
 ROOMS = {
-    "src/sessions/**": ["identity::sessions identity::tokens", "second_factor:: streams", "organisations::switching doors:: staff:: accounts identity::verification"],
+    "src/sessions/**": ["identity::sessions identity::tokens", "second_factor:: streams console:: organisations::switching", "doors:: staff:: accounts identity::verification"],
     "src/permissions.rs": ["staff:: organisations::roles", "doors::", "api_keys organisations::"],
     "src/api_keys/**": ["api_keys", "spending doors:: organisations::members"],
 }

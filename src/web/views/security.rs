@@ -64,6 +64,13 @@ pub struct KeptFormPage {
 }
 
 impl KeptFormPage {
+    /// Where it was sent to, as words: `customers › credits`.
+    fn place(&self) -> String {
+        let words = self.form.path.split('/').filter(|part| !matches!(*part, "" | "admin" | "account"));
+        let words = words.filter(|part| part.parse::<uuid::Uuid>().is_err()).map(|part| part.replace(['_', '-'], " "));
+        words.collect::<Vec<_>>().join(" › ")
+    }
+
     /// What can be read of it: names as words, without what only the page itself knows.
     fn readable(&self) -> impl Iterator<Item = (String, &str)> {
         let fields = self.form.fields.iter().filter(|(_, value)| value.parse::<uuid::Uuid>().is_err());

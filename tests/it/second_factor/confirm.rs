@@ -99,6 +99,7 @@ async fn what_was_typed_waits_for_the_proof_and_is_sent_on_with_one_press() {
     assert_eq!(page.status, 200);
     for part in [
         r#"action="/api-keys""#,
+        "<dt>For</dt><dd>api keys</dd>",
         r#"name="name" value="for &#60;backups&#62;""#,
         r#"name="permissions" value="vm.view""#,
     ] {
