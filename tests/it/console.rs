@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::doors::browser;
+use crate::organisations::{ask, member};
 use crate::world::{Answer, Customer, World, send, text};
 
 /// How long anything may take before a test fails.
@@ -314,6 +315,43 @@ async fn a_console_ends_with_the_login_and_with_the_machine() {
     let (code, sentence) = stopped.closed().await;
     assert!(matches!(code, 4000 | 4001) && sentence.contains("VM"), "{code} {sentence}");
     until_told(&world, "vm.console_closed", 2).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_console_ends_when_its_person_may_open_it_no_more() {
+    let (world, ann, vm, ..) = start("web").await;
+    let (bob, admin) = (member(&world, "bob", ann.organisation, "operator").await, world.admin().await);
+    let gets = async |role: &str| {
+        let path = format!("/members/{}", bob.user.id);
+        ask(&world, &ann, ann.organisation, "PATCH", &path, &json!({ "role": role })).await.expect(200);
+    };
+    let address = async || {
+        let answer = world.post(&bob, &format!("/vms/{vm}/console"), &json!({ "kind": "serial" })).await.expect(201);
+        text(&answer, "/url").strip_prefix(&world.url.replacen("http", "ws", 1)).unwrap().to_owned()
+    };
+    let (cookie, _) = browser(&world, &bob).await;
+    let screen = async || {
+        let mut socket = open(&world, &cookie, &vm, "screen").await.ok().unwrap();
+        socket.picture().await;
+        socket
+    };
+
+    let mut watched = screen().await;
+    let mut typed = Socket::open(&world, &address().await, &[]).await.ok().unwrap();
+    typed.read_until("# ").await;
+    let unopened = address().await;
+    gets("viewer").await;
+    assert_eq!((watched.closed().await.0, typed.closed().await.0), (4003, 4003), "a browser's and a program's");
+    assert_eq!(Socket::open(&world, &unopened, &[]).await.err(), Some(401));
+    assert!(open(&world, &cookie, &vm, "screen").await.is_err());
+
+    gets("operator").await;
+    let mut watched = screen().await;
+    let path = format!("/admin/organisations/{}/people/{}/standing", ann.organisation, bob.user.id);
+    world.put(&admin, &path, &json!({ "state": "suspended", "reason": "Tests" })).await.expect(200);
+    assert_eq!(watched.closed().await.0, 4003, "who is suspended changes nothing, so he types nothing");
+    until_told(&world, "vm.console_closed", 3).await;
     world.finish().await;
 }
 
