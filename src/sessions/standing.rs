@@ -94,3 +94,14 @@ fn may_open(user: &User, own: Option<Permissions>, assurance: Assurance) -> bool
     let by_own = of_own && !assurance.missing_for_organisation;
     user.state == UserState::Active && (by_own || (as_staff && !assurance.missing_for_platform))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_proved_is_not_shown() {
+        let shown = format!("{:?}", Standing::of_cookie("a secret"));
+        assert_eq!(shown, "Standing(session)");
+    }
+}
