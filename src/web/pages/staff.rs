@@ -1,5 +1,5 @@
-//! What the operator's people do to people: suspend and ban them, take a lost second factor, look at the portal as they see it, and say who of the
-//! operator's own is what.
+//! What the operator's people do to people: suspend and ban them, take a second factor that they lost, look at the portal as
+//! they see it, and say who of the operator's own is what.
 
 use std::sync::Arc;
 
