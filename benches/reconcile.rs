@@ -140,8 +140,8 @@ async fn believe(app: &App, driver: &PgPool, offer: house::Offer) -> anyhow::Res
     .await?;
     for sql in [
         "insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms",
-        "insert into meters (id, organisation_id, vm_id, kind, month) select gen_random_uuid(), organisation_id, id, 'vm', date_trunc('month', now() at time zone 'utc')::date from vms",
-        "insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during) select m.id, 'vm_running', v.plan_id, 1, l.id, tstzrange(v.created_at, null) from meters m join vms v on v.id = m.vm_id cross join price_lists l",
+        "insert into meters (id, organisation_id, vm_id, kind, month, accrued_through) select gen_random_uuid(), organisation_id, id, 'vm', date_trunc('month', now() at time zone 'utc')::date, created_at from vms",
+        "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, quantity, price_list_id, during) select m.organisation_id, m.id, 'vm_running', v.plan_id, 1, l.id, tstzrange(v.created_at, null) from meters m join vms v on v.id = m.vm_id cross join price_lists l",
         "analyze",
     ] {
         sqlx::query(sql).execute(driver).await?;

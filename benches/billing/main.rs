@@ -216,19 +216,24 @@ fn verdict(what: &str, is_reached: bool, target: &str) {
     println!("  ({what}; target: {target}: {})", if is_reached { "reached" } else { "missed" });
 }
 
-/// Makes a database with running machines.
+/// Makes a database with machines that have run for an hour, which is charged.
 async fn furnish(server: &Server, name: &str, size: Size) -> anyhow::Result<()> {
     let start = Instant::now();
-    let pool = server.database(name, 2).await?;
+    let begin: DateTime<Utc> = HOUR.parse()?;
+    let since = begin - TimeDelta::hours(1);
+    let pool = server.database(name, CONNECTIONS).await?;
     println!("machine: {}", figures::machine(&pool).await?);
     let sql = CUSTOMERS
-        .replace("HOUR", HOUR)
+        .replace("HOUR", &since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
         .replace("ORGANISATIONS", &size.organisations.to_string())
         .replace("MACHINES", &size.machines.to_string());
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(&mut *pool.acquire().await?)
         .await
         .context("while inserting the customers")?;
+    sqlx::raw_sql("vacuum (analyze)").execute(&pool).await?;
+    // The hour before, so that the tables are not empty and no sum was written down just now.
+    Who::Engine { workers: 2 }.measured(&pool, since, begin, size).await?;
     sqlx::raw_sql("vacuum (analyze)").execute(&pool).await?;
     pool.close().await;
     println!("  {} VMs inserted in {:.0} s", size.machines, start.elapsed().as_secs_f64());

@@ -36,7 +36,7 @@ pub async fn checksum(pool: &PgPool, customers: Option<usize>) -> anyhow::Result
     let mut sums = Vec::new();
     for query in [
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', meter_id, period_start, period_end, organisation_id, quantity, price_id, rate, amount), '/' order by meter_id, period_start)) from charges join whose using (organisation_id)",
-        "select count(*) || ' ' || md5(string_agg(concat_ws(' ', id, month, accrued, cap), '/' order by id)) from meters join whose using (organisation_id)",
+        "select count(*) || ' ' || md5(string_agg(concat_ws(' ', id, month, accrued, cap, accrued_through), '/' order by id)) from meters join whose using (organisation_id)",
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', debit_account, credit_account, amount, code, source, at, memo), '/' order by source)) from transfers join whose on account_id = debit_account",
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', organisation_id, balance, charged_through, burn, due_at, metered), '/' order by organisation_id)) from wallets join whose using (organisation_id)",
     ] {

@@ -59,6 +59,7 @@ class Meter(Base):
     month: Mapped[date]
     accrued: Mapped[Decimal]
     cap: Mapped[Decimal | None]
+    accrued_through: Mapped[datetime]
     wallet: Mapped[Wallet] = relationship(back_populates="meters")
 
 
@@ -119,9 +120,11 @@ def charge_meter(session: Session, meter: Meter, begin: datetime, end: datetime)
         .limit(1)
     ).one()
     cap = max(meter.cap or Decimal(0), price.monthly_cap or Decimal(0))
-    seconds = Decimal((end - begin).total_seconds())
-    accrued = min(meter.accrued + price.hourly_rate * seconds, cap * 3600)
-    amount = round6(accrued / 3600) - round6(meter.accrued / 3600)
+    before, after = (
+        min(meter.accrued + price.hourly_rate * Decimal((at - meter.accrued_through).total_seconds()), cap * 3600)
+        for at in (begin, end)
+    )
+    amount = round6(after / 3600) - round6(before / 3600)
     session.add(
         Charge(
             organisation_id=meter.organisation_id,
@@ -134,7 +137,6 @@ def charge_meter(session: Session, meter: Meter, begin: datetime, end: datetime)
             amount=amount,
         )
     )
-    meter.accrued, meter.cap, meter.month = accrued, cap, begin.date().replace(day=1)
     session.flush()
     return amount
 

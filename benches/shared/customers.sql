@@ -31,11 +31,11 @@ insert into vms (id, organisation_id, name, plan_id, image_id, location_id, clus
            'pve' || n % 16 + 1, 9999 + n, 'running', 'HOUR', 'HOUR', pg_temp.id(10, n), 10
     from generate_series(1, MACHINES) n;
 insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms;
-insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap)
-    select pg_temp.id(11, n), organisation_id, id, 'vm', date_trunc('month', timestamptz 'HOUR' at time zone 'UTC')::date, 0, 0
+insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap, accrued_through)
+    select pg_temp.id(11, n), organisation_id, id, 'vm', date_trunc('month', timestamptz 'HOUR' at time zone 'UTC')::date, 0, 0, 'HOUR'
     from (select *, row_number() over (order by id) as n from vms) v;
-insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during)
-    select m.id, 'vm_running', v.plan_id, 1, l.id, tstzrange('HOUR', null) from meters m join vms v on v.id = m.vm_id cross join price_lists l;
+insert into meter_intervals (organisation_id, meter_id, kind, plan_id, quantity, price_list_id, during)
+    select m.organisation_id, m.id, 'vm_running', v.plan_id, 1, l.id, tstzrange('HOUR', null) from meters m join vms v on v.id = m.vm_id cross join price_lists l;
 insert into wallets (organisation_id, account_id, balance, charged_through, burn, metered)
     select o.id, a.id, 100, 'HOUR', b.burn, true
     from organisations o join accounts a on a.organisation_id = o.id

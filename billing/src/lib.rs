@@ -86,7 +86,7 @@ pub use money::Money;
 pub use period::{Hours, Month, NotAMonth, hour_ceil, hour_floor, hours};
 pub use posting::{Account, Code, LEGS_MAX, Leg, Posting, PostingError, Provider, UnknownCode, UnknownProvider};
 pub use rate::Rate;
-pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, rate_pieces};
+pub use rating::{Charge, MeterState, Piece, RatingError, WINDOW_HOURS_MAX, accrue_pieces, rate_pieces};
 pub use run_out::{WalletMeter, run_out_instant, total_through};
 pub use runway::{BurnLine, HORIZON_MONTHS, PriceChange, RunsOut, burn, runs_out_at, runs_out_at_with_changes};
 pub use stopping::{Stoppable, to_stop};

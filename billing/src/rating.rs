@@ -173,8 +173,45 @@ pub fn rate_pieces(
     Ok(())
 }
 
+/// Moves a meter's state to the end of its last piece, as [`rate_pieces`] does, without a charge for any of it: for time that
+/// is charged already. Months that are over by then are stepped over, so it takes as long for years as for a day.
+///
+/// A sum that was written down long ago and the pieces since are the sum of today; it need not be written every hour.
+///
+/// # Errors
+/// If the pieces are not ordered, overlap or begin in a closed month; `state` is untouched then. However long they are, they
+/// are not too long.
+pub fn accrue_pieces(state: &mut MeterState, pieces: &[Piece], zone: Tz) -> Result<(), RatingError> {
+    check_order(pieces)?;
+    let Some(first) = pieces.first() else { return Ok(()) };
+    if first.from < state.month.start(zone) {
+        return Err(RatingError::ClosedMonth);
+    }
+    let Some((_, end)) = pieces.iter().map(Piece::bounds).rfind(|(from, to)| from < to) else { return Ok(()) };
+    let month = MonthSpan::of(end - 1, zone).month;
+    state.enter(month);
+    let start = month.start(zone).timestamp_micros();
+    for piece in pieces {
+        let (from, to) = piece.bounds();
+        let micros = to - from.max(start);
+        if micros > 0 {
+            state.accrue(micros, piece.rate, piece.cap);
+        }
+    }
+    Ok(())
+}
+
 /// Refuses pieces that are not ordered, overlap or span too much time.
 pub(crate) fn check_pieces(pieces: &[Piece]) -> Result<(), RatingError> {
+    check_order(pieces)?;
+    match (pieces.first(), pieces.last()) {
+        (Some(first), Some(last)) => check_window(first.bounds().0, last.bounds().1),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses pieces that are not ordered or overlap.
+fn check_order(pieces: &[Piece]) -> Result<(), RatingError> {
     let mut end = i64::MIN;
     for (index, piece) in pieces.iter().enumerate() {
         let (from, to) = piece.bounds();
@@ -186,10 +223,7 @@ pub(crate) fn check_pieces(pieces: &[Piece]) -> Result<(), RatingError> {
         }
         end = to;
     }
-    match (pieces.first(), pieces.last()) {
-        (Some(first), Some(last)) => check_window(first.bounds().0, last.bounds().1),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Refuses a window longer than [`WINDOW_HOURS_MAX`].

@@ -313,7 +313,7 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
         return Ok(Pass::default());
     }
     claimed.extend(due.iter().map(|wallet| wallet.organisation.uuid()));
-    let mut unsettled = metering::unsettled(&mut transaction, &work.book, claimed).await?;
+    let mut checkpoints = metering::checkpoints(&mut transaction, &work.book, claimed).await?;
     fault::point("charging.claimed");
 
     let mut pass = Pass { wallets: due.len(), ..Pass::default() };
@@ -325,7 +325,7 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
             behind += 1;
             continue;
         };
-        let meters = unsettled.remove(&organisation).unwrap_or_default();
+        let meters = checkpoints.remove(&organisation).unwrap_or_default();
         match rated::charge(wallet, meters, &work.book, through, work.zone)
             .and_then(|charged| columns.add(charged, &work.book, work.zone))
         {
@@ -400,9 +400,13 @@ impl Columns {
         let total: Money = charges.iter().map(|(_, _, charge)| charge.amount).sum();
         let balance = wallet.balance - total;
         let outlook = Standing::after_charging(balance + wallet.credit_limit, book, &meters, through)?.outlook(zone);
-        let accrued: std::result::Result<Vec<_>, _> =
-            meters.iter().map(|meter| meter.state.accrued.to_decimal()).collect();
-        let accrued = accrued.context("a meter's sum does not fit its column")?;
+        let mut settled = Vec::new();
+        for meter in &meters {
+            if let Some(done) = meter.settled(book, through, zone).context("while settling intervals")? {
+                let accrued = done.state.accrued.to_decimal().context("a meter's sum does not fit its column")?;
+                settled.push((meter.meter, done, accrued));
+            }
+        }
 
         let organisation = wallet.organisation.uuid();
         let mut hours: BTreeMap<DateTime<Utc>, (Money, DateTime<Utc>)> = BTreeMap::new();
@@ -433,14 +437,13 @@ impl Columns {
             self.transfers.at.push(to);
             self.transfers.memos.push(format!("VMs, {}–{} UTC", from.format("%-d %b %H:%M"), to.format("%H:%M")));
         }
-        for (meter, accrued) in meters.iter().zip(accrued) {
-            self.meters.meters.push(meter.meter.uuid());
-            self.meters.months.push(meter.state.month.first_day());
+        for (meter, done, accrued) in settled {
+            self.meters.meters.push(meter.uuid());
+            self.meters.months.push(done.state.month.first_day());
             self.meters.accrued.push(accrued);
-            self.meters.caps.push(meter.state.cap.map(Money::to_decimal));
-            self.meters
-                .settled
-                .extend(meter.spans.iter().filter(|span| span.to.is_some_and(|to| to <= through)).map(|span| span.id));
+            self.meters.caps.push(done.state.cap.map(Money::to_decimal));
+            self.meters.through.push(done.through);
+            self.meters.settled.extend(done.intervals);
         }
         self.wallets.organisations.push(organisation);
         self.wallets.balances.push(balance.to_decimal());

@@ -11,7 +11,7 @@ use super::db::{self, DueWallet};
 use crate::catalog::{self, PriceBook};
 use crate::error::Result;
 use crate::ids::PriceId;
-use crate::metering::{self, Unsettled};
+use crate::metering::{self, Checkpoint, Unsettled};
 
 /// How many wallets a dry run reads at once.
 const DRY_WALLETS: i64 = 1_000;
@@ -55,13 +55,14 @@ pub(super) fn target(wallet: &DueWallet, until: Until, limit_hours: u32, is_appr
 /// Rates what a wallet has run up to `through`, and cuts it at the instant the credit ended.
 pub(super) fn charge(
     wallet: DueWallet,
-    mut meters: Vec<Unsettled>,
+    checkpoints: Vec<Checkpoint>,
     book: &PriceBook,
     mut through: DateTime<Utc>,
     zone: Tz,
 ) -> Result<Charged> {
     let from = wallet.charged_through;
     let credit = wallet.balance + wallet.credit_limit;
+    let mut meters = metering::stand(checkpoints, book, from, zone).context("while adding up what was charged")?;
     let mut cut = pieces(&meters, book, from, through)?;
     let views: Vec<_> =
         meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
@@ -98,9 +99,9 @@ pub(super) async fn total(connection: &mut PgConnection, hour: DateTime<Utc>, zo
         let Some(last) = due.last() else { return Ok(total) };
         after = last.organisation.uuid();
         let organisations: Vec<_> = due.iter().map(|wallet| wallet.organisation.uuid()).collect();
-        let mut unsettled = metering::unsettled(&mut *connection, &book, &organisations).await?;
+        let mut checkpoints = metering::checkpoints(&mut *connection, &book, &organisations).await?;
         for wallet in due {
-            let meters = unsettled.remove(&wallet.organisation).unwrap_or_default();
+            let meters = checkpoints.remove(&wallet.organisation).unwrap_or_default();
             if let Ok(charged) = charge(wallet, meters, &book, hour, zone) {
                 total += charged.charges.iter().map(|(_, _, charge)| charge.amount).sum();
             }

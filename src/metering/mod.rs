@@ -8,6 +8,7 @@ pub mod uncharged;
 
 use std::collections::HashMap;
 
+use anyhow::Context;
 use billing::{MeterState, Piece};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -85,10 +86,10 @@ pub async fn open(
             Some(meter) => meter.meter,
             None => {
                 let month = billing::Month::of(at, app.settings.time_zone);
-                db::ensure_meter(&mut *connection, wallet.organisation, what.vm, resource, month).await?
+                db::ensure_meter(&mut *connection, wallet.organisation, what.vm, resource, (at, month)).await?
             }
         };
-        db::insert_interval(&mut *connection, id, wanted, at).await?;
+        db::insert_interval(&mut *connection, wallet.organisation, id, wanted, at).await?;
     }
     Ok(())
 }
@@ -209,6 +210,17 @@ pub async fn waive(
 /// Pieces of constant price, and of each the price and the quantity.
 pub type Pieces = (Vec<Piece>, Vec<(PriceId, i64)>);
 
+/// What was written down of a meter when last an interval of it was settled, and its intervals since.
+#[derive(Debug)]
+pub struct Checkpoint {
+    meter: MeterId,
+    vm: VmId,
+    state: MeterState,
+    /// Until here the sums are.
+    through: DateTime<Utc>,
+    spans: Vec<Span>,
+}
+
 /// What of one meter is not wholly charged yet.
 #[derive(Debug, Clone)]
 pub struct Unsettled {
@@ -220,6 +232,19 @@ pub struct Unsettled {
     pub state: MeterState,
     /// In the order of time.
     pub spans: Vec<Span>,
+    /// Its sums as they are written down, and until where they are.
+    written: (MeterState, DateTime<Utc>),
+}
+
+/// What is written down of a meter when intervals of it are wholly charged.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The intervals.
+    pub intervals: Vec<i64>,
+    /// Its sums.
+    pub state: MeterState,
+    /// Until here they are.
+    pub through: DateTime<Utc>,
 }
 
 /// A time in which a meter was one thing.
@@ -235,20 +260,79 @@ pub struct Span {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What of some organisations is not wholly charged yet, by organisation; of what goes on, only what has a price in `book`.
+/// What of some organisations is not settled yet, by organisation; of what goes on, only what has a price in `book`.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn unsettled(
+pub async fn checkpoints(
     connection: &mut PgConnection,
     book: &PriceBook,
     organisations: &[Uuid],
-) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
     let kinds: Vec<_> = book.priced_kinds().into_iter().map(str::to_owned).collect();
     db::select_unsettled(connection, organisations, &kinds).await
 }
 
+/// What of a wallet's organisation is not wholly charged yet.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn unsettled(
+    connection: &mut PgConnection,
+    book: &PriceBook,
+    wallet: &Wallet,
+    zone: Tz,
+) -> Result<Vec<Unsettled>> {
+    let organisation = wallet.organisation;
+    let meters = checkpoints(connection, book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    Ok(stand(meters, book, wallet.charged_through, zone).context("while adding up what was charged")?)
+}
+
+/// Lets meters stand at their wallet's cursor: what ran between their checkpoints and it is charged already.
+///
+/// # Errors
+/// When a price is missing or the cursor lies in a month before that of the checkpoint.
+pub fn stand(
+    meters: Vec<Checkpoint>,
+    book: &PriceBook,
+    charged_through: DateTime<Utc>,
+    zone: Tz,
+) -> anyhow::Result<Vec<Unsettled>> {
+    let stand = |meter: Checkpoint| {
+        let Checkpoint { meter, vm, state, through, spans } = meter;
+        let mut meter = Unsettled { meter, vm, state, spans, written: (state, through) };
+        meter.state = meter.sums_at(book, charged_through, zone)?;
+        Ok(meter)
+    };
+    meters.into_iter().map(stand).collect()
+}
+
 impl Unsettled {
+    /// Its sums at an instant that is not before its checkpoint. One that is charged gets the same sums by its charges.
+    fn sums_at(&self, book: &PriceBook, at: DateTime<Utc>, zone: Tz) -> anyhow::Result<MeterState> {
+        let (mut state, through) = self.written;
+        let (pieces, _) = self.pieces(book, through, at)?;
+        billing::accrue_pieces(&mut state, &pieces, zone)?;
+        Ok(state)
+    }
+
+    /// Which intervals are wholly charged at `charged_through`, and what is to be written down of the meter with that: its
+    /// sums at the end of the last of them, so that the same is written by whatever steps charging came there.
+    ///
+    /// # Errors
+    /// When a price is missing.
+    pub fn settled(
+        &self,
+        book: &PriceBook,
+        charged_through: DateTime<Utc>,
+        zone: Tz,
+    ) -> anyhow::Result<Option<Settled>> {
+        let ended = |span: &Span| Some((span.id, span.to.filter(|to| *to <= charged_through)?));
+        let (intervals, ends): (Vec<_>, Vec<_>) = self.spans.iter().filter_map(ended).unzip();
+        let Some(through) = ends.into_iter().max().map(|end| end.max(self.written.1)) else { return Ok(None) };
+        Ok(Some(Settled { intervals, state: self.sums_at(book, through, zone)?, through }))
+    }
+
     /// The pieces of `[from, to)` at their prices, with price and quantity of each.
     ///
     /// # Errors

@@ -251,8 +251,7 @@ async fn standing(
     book: &PriceBook,
     now: DateTime<Utc>,
 ) -> Result<Standing> {
-    let organisation = wallet.organisation;
-    let meters =
-        metering::unsettled(connection, book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
-    Standing::reach(wallet, book, meters, now, app.settings.time_zone)
+    let zone = app.settings.time_zone;
+    let meters = metering::unsettled(connection, book, wallet, zone).await?;
+    Standing::reach(wallet, book, meters, now, zone)
 }

@@ -135,9 +135,7 @@ async fn spent(
         all.entry(key).or_default().charged = charged;
     }
     let book = catalog::price_book(&mut *connection).await?;
-    let organisation = wallet.organisation;
-    let meters =
-        metering::unsettled(connection, &book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    let meters = metering::unsettled(connection, &book, wallet, zone).await?;
     let day = Day { from, now: now.max(wallet.charged_through), to, zone };
     let mut running: HashMap<VmId, Running> = HashMap::new();
     for meter in meters {

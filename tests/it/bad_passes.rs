@@ -88,7 +88,7 @@ async fn written(pool: &PgPool) -> Vec<String> {
     let mut sums = Vec::new();
     for query in [
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', meter_id, period_start, period_end, organisation_id, quantity, price_id, rate, amount), '/' order by meter_id, period_start)) from charges",
-        "select count(*) || ' ' || md5(string_agg(concat_ws(' ', id, month, accrued, cap), '/' order by id)) from meters",
+        "select count(*) || ' ' || md5(string_agg(concat_ws(' ', id, month, accrued, cap, accrued_through), '/' order by id)) from meters",
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', meter_id, during, settled), '/' order by meter_id, during)) from meter_intervals",
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', debit_account, credit_account, amount, code, source, at, memo), '/' order by source)) from transfers",
         "select count(*) || ' ' || md5(string_agg(concat_ws(' ', organisation_id, balance, charged_through, burn, runs_out_at, due_at, metered, exhausted_at), '/' order by organisation_id)) from wallets",

@@ -121,7 +121,7 @@ async fn another_program_rates_all_of_it_again_and_agrees_to_the_last_digit() {
 }
 
 /// What is done to the books, and what the proof says about it.
-const TAMPERINGS: [(&str, &str); 30] = [
+const TAMPERINGS: [(&str, &str); 32] = [
     (
         "update charges set amount = amount + 0.000001 where ctid = (select ctid from charges limit 1)",
         "rated again it costs",
@@ -168,6 +168,8 @@ const TAMPERINGS: [(&str, &str); 30] = [
     ("update prices set hourly_rate = hourly_rate * 2", "an hour, but its price is"),
     ("delete from prices", "has no price at"),
     ("update meters set accrued = accrued + 0.0000000000000001", "says it has accrued"),
+    ("update meters set accrued_through = accrued_through - interval '1 second' where accrued > 0", "is marked as charged, but goes on after"),
+    ("update meters set accrued_through = accrued_through + interval '10 years'", "is not charged beyond"),
     ("update transfers set amount = amount + 1 where source like 'charge:%T14:00:00Z'", "its charges are"),
     ("update transfers set at = at + interval '1 second' where source like 'charge:%T14:00:00Z'", "its charges end at"),
     ("delete from transfers where source like 'charge:%T14:00:00Z'", "nothing was posted for that hour"),

@@ -102,7 +102,7 @@ async fn the_database_itself_refuses_to_change_what_was_written_down() {
         let refused = sqlx::query(statement).execute(&world.app.pool).await;
         assert!(refused.is_err(), "{statement} must be refused");
     }
-    let overlapping = "insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during) select meter_id, 'vm_stopped', plan_id, 1, price_list_id, tstzrange(lower(during), null) from meter_intervals where plan_id is not null";
+    let overlapping = "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, quantity, price_list_id, during) select organisation_id, meter_id, 'vm_stopped', plan_id, 1, price_list_id, tstzrange(lower(during), null) from meter_intervals where plan_id is not null";
     assert!(sqlx::query(overlapping).execute(&world.app.pool).await.is_err(), "a machine cannot be two things at once");
     assert!(sqlx::query("insert into transfers select gen_random_uuid(), posting, debit_account, credit_account, amount, code, source, at, memo, created_by from transfers").execute(&world.app.pool).await.is_err(), "a cause posts once");
     world.finish().await;

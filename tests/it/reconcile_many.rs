@@ -59,9 +59,9 @@ async fn believe(world: &World, ann: &Customer, guests: u32) {
     .unwrap();
     for sql in [
         "insert into vmid_leases (cluster_id, vmid, vm_id, leased_at) select cluster_id, vmid, id, created_at from vms",
-        "insert into meters (id, organisation_id, vm_id, kind, month, cap) select id, organisation_id, id, 'vm', date '2026-11-01', 0 from vms",
+        "insert into meters (id, organisation_id, vm_id, kind, month, cap, accrued_through) select id, organisation_id, id, 'vm', date '2026-11-01', 0, created_at from vms",
         "update wallets w set metered = true, charged_through = v.created_at from (select distinct organisation_id, created_at from vms) v where v.organisation_id = w.organisation_id",
-        "insert into meter_intervals (meter_id, kind, plan_id, quantity, price_list_id, during) select v.id, 'vm_running', v.plan_id, 1, l.id, tstzrange(v.created_at, null) from vms v, price_lists l",
+        "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, quantity, price_list_id, during) select v.organisation_id, v.id, 'vm_running', v.plan_id, 1, l.id, tstzrange(v.created_at, null) from vms v, price_lists l",
         "create table transactions_seen (xid xid8)",
         "create function see() returns trigger language plpgsql as $$ begin insert into transactions_seen values (pg_current_xact_id()); return null; end $$",
         "create trigger seen after update on vms for each statement execute function see()",

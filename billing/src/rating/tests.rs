@@ -137,6 +137,23 @@ fn a_gap_between_pieces_costs_nothing() {
 }
 
 #[test]
+fn a_sum_moves_over_years_at_once() {
+    let old = MeterState { month: month("2020-02"), accrued: Accrued::worth(money("5")), cap: None };
+    let mut state = old;
+    let pieces = [piece("2020-02-10T10:00:00Z", 60 * 24 * 36_500, "1", Some("5.60"))];
+
+    accrue_pieces(&mut state, &pieces, Tz::UTC).expect("a century is not too long");
+
+    let (month, cap) = (month("2120-01"), money("5.60"));
+    assert_eq!(state, MeterState { month, accrued: Accrued::worth(cap), cap: Some(cap) });
+    let mut untouched = old;
+    let early = [piece("2020-01-31T23:59:00Z", 2, "1", None)];
+    assert_eq!(accrue_pieces(&mut untouched, &early, Tz::UTC), Err(RatingError::ClosedMonth));
+    accrue_pieces(&mut untouched, &[piece("2020-12-20T10:00:00Z", 0, "1", None)], Tz::UTC).expect("an empty piece");
+    assert_eq!(untouched, old);
+}
+
+#[test]
 fn an_empty_piece_is_no_charge_and_brings_no_cap() {
     let mut state = MeterState::new(month("2026-11"));
     let before = state;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use billing::{Accrued, Charge, MeterState, Money, Month, Piece, WalletMeter, rate_pieces, round6, total_through};
+use billing::{
+    Accrued, Charge, MeterState, Money, Month, Piece, WalletMeter, accrue_pieces, rate_pieces, round6, total_through,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -79,6 +81,24 @@ proptest! {
         prop_assert_eq!(at_once, in_parts);
         prop_assert_eq!(total(&charges_at_once), total(&charges_in_parts));
         prop_assert_eq!(by_hour(&charges_at_once), by_hour(&charges_in_parts));
+    }
+
+    #[test]
+    fn a_sum_written_long_ago_and_the_pieces_since_are_the_sum_of_today((pieces, ticks) in life_and_ticks(), zone in draw::zone()) {
+        let (from, to) = span(&pieces);
+        let mut written = vec![from, to];
+        written.extend(ticks.iter().map(|tick| instant_in(&pieces, *tick)));
+        written.sort_unstable();
+        for (older, newer) in written.iter().zip(&written[1..]) {
+            let mut hourly = fresh(&pieces, zone);
+            rate_all(&mut hourly, &window(&pieces, from, *older), zone);
+            let mut at_once = hourly;
+
+            rate_all(&mut hourly, &window(&pieces, *older, *newer), zone);
+            accrue_pieces(&mut at_once, &window(&pieces, *older, *newer), zone).expect("ordered pieces");
+
+            prop_assert_eq!(at_once, hourly);
+        }
     }
 
     #[test]

@@ -85,12 +85,14 @@ pub(in crate::ledger) async fn select_prices(connection: &mut PgConnection) -> R
 pub(in crate::ledger) struct ProvedMeter {
     pub organisation: Uuid,
     pub id: Uuid,
+    /// Its sums at `through`, as they are written down.
     pub state: MeterState,
+    pub through: DateTime<Utc>,
 }
 
 pub(in crate::ledger) async fn select_meters(connection: &mut PgConnection, range: Range) -> Result<Vec<ProvedMeter>> {
     let rows = sqlx::query!(
-        "select organisation_id, id, month, accrued, cap from meters where organisation_id > $1 and organisation_id <= $2",
+        "select organisation_id, id, month, accrued, cap, accrued_through from meters where organisation_id > $1 and organisation_id <= $2",
         range.after,
         range.through,
     )
@@ -102,7 +104,7 @@ pub(in crate::ledger) async fn select_meters(connection: &mut PgConnection, rang
                 Accrued::try_from_decimal(row.accrued).map_err(|error| Error::Internal(anyhow::Error::new(error)))?;
             let cap = row.cap.map(money).transpose()?;
             let state = MeterState { month: Month::from(row.month), accrued, cap };
-            Ok(ProvedMeter { organisation: row.organisation_id, id: row.id, state })
+            Ok(ProvedMeter { organisation: row.organisation_id, id: row.id, state, through: row.accrued_through })
         })
         .collect()
 }
@@ -114,7 +116,7 @@ pub(in crate::ledger) struct ProvedInterval {
     pub quantity: i64,
     pub from: DateTime<Utc>,
     pub to: Option<DateTime<Utc>>,
-    /// Whether charging takes all of it for charged and looks at it no more.
+    /// Whether charging takes all of it for charged, has it in the meter's sums and looks at it no more.
     pub settled: bool,
 }
 

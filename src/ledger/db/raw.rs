@@ -28,7 +28,7 @@ pub(in crate::ledger) fn select_raw<'c>(
         .map_err(Error::from)
         .boxed(),
         Raw::Meters => sqlx::query_scalar!(
-            r#"select array[id::text, organisation_id::text, vm_id::text, kind, month::text, accrued::text, cap::text] as "row!: Row"
+            r#"select array[id::text, organisation_id::text, vm_id::text, kind, month::text, accrued::text, cap::text, to_char(accrued_through at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')] as "row!: Row"
            from meters where $1::uuid is null or organisation_id = $1 order by id"#,organisation
         )
         .fetch(connection)

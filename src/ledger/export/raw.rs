@@ -17,7 +17,7 @@ const PAGE_BYTES: usize = 1 << 20;
 pub enum Raw {
     /// The wallets: whose, and where they stand.
     Wallets,
-    /// The meters, with the sums of their current month.
+    /// The meters, with the sums of their month when last an interval of theirs was settled.
     Meters,
     /// What was metered, from when to when; an open end is empty.
     Intervals,
@@ -38,7 +38,7 @@ impl Raw {
             Self::Wallets => {
                 &["organisation", "number", "account", "balance", "charged_through", "credit_limit", "exhausted_at"]
             }
-            Self::Meters => &["meter", "organisation", "vm", "kind", "month", "accrued", "cap"],
+            Self::Meters => &["meter", "organisation", "vm", "kind", "month", "accrued", "cap", "accrued_through"],
             Self::Intervals => {
                 &["interval", "meter", "organisation", "kind", "plan", "image", "quantity", "price_list", "from", "to"]
             }

@@ -41,7 +41,9 @@ struct Due<'a> {
 pub(super) struct Meter {
     pub id: Uuid,
     pub organisation: Uuid,
-    stored: MeterState,
+    /// What is written down of it, until it was compared, and until where that is.
+    stored: Option<MeterState>,
+    through: DateTime<Utc>,
     scope: Scope,
     intervals: Vec<ProvedInterval>,
     /// The interval at which the charges stand.
@@ -53,9 +55,19 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(meter: ProvedMeter, scope: Scope) -> Self {
-        let ProvedMeter { organisation, id, state } = meter;
+        let ProvedMeter { organisation, id, state, through } = meter;
         let charged = scope.since();
-        Self { id, organisation, stored: state, scope, intervals: Vec::new(), index: 0, charged, state: None }
+        Self {
+            id,
+            organisation,
+            stored: Some(state),
+            through,
+            scope,
+            intervals: Vec::new(),
+            index: 0,
+            charged,
+            state: None,
+        }
     }
 
     /// Adds an interval; they come in the order of time, and one ends before the next begins.
@@ -107,6 +119,9 @@ impl Meter {
     /// Proves the next charge.
     pub(super) fn prove(&mut self, charge: &ProvedCharge, cursor: DateTime<Utc>, prices: &Prices) -> Result<(), Stop> {
         let zone = self.scope.zone;
+        if charge.from >= self.through {
+            self.compare_sums()?;
+        }
         let what = during(charge.meter, charge.from, charge.to);
         if charge.from < self.charged {
             return differs(format!("{what} is charged twice: it was charged until {} before", instant(self.charged)));
@@ -159,23 +174,47 @@ impl Meter {
             let until = due.to.map_or(cursor, |to| to.min(cursor));
             return differs(format!("{} was metered and not charged", during(self.id, due.from, until)));
         }
-        if let Some(lost) = self.intervals.iter().find(|one| one.settled && one.to.is_none_or(|to| to > cursor)) {
+        self.compare_sums()?;
+        // Charging adds what is not settled to the sums, from where they are.
+        let (through, settled_until) = (self.through, self.through.min(cursor));
+        if let Some(lost) = self.intervals.iter().find(|one| one.settled && one.to.is_none_or(|to| to > settled_until))
+        {
             return differs(format!(
                 "interval {} of meter {} is marked as charged, but goes on after {}",
                 lost.id,
                 self.id,
+                instant(settled_until)
+            ));
+        }
+        if let Some(skipped) = self.intervals.iter().find(|one| through > cursor && one.from < through) {
+            return differs(format!(
+                "meter {} says it has accrued until {}, but interval {} is not charged beyond {}",
+                self.id,
+                instant(through),
+                skipped.id,
                 instant(cursor)
             ));
         }
-        // Its sums are of a month before those that are proved.
-        if self.state.is_none() && self.scope.from.is_some_and(|first| self.stored.month < first) {
+        Ok(())
+    }
+
+    /// Proves the sums that are written down, once the charges stand where they are.
+    fn compare_sums(&mut self) -> Result<(), Stop> {
+        let Some(stored) = self.stored.take() else { return Ok(()) };
+        // They are of a month before those that are proved.
+        if self.state.is_none() && self.scope.from.is_some_and(|first| stored.month < first) {
             return Ok(());
         }
-        let state = self.state.unwrap_or_else(|| MeterState::new(self.stored.month));
-        if state != self.stored {
+        let state = self.state.unwrap_or_else(|| MeterState::new(stored.month));
+        if state != stored {
             return differs(format!(
-                "meter {} says it has accrued {} in {}, its intervals say {} in {}",
-                self.id, self.stored.accrued, self.stored.month, state.accrued, state.month
+                "meter {} says it has accrued {} in {} until {}, its intervals say {} in {}",
+                self.id,
+                stored.accrued,
+                stored.month,
+                instant(self.through),
+                state.accrued,
+                state.month
             ));
         }
         Ok(())

@@ -28,7 +28,7 @@ pub struct BulkCharges {
     pub amounts: Vec<Decimal>,
 }
 
-/// The meters of one batch as columns.
+/// The meters of one batch that have intervals which are wholly charged now, as columns.
 #[derive(Debug, Default)]
 pub struct BulkMeters {
     /// The meters.
@@ -39,11 +39,14 @@ pub struct BulkMeters {
     pub accrued: Vec<Decimal>,
     /// The highest caps of the month.
     pub caps: Vec<Option<Decimal>>,
-    /// Intervals that are wholly charged now.
+    /// The ends of the last of these intervals: until there the sums are.
+    pub through: Vec<DateTime<Utc>>,
+    /// The intervals.
     pub settled: Vec<i64>,
 }
 
-/// Writes charges and moves the meters: three statements at most, whatever the size of the batch.
+/// Writes charges and settles intervals: three statements at most, whatever the size of the batch. Of what goes on nothing
+/// but its charge is written.
 ///
 /// # Errors
 /// When PostgreSQL fails, or one of the charges exists (then the whole batch is undone with its transaction).
@@ -62,20 +65,22 @@ pub async fn bulk_charge(connection: &mut PgConnection, charges: &BulkCharges, m
     )
     .execute(&mut *connection)
     .await?;
+    if meters.settled.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "update meters m set month = b.month, accrued = b.accrued, cap = b.cap
-         from unnest($1::uuid[], $2::date[], $3::numeric[], $4::numeric[]) as b (id, month, accrued, cap) where m.id = b.id",
+        "update meters m set month = b.month, accrued = b.accrued, cap = b.cap, accrued_through = b.through
+         from unnest($1::uuid[], $2::date[], $3::numeric[], $4::numeric[], $5::timestamptz[]) as b (id, month, accrued, cap, through) where m.id = b.id",
         &meters.meters,
         &meters.months,
         &meters.accrued,
         &meters.caps as &[Option<Decimal>],
+        &meters.through,
     )
     .execute(&mut *connection)
     .await?;
-    if !meters.settled.is_empty() {
-        sqlx::query!("update meter_intervals set settled = true where id = any($1)", &meters.settled)
-            .execute(connection)
-            .await?;
-    }
+    sqlx::query!("update meter_intervals set settled = true where id = any($1)", &meters.settled)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Span, Unsettled};
+use super::{Checkpoint, Span};
 use crate::catalog::{Item, Metering, Resource};
 use crate::error::Result;
 use crate::ids::{ClusterId, ImageId, MeterId, OrganisationId, PlanId, PriceListId, VmId};
@@ -25,16 +25,17 @@ pub(super) async fn ensure_meter(
     organisation: OrganisationId,
     vm: VmId,
     resource: Resource,
-    month: Month,
+    (at, month): (DateTime<Utc>, Month),
 ) -> Result<MeterId> {
     let id = sqlx::query_scalar!(
-        r#"insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap) values ($1, $2, $3, $4, $5, 0, 0)
+        r#"insert into meters (id, organisation_id, vm_id, kind, month, accrued, cap, accrued_through) values ($1, $2, $3, $4, $5, 0, 0, $6)
            on conflict (vm_id, kind) do update set vm_id = excluded.vm_id returning id as "id: MeterId""#,
         MeterId::new().uuid(),
         organisation.uuid(),
         vm.uuid(),
         resource.name(),
         month.first_day(),
+        at,
     )
     .fetch_one(connection)
     .await?;
@@ -126,12 +127,14 @@ pub(super) async fn end(connection: &mut PgConnection, id: i64, from: DateTime<U
 
 pub(super) async fn insert_interval(
     connection: &mut PgConnection,
+    organisation: OrganisationId,
     meter: MeterId,
     what: Metering,
     at: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "insert into meter_intervals (meter_id, kind, plan_id, image_id, quantity, price_list_id, during) values ($1, $2, $3, $4, $5, $6, tstzrange($7, null))",
+        "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, image_id, quantity, price_list_id, during) values ($1, $2, $3, $4, $5, $6, $7, tstzrange($8, null))",
+        organisation.uuid(),
         meter.uuid(),
         what.item.kind(),
         what.item.plan().map(PlanId::uuid),
@@ -184,8 +187,8 @@ pub(super) async fn change_list(
         },
     );
     let opened = sqlx::query!(
-        "insert into meter_intervals (meter_id, kind, plan_id, image_id, quantity, price_list_id, during)
-         select n.meter, n.kind, n.plan, n.image, n.quantity, $6, tstzrange($7, null)
+        "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, image_id, quantity, price_list_id, during)
+         select $8, n.meter, n.kind, n.plan, n.image, n.quantity, $6, tstzrange($7, null)
          from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[]) as n(meter, kind, plan, image, quantity)",
         &meters,
         &kinds,
@@ -194,6 +197,7 @@ pub(super) async fn change_list(
         &quantities,
         list.uuid(),
         at,
+        organisation.uuid(),
     )
     .execute(connection)
     .await?;
@@ -214,7 +218,7 @@ pub(super) async fn end_all(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "update meter_intervals i set during = tstzrange(lower(i.during), least(upper(i.during), $2)), settled = true from meters m
+        "update meter_intervals i set during = tstzrange(lower(i.during), least(upper(i.during), $2)) from meters m
          where m.id = i.meter_id and m.organisation_id = $1 and not i.settled",
         organisation.uuid(),
         at,
@@ -254,35 +258,39 @@ pub(super) async fn end_cluster(
     Ok(organisations)
 }
 
-/// What is not wholly charged. What goes on and costs nothing on any list is left out: there is nothing to charge.
+/// What is not wholly charged. What goes on and costs nothing on any list is left out: there is nothing to charge. Both sides
+/// are asked for the organisations, each by an index that holds all that is read of it.
 pub(super) async fn select_unsettled(
     connection: &mut PgConnection,
     organisations: &[Uuid],
     priced_kinds: &[String],
-) -> Result<HashMap<OrganisationId, Vec<Unsettled>>> {
+) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
     let rows = sqlx::query!(
-        r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId", m.month, m.accrued, m.cap,
+        r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId",
+                  m.month, m.accrued, m.cap, m.accrued_through,
                   i.id, i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", i.quantity, i.price_list_id as "list: PriceListId",
                   lower(i.during) as "from!", upper(i.during) as "to"
-           from meters m join meter_intervals i on i.meter_id = m.id and not i.settled
-           where m.organisation_id = any($1) and (i.kind = any($2) or not upper_inf(i.during))
-           order by m.id, lower(i.during)"#,
+           from meters m join meter_intervals i on i.meter_id = m.id
+           where m.organisation_id = any($1) and i.organisation_id = any($1) and not i.settled
+             and (i.kind = any($2) or not upper_inf(i.during))
+           order by m.organisation_id, m.id, lower(i.during)"#,
         organisations,
         priced_kinds,
     )
     .fetch_all(connection)
     .await?;
-    let mut found: HashMap<OrganisationId, Vec<Unsettled>> = HashMap::with_capacity(organisations.len());
+    let mut found: HashMap<OrganisationId, Vec<Checkpoint>> = HashMap::with_capacity(organisations.len());
     for row in rows {
         let what = Metering { list: row.list, item: item(&row.kind, row.plan, row.image)?, quantity: row.quantity };
         let span = Span { id: row.id, what, from: row.from, to: row.to };
         let meters = found.entry(row.organisation).or_default();
         match meters.last_mut() {
             Some(last) if last.meter == row.meter => last.spans.push(span),
-            _ => meters.push(Unsettled {
+            _ => meters.push(Checkpoint {
                 meter: row.meter,
                 vm: row.vm,
                 state: meter_state(row.month, row.accrued, row.cap)?,
+                through: row.accrued_through,
                 spans: vec![span],
             }),
         }

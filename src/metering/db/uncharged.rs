@@ -63,7 +63,7 @@ pub(in crate::metering) async fn open_cluster(
 }
 
 /// Writes down what ran between the cursors of some wallets and `through`, and takes it out of their meters: what was before
-/// is settled, what goes on begins at `through`.
+/// ends at the cursor, what goes on begins at `through`.
 pub(in crate::metering) async fn waive(
     connection: &mut PgConnection,
     organisations: &[Uuid],
@@ -106,16 +106,17 @@ pub(in crate::metering) async fn waive(
         r#"with before as (
                select i.id, w.charged_through, upper(i.during) as until from meter_intervals i join meters m on m.id = i.meter_id join wallets w on w.organisation_id = m.organisation_id
                where m.organisation_id = any($1) and not i.settled and lower(i.during) < w.charged_through and (upper_inf(i.during) or upper(i.during) > w.charged_through))
-           update meter_intervals i set during = tstzrange(lower(i.during), b.charged_through), settled = true from before b
+           update meter_intervals i set during = tstzrange(lower(i.during), b.charged_through) from before b
            where i.id = b.id
-           returning i.meter_id, i.kind, i.plan_id, i.image_id, i.quantity, i.price_list_id, b.until"#,
+           returning i.organisation_id, i.meter_id, i.kind, i.plan_id, i.image_id, i.quantity, i.price_list_id, b.until"#,
         organisations,
     )
     .fetch_all(&mut *connection)
     .await?;
     for rest in rests.into_iter().filter(|rest| rest.until.is_none_or(|until| until > through)) {
         sqlx::query!(
-            "insert into meter_intervals (meter_id, kind, plan_id, image_id, quantity, price_list_id, during) values ($1, $2, $3, $4, $5, $6, tstzrange($7, $8))",
+            "insert into meter_intervals (organisation_id, meter_id, kind, plan_id, image_id, quantity, price_list_id, during) values ($1, $2, $3, $4, $5, $6, $7, tstzrange($8, $9))",
+            rest.organisation_id,
             rest.meter_id,
             rest.kind,
             rest.plan_id,
