@@ -33,7 +33,7 @@ const CUSTOMERS: &str = include_str!("../shared/customers.sql");
 /// The hour that is charged begins here: the middle of a month, when nothing special happens.
 const HOUR: &str = "2030-06-15T13:00:00Z";
 /// How often each runs, by turns.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// As many connections as two workers can use.
 const CONNECTIONS: u32 = 8;
 /// How many customers the script charges row by row; more would only take longer.

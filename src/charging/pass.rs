@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::ids::{OrganisationId, TransferId};
 use crate::ledger::{self, BulkTransfers, BulkWallets};
-use crate::metering::{self, BulkCharges, BulkMeters};
+use crate::metering::{self, BulkCharges, BulkMeters, Whose};
 use crate::platform_settings;
 use crate::runway::Standing;
 
@@ -193,10 +193,13 @@ async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
     // Where nearly all charges begin.
     let usual = [work.now, work.now - TimeDelta::hours(1)].map(passes::first_day);
     work.ensure_partitions(app, usual.into()).await?;
-    let first = run_batch(app, work, &Claim::Next).await?;
-    // Most of the time there is nothing more, and nobody else is needed.
-    if first.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
-        return Ok(first);
+    let mut total = Pass::default();
+    if matches!(work.what, What::Wakes { .. }) {
+        total = run_batch(app, work, &Claim::Next).await?;
+        // Most of the time there is nothing more, and nobody else is needed.
+        if total.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
+            return Ok(total);
+        }
     }
     let connections = app.pool.options().get_max_connections().saturating_sub(CONNECTIONS_LEFT) / 2;
     let workers = app.settings.charging_workers.min(usize::try_from(connections).unwrap_or(1)).max(1);
@@ -215,7 +218,6 @@ async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
             Ok::<_, Error>(done)
         });
     }
-    let mut total = first;
     while let Some(worker) = running.join_next().await {
         total.add(worker.context("a worker of the pass panicked")??);
     }
@@ -313,7 +315,12 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
         return Ok(Pass::default());
     }
     claimed.extend(due.iter().map(|wallet| wallet.organisation.uuid()));
-    let mut checkpoints = metering::checkpoints(&mut transaction, &work.book, claimed).await?;
+    let whose = match (claim, &work.what, &claimed[..]) {
+        // They were claimed in the order of their keys. Those of others in between are left alone.
+        (Claim::Next, What::Sweep(_), [first, .., last]) => Whose::Between(*first, *last),
+        (_, _, claimed) => Whose::Of(claimed),
+    };
+    let mut checkpoints = metering::checkpoints(&mut transaction, &work.book, whose).await?;
     fault::point("charging.claimed");
 
     let mut pass = Pass { wallets: due.len(), ..Pass::default() };

@@ -11,7 +11,7 @@ use super::db::{self, DueWallet};
 use crate::catalog::{self, PriceBook};
 use crate::error::Result;
 use crate::ids::PriceId;
-use crate::metering::{self, Checkpoint, Unsettled};
+use crate::metering::{self, Checkpoint, Unsettled, Whose};
 
 /// How many wallets a dry run reads at once.
 const DRY_WALLETS: i64 = 1_000;
@@ -96,10 +96,10 @@ pub(super) async fn total(connection: &mut PgConnection, hour: DateTime<Utc>, zo
     let (mut total, mut after) = (Money::ZERO, Uuid::nil());
     loop {
         let due = db::read_next(&mut *connection, after, hour, DRY_WALLETS).await?;
-        let Some(last) = due.last() else { return Ok(total) };
+        let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(total) };
         after = last.organisation.uuid();
-        let organisations: Vec<_> = due.iter().map(|wallet| wallet.organisation.uuid()).collect();
-        let mut checkpoints = metering::checkpoints(&mut *connection, &book, &organisations).await?;
+        let whose = Whose::Between(first.organisation.uuid(), after);
+        let mut checkpoints = metering::checkpoints(&mut *connection, &book, whose).await?;
         for wallet in due {
             let meters = checkpoints.remove(&wallet.organisation).unwrap_or_default();
             if let Ok(charged) = charge(wallet, meters, &book, hour, zone) {

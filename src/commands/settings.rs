@@ -154,7 +154,7 @@ impl MailArguments {
 /// The identity provider whose accounts open this platform as well.
 #[derive(Debug, Args)]
 struct ProviderArguments {
-    /// The identity provider (OpenID Connect) with whose accounts people may sign in: its issuer, exactly as it calls itself,
+    /// The identity provider (OpenID Connect) with whose accounts people may log in: its issuer, exactly as it calls itself,
     /// such as https://login.example.org/realms/staff. Without it there is none
     #[arg(long, env = "UNI_MANAGER_OIDC_ISSUER")]
     oidc_issuer: Option<String>,
@@ -167,7 +167,7 @@ struct ProviderArguments {
     /// A file that holds the same
     #[arg(long, env = "UNI_MANAGER_OIDC_CLIENT_SECRET_FILE")]
     oidc_client_secret_file: Option<PathBuf>,
-    /// How it is called on the button "Sign in with …"
+    /// How it is called on the button "Log in with …"
     #[arg(long, env = "UNI_MANAGER_OIDC_NAME", default_value = "single sign-on")]
     oidc_name: String,
     /// What is asked for besides openid, separated by commas

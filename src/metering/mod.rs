@@ -260,6 +260,15 @@ pub struct Span {
     pub to: Option<DateTime<Utc>>,
 }
 
+/// Whose meters are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    /// Those of these organisations.
+    Of(&'a [Uuid]),
+    /// Those of all organisations from the first key to the last, both included.
+    Between(Uuid, Uuid),
+}
+
 /// What of some organisations is not settled yet, by organisation; of what goes on, only what has a price in `book`.
 ///
 /// # Errors
@@ -267,10 +276,13 @@ pub struct Span {
 pub async fn checkpoints(
     connection: &mut PgConnection,
     book: &PriceBook,
-    organisations: &[Uuid],
+    whose: Whose<'_>,
 ) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
     let kinds: Vec<_> = book.priced_kinds().into_iter().map(str::to_owned).collect();
-    db::select_unsettled(connection, organisations, &kinds).await
+    match whose {
+        Whose::Of(organisations) => db::select_unsettled(connection, organisations, &kinds).await,
+        Whose::Between(first, last) => db::select_unsettled_between(connection, (first, last), &kinds).await,
+    }
 }
 
 /// What of a wallet's organisation is not wholly charged yet.
@@ -284,7 +296,8 @@ pub async fn unsettled(
     zone: Tz,
 ) -> Result<Vec<Unsettled>> {
     let organisation = wallet.organisation;
-    let meters = checkpoints(connection, book, &[organisation.uuid()]).await?.remove(&organisation).unwrap_or_default();
+    let mut meters = checkpoints(connection, book, Whose::Of(&[organisation.uuid()])).await?;
+    let meters = meters.remove(&organisation).unwrap_or_default();
     Ok(stand(meters, book, wallet.charged_through, zone).context("while adding up what was charged")?)
 }
 

@@ -68,7 +68,7 @@ pub(super) fn vouched_email<'a>(provider: &Provider, person: &'a Person) -> Resu
     let domain = email.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default();
     if !provider.email_domains.is_empty() && !provider.email_domains.contains(&domain) {
         return Err(Error::conflict(
-            "Addresses like yours may not sign in here this way. Ask the operator for an account.",
+            "Addresses like yours may not log in here this way. Ask the operator for an account.",
         ));
     }
     Ok(email)
@@ -126,7 +126,7 @@ pub async fn link(app: &App, session: &Session, browser: Option<&SecretString>, 
     let shown = shown.ok_or_else(too_late)?;
     insert(app, &mut transaction, &user, &shown, actor).await?;
     let what = format!(
-        "An account at {} ({}) was linked with yours. Whoever signs in with it there comes in here.",
+        "An account at {} ({}) was linked with yours. Whoever logs in with it there comes in here.",
         shown.issuer,
         shown.email.as_deref().unwrap_or("without an address"),
     );

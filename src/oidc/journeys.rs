@@ -25,7 +25,7 @@ const NEXT_CHARACTERS_MAX: usize = 2000;
 
 /// Said when what came back does not belong to what was begun in this browser.
 pub(super) const NOT_BEGUN_HERE: &str =
-    "This sign-in was not begun in this browser, was used before, or took too long. Begin again.";
+    "This login was not begun in this browser, was used before, or took too long. Begin again.";
 
 /// What somebody goes to the provider for.
 #[derive(Debug, Clone, Copy)]

@@ -26,9 +26,9 @@ use judge::Person;
 use provider::Proof;
 
 /// Said to who comes from the provider with a mail address that has an account here.
-const TAKEN: &str = "There is an account with your e-mail address already. Sign in with your password, then link the two in your account, under Security.";
+const TAKEN: &str = "There is an account with your e-mail address already. Log in with your password, then link the two in your account, under Security.";
 /// Said to who is new where nobody may come in anew.
-const CLOSED: &str = "Nobody here is linked with that account, and registration is closed. If you have an account here, sign in with your password, then link the two in your account, under Security.";
+const CLOSED: &str = "Nobody here is linked with that account, and registration is closed. If you have an account here, log in with your password, then link the two in your account, under Security.";
 /// The longest name of a person, in characters.
 const NAME_CHARACTERS_MAX: usize = 80;
 
@@ -195,7 +195,7 @@ async fn heard(
             let owner = identities::owner(app, provider, &person.subject).await?;
             if owner.is_none_or(|owner| owner.id != session.user.id) {
                 return Err(Error::conflict(format!(
-                    "You signed in at {} as somebody who is not linked with this account.",
+                    "You logged in at {} as somebody who is not linked with this account.",
                     provider.name
                 )));
             }

@@ -52,7 +52,7 @@ impl Change<'_> {
             Self::Added { factor, is_first } => {
                 let what = match factor {
                     Factor::App => {
-                        "Signing in to your account asks for a code of an authenticator app from now on.".into()
+                        "Logging in to your account asks for a code of an authenticator app from now on.".into()
                     }
                     Factor::Passkey(name) => format!("The passkey “{name}” opens your account from now on."),
                 };
@@ -206,7 +206,7 @@ written by a program that reads no answers.
         assert_eq!(
             said,
             [
-                "An authenticator app was set up for your account: Signing in to your account asks for a code of an authenticator app from now on.",
+                "An authenticator app was set up for your account: Logging in to your account asks for a code of an authenticator app from now on.",
                 "A passkey was added to your account: The passkey “laptop” opens your account from now on.",
                 "The authenticator app of your account was removed: Codes of your authenticator app open nothing any more. It was your last second factor: your recovery codes went with it, and your password alone opens your account.",
                 "A passkey of your account was removed: The passkey “laptop” opens nothing any more.",

@@ -86,7 +86,7 @@ async function passkeys(browser) {
     await page.waitForURL('**/vms');
 
     await logOut(page, demo.url);
-    await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await page.getByRole('button', { name: 'Log in with a passkey' }).click();
     await page.waitForURL('**/vms');
     await page.goto(`${demo.url}/confirm?back=/account/security`);
     await look(page, 'confirm');
@@ -101,19 +101,19 @@ async function passkeys(browser) {
     // Without its owner's finger the device signs nothing, and the page says so.
     await logOut(page, demo.url);
     await device.knowsItsOwner(false);
-    await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await page.getByRole('button', { name: 'Log in with a passkey' }).click();
     await page.locator('[data-passkey-problem]:visible').waitFor();
     await look(page, 'login-problem');
     await device.knowsItsOwner(true);
 
-    await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await page.getByRole('button', { name: 'Log in with a passkey' }).click();
     await page.waitForURL('**/vms');
     await page.goto(`${demo.url}/account/security`);
     await page.getByRole('button', { name: 'Remove laptop' }).click();
     await page.getByRole('button', { name: 'Remove the passkey' }).click();
     await page.locator('.alert', { hasText: 'The passkey was removed.' }).waitFor();
     await logOut(page, demo.url);
-    await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await page.getByRole('button', { name: 'Log in with a passkey' }).click();
     await page.getByText('This passkey was not accepted.').waitFor();
     await logIn(page, demo.url, demo.customer);
     assertNone(troubles, 'with passkeys');

@@ -144,9 +144,11 @@ async fn processes_that_share_a_pass_charge_as_one_does() {
 
 /// The lock that a statement waits for.
 const HELD: i64 = 77;
-/// What can be done at a statement.
+/// What can be done at a statement: its connection ends, or it waits.
 const END_CONNECTION: &str = "perform pg_terminate_backend(pg_backend_pid())";
-const WAIT: &str = "perform pg_advisory_xact_lock(77)";
+fn wait() -> String {
+    format!("perform pg_advisory_xact_lock({HELD})")
+}
 
 /// Has every statement that writes what a pass writes be counted, so that one of them can be chosen.
 async fn count_statements(pool: &PgPool) {
@@ -189,7 +191,8 @@ impl Holder {
     /// Waits until a statement waits. False when the pass has ended before one did.
     async fn holds(&mut self, running: &JoinHandle<Result<Pass>>) -> bool {
         let waiting =
-            "select exists (select from pg_locks where locktype = 'advisory' and objid = $1::oid and not granted)";
+            "select exists (select from pg_locks where locktype = 'advisory' and objid = $1::oid and not granted
+                and database = (select oid from pg_database where datname = current_database()))";
         let wait = async {
             loop {
                 // In this order: one that waits has not ended.
@@ -232,7 +235,7 @@ async fn a_pass_that_is_cut_off_at_one_statement_after_the_other_charges_once() 
     let mut cut = 0;
     // At each of a batch, and then with larger and larger steps.
     for number in std::iter::successors(Some(1), |number| Some(number + 1.max(number / 8))).take(TRIES_MAX) {
-        at_statement(&other.pool, number, WAIT).await;
+        at_statement(&other.pool, number, &wait()).await;
         let running = charges(&app);
         if !holder.holds(&running).await {
             running.await.unwrap().unwrap();
@@ -313,7 +316,7 @@ async fn a_postgresql_that_dies_in_the_middle_and_comes_back_has_every_hour_once
 
     count_statements(&app.pool).await;
     for number in DIES_AT {
-        at_statement(&app.pool, number, WAIT).await;
+        at_statement(&app.pool, number, &wait()).await;
         let mut holder = Holder::new(&url).await;
         let running = charges(&app);
         assert!(holder.holds(&running).await, "it is killed while it charges");

@@ -66,13 +66,17 @@ pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers,
         .execute(&mut *connection)
         .await?;
     }
+    let (Some(first), Some(last)) = (wallets.organisations.iter().min(), wallets.organisations.iter().max()) else {
+        return Ok(());
+    };
+    // That they lie between the first and the last says nothing new, but PostgreSQL would read all wallets for a thousand.
     sqlx::query!(
         "update wallets w set balance = b.balance, charged_through = b.charged_through, burn = b.burn, runs_out_at = b.runs_out_at, metered = b.metered, due_at = b.due_at,
                 charging_error = null, charging_tries = 0,
                 invoiced_through = case when w.charged_through < w.invoiced_through then w.charged_through else w.invoiced_through end
          from unnest($1::uuid[], $2::numeric[], $3::timestamptz[], $4::numeric[], $5::timestamptz[], $6::boolean[], $7::timestamptz[])
               as b (organisation_id, balance, charged_through, burn, runs_out_at, metered, due_at)
-         where w.organisation_id = b.organisation_id",
+         where w.organisation_id = b.organisation_id and w.organisation_id between $8 and $9",
         &wallets.organisations,
         &wallets.balances,
         &wallets.charged_through,
@@ -80,6 +84,8 @@ pub async fn bulk_post(connection: &mut PgConnection, transfers: &BulkTransfers,
         &wallets.runs_out_at as &[Option<DateTime<Utc>>],
         &wallets.metered,
         &wallets.due_at as &[Option<DateTime<Utc>>],
+        first,
+        last,
     )
     .execute(connection)
     .await?;

@@ -258,14 +258,34 @@ pub(super) async fn end_cluster(
     Ok(organisations)
 }
 
-/// What is not wholly charged. What goes on and costs nothing on any list is left out: there is nothing to charge. Both sides
-/// are asked for the organisations, each by an index that holds all that is read of it.
+/// An interval that is not settled, with its meter.
+struct UnsettledRow {
+    organisation: OrganisationId,
+    meter: MeterId,
+    vm: VmId,
+    month: NaiveDate,
+    accrued: Decimal,
+    cap: Option<Decimal>,
+    accrued_through: DateTime<Utc>,
+    id: i64,
+    kind: String,
+    plan: Option<PlanId>,
+    image: Option<ImageId>,
+    quantity: i64,
+    list: PriceListId,
+    from: DateTime<Utc>,
+    to: Option<DateTime<Utc>>,
+}
+
+/// What is not settled of some organisations. What goes on and costs nothing on any list is left out: there is nothing to
+/// charge. Both sides are asked for the organisations, each by an index that holds all that is read of it.
 pub(super) async fn select_unsettled(
     connection: &mut PgConnection,
     organisations: &[Uuid],
     priced_kinds: &[String],
 ) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        UnsettledRow,
         r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId",
                   m.month, m.accrued, m.cap, m.accrued_through,
                   i.id, i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", i.quantity, i.price_list_id as "list: PriceListId",
@@ -279,7 +299,38 @@ pub(super) async fn select_unsettled(
     )
     .fetch_all(connection)
     .await?;
-    let mut found: HashMap<OrganisationId, Vec<Checkpoint>> = HashMap::with_capacity(organisations.len());
+    checkpoints(rows)
+}
+
+/// The same of all organisations from one key to another. PostgreSQL takes a list of a thousand for a reason to read the
+/// whole tables, five times slower; a range it reads in one go.
+pub(super) async fn select_unsettled_between(
+    connection: &mut PgConnection,
+    (first, last): (Uuid, Uuid),
+    priced_kinds: &[String],
+) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
+    let rows = sqlx::query_as!(
+        UnsettledRow,
+        r#"select m.organisation_id as "organisation: OrganisationId", m.id as "meter: MeterId", m.vm_id as "vm: VmId",
+                  m.month, m.accrued, m.cap, m.accrued_through,
+                  i.id, i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", i.quantity, i.price_list_id as "list: PriceListId",
+                  lower(i.during) as "from!", upper(i.during) as "to"
+           from meters m join meter_intervals i on i.meter_id = m.id
+           where m.organisation_id between $1 and $2 and i.organisation_id between $1 and $2 and not i.settled
+             and (i.kind = any($3) or not upper_inf(i.during))
+           order by m.organisation_id, m.id, lower(i.during)"#,
+        first,
+        last,
+        priced_kinds,
+    )
+    .fetch_all(connection)
+    .await?;
+    checkpoints(rows)
+}
+
+/// Rows in the order of organisation, meter and time as what was written down of each meter and what it was since.
+fn checkpoints(rows: Vec<UnsettledRow>) -> Result<HashMap<OrganisationId, Vec<Checkpoint>>> {
+    let mut found: HashMap<OrganisationId, Vec<Checkpoint>> = HashMap::new();
     for row in rows {
         let what = Metering { list: row.list, item: item(&row.kind, row.plan, row.image)?, quantity: row.quantity };
         let span = Span { id: row.id, what, from: row.from, to: row.to };

@@ -111,7 +111,7 @@ pub async fn reset(
 ) -> Result<Response, PageError> {
     match accounts::reset_password(&app, &form.link, form.password, origin.stranger()).await {
         Ok(user) => {
-            let done = "Your new password is set. Sign in with it.";
+            let done = "Your new password is set. Log in with it.";
             let mut response = redirect_with(&app, "/login", FlashKind::Success, done);
             // He reads the mailbox of the account: whatever strangers try, this browser is his.
             remember_device(&app, &user, &parts, &mut response).await?;

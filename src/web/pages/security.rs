@@ -67,7 +67,7 @@ async fn page(
         false => None,
     };
     let page = SecurityPage {
-        frame: portal(app, customer, "Sign-in security", Section::Account, notice).await?,
+        frame: portal(app, customer, "Login security", Section::Account, notice).await?,
         led_here,
         totp: factors.totp,
         required: factors.required,

@@ -1,4 +1,4 @@
-//! The pages through which a person comes in: sign in, register, and what links in mails lead to.
+//! The pages through which a person comes in: log in, register, and what links in mails lead to.
 //! Passwords never come back to a page, whatever went wrong.
 
 use askama::Template;
@@ -25,7 +25,7 @@ pub struct LoginPage {
     pub errors: FormErrors,
     /// Is registering open?
     pub may_register: bool,
-    /// With whose accounts people may sign in besides, if with anybody's.
+    /// With whose accounts people may log in besides, if with anybody's.
     pub provider: Option<String>,
     /// Can a passkey be a login by itself?
     pub passkeys: bool,

@@ -53,7 +53,7 @@ impl ErrorPage {
 fn words(status: u16) -> (&'static str, &'static str) {
     match status {
         400 => ("That could not be read", "Something in the request is not as it should be. Go back and try again."),
-        401 => ("Please sign in", "Your session has ended or you are not signed in yet."),
+        401 => ("Please log in", "Your session has ended or you are not logged in yet."),
         402 => ("Not enough credit", "Your wallet does not hold enough credit for this."),
         403 => (
             "Not allowed",

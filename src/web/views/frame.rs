@@ -191,9 +191,9 @@ pub struct PortalFrame {
     pub active: Section,
     /// Whose things these are.
     pub organisation_name: String,
-    /// The other organisations of who is signed in: what is read, and the id.
+    /// The other organisations of who is logged in: what is read, and the id.
     pub other_organisations: Vec<(String, String)>,
-    /// Who is signed in.
+    /// Who is logged in.
     pub user_email: String,
     /// Up to two letters for the avatar.
     pub user_initials: String,
@@ -228,7 +228,7 @@ pub struct AdminFrame {
     pub title: String,
     /// Which entry of the rail is lit.
     pub active: AdminSection,
-    /// Who is signed in.
+    /// Who is logged in.
     pub user_email: String,
     /// Up to two letters for the avatar.
     pub user_initials: String,
@@ -248,7 +248,7 @@ pub struct AdminFrame {
     pub demo_clock: Option<ClockView>,
 }
 
-/// Around pages without navigation: sign in, register, errors.
+/// Around pages without navigation: log in, register, errors.
 #[derive(Clone, Debug)]
 pub struct BareFrame {
     /// Title of the page.

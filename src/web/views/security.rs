@@ -102,7 +102,7 @@ pub struct SecurityPage {
     pub passkeys_possible: bool,
     /// What was wrong with the last attempt to add one. Field: `name`.
     pub errors: FormErrors,
-    /// With whose accounts he may sign in besides, if with anybody's.
+    /// With whose accounts he may log in besides, if with anybody's.
     pub provider: Option<String>,
     /// His accounts there, oldest first.
     pub identities: Vec<IdentityRow>,

@@ -38,6 +38,30 @@ async fn of_two_who_use_one_refresh_token_at_once_exactly_one_wins_and_its_famil
 }
 
 #[tokio::test]
+async fn a_program_is_told_of_when_it_comes_and_goes_and_was_last_seen_when_it_refreshed() {
+    let world = World::new().await;
+    world.customer("ann", "0").await;
+    let told = async || {
+        let sql = "select coalesce(string_agg(event || ' ' || detail, ', ' order by id), '') from audit_events where event like 'user.logged_%' and detail @> '{\"program\": true}' and organisation_id = (select id from organisations)";
+        world.text(sql).await
+    };
+    assert_eq!(told().await, r#"user.logged_in {"program": true}"#, "how a customer of these tests comes in");
+    let tokens = say(&world, "login", &credentials("ann@example.org", PASSWORD)).await.expect(200);
+    let seen = async || world.count("select count(*) from token_families where last_seen_at > created_at").await;
+    assert_eq!(seen().await, 0);
+
+    world.advance(TimeDelta::minutes(3));
+    let next = say(&world, "refresh", &json!({ "refresh_token": tokens["refresh_token"] })).await.expect(200);
+    assert_eq!(seen().await, 1);
+
+    say(&world, "logout", &json!({ "refresh_token": next["refresh_token"] })).await.expect(204);
+    let all =
+        r#"user.logged_in {"program": true}, user.logged_in {"program": true}, user.logged_out {"program": true}"#;
+    assert_eq!(told().await, all, "so whatever it left open is looked at anew at once");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_token_counts_only_as_we_signed_it() {
     let world = World::new().await;
     let ann = world.customer("ann", "0").await;

@@ -44,7 +44,7 @@ async fn somebody_new_gets_an_account_and_comes_in_with_it_again() {
         let mut browser = Browser::default();
 
         let page = browser.get(&world, "/login?next=%2Fwallet").await;
-        assert!(page.text.contains("Sign in with Example Login") && page.text.contains("/login/oidc?next=%2Fwallet"));
+        assert!(page.text.contains("Log in with Example Login") && page.text.contains("/login/oidc?next=%2Fwallet"));
         let back = away(&world, &mut browser, &provider, "/login/oidc?next=/wallet", &ann()).await;
         let arrived = browser.get(&world, &back).await;
         assert_eq!((arrived.status, arrived.location.as_str()), (303, "/wallet"), "{}", arrived.text);

@@ -225,7 +225,7 @@ fn image_choice(image: &Image, chosen: &str) -> Choice {
     Choice {
         id: image.id.to_string(),
         name: image.name.clone(),
-        detail: format!("You sign in as {}", image.login),
+        detail: format!("You log in as {}", image.login),
         chosen: is_offered && image.id.to_string() == chosen,
         refusal: (!is_offered).then(|| "Not ready at any location yet".into()),
     }

@@ -150,7 +150,7 @@ fn image_choice(vm: &Vm, image: &Image, chosen: &str) -> Choice {
     Choice {
         id: image.id.to_string(),
         name: image.name.clone(),
-        detail: format!("You sign in as {}", image.login),
+        detail: format!("You log in as {}", image.login),
         chosen: refusal.is_none() && image.id.to_string() == chosen,
         refusal,
     }
