@@ -26,16 +26,19 @@ use crate::web::views::frame::{AdminSection, FlashKind};
 use crate::web::views::passes::{HeldPass, PassRow, PassesPage, UnchargedRow};
 
 const URL: &str = "/admin/passes";
+/// How many passes are shown at once: those of a day. The others are folded up.
+const SHOWN: usize = 24;
 
 /// `GET /admin/passes`
 pub async fn list(State(app): State<Arc<App>>, staff: Staff, notice: Notice) -> Result<Response, PageError> {
     let all = passes::list(&app).await?;
     let held = all.iter().filter(|pass| pass.status.is_waiting()).map(|pass| held_pass(&app, pass)).collect();
-    let rows = all.iter().filter(|pass| !pass.status.is_waiting()).map(row).collect();
+    let mut rows: Vec<_> = all.iter().filter(|pass| !pass.status.is_waiting()).map(row).collect();
+    let earlier = rows.split_off(rows.len().min(SHOWN));
     let uncharged = uncharged::latest(&app).await?.into_iter().map(uncharged_row).collect();
     let frame = frames::admin(&app, &staff, "Charging", AdminSection::Charging, count(&app).await?, &notice);
     let currency = app.settings.currency.clone();
-    Ok(render_with(&app, &notice, &PassesPage { frame, held, rows, uncharged, currency }))
+    Ok(render_with(&app, &notice, &PassesPage { frame, held, rows, earlier, uncharged, currency }))
 }
 
 /// Why it is decided so.

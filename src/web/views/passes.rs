@@ -92,6 +92,8 @@ pub struct PassesPage {
     pub held: Vec<HeldPass>,
     /// The latest.
     pub rows: Vec<PassRow>,
+    /// Those before them.
+    pub earlier: Vec<PassRow>,
     /// Time that nobody is charged for.
     pub uncharged: Vec<UnchargedRow>,
     /// ISO 4217 code.
