@@ -6,6 +6,16 @@ update meters m set accrued_through = w.charged_through from wallets w where w.o
 alter table meters alter column accrued_through set not null;
 -- They were filled to 45 % for the hourly update.
 alter table meters reset (fillfactor);
+-- Whoever moves a sum says until where it is. A process of the version before, which moves it every hour, is refused, and with
+-- a code that says it is no wallet's fault.
+create function refuse_sum_without_instant() returns trigger language plpgsql as $$
+begin
+    raise exception 'the sum of meter % was moved without its instant', new.id using errcode = 'operator_intervention';
+end
+$$;
+create trigger meters_sum_with_instant before update on meters
+    for each row when (new.accrued <> old.accrued and new.accrued_through = old.accrued_through)
+    execute function refuse_sum_without_instant();
 
 -- Charging reads what is not settled of a thousand organisations at once. Their machines came over the years and lie far
 -- apart; so the indexes keep what it reads together, and the tables are not touched.

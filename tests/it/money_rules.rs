@@ -98,6 +98,7 @@ async fn the_database_itself_refuses_to_change_what_was_written_down() {
         "delete from audit_events",
         "truncate audit_events",
         "update prices set hourly_rate = 0",
+        "update meters set accrued = accrued + 1",
     ] {
         let refused = sqlx::query(statement).execute(&world.app.pool).await;
         assert!(refused.is_err(), "{statement} must be refused");
