@@ -180,7 +180,7 @@ async fn what_is_charged_later_has_an_invoice_of_its_own_with_just_that() {
     world
         .execute("update meter_intervals set during = tstzrange('2026-10-31 23:30+00', null) where upper_inf(during)")
         .await;
-    world.execute("update meters set month = '2026-10-01' where id in (select meter_id from meter_intervals where upper_inf(during))").await;
+    world.execute("update meters set month = '2026-10-01', accrued_through = '2026-10-31 23:30+00' where id in (select meter_id from meter_intervals where upper_inf(during))").await;
     world.execute("update wallets set charged_through = '2026-10-31 23:30+00'").await;
     assert_eq!(difference(&world).await, "");
     world.hours_with_passes(1).await;

@@ -169,7 +169,7 @@ const TAMPERINGS: [(&str, &str); 32] = [
     ("delete from prices", "has no price at"),
     ("update meters set accrued = accrued + 0.0000000000000001", "says it has accrued"),
     ("update meters set accrued_through = accrued_through - interval '1 second' where accrued > 0", "is marked as charged, but goes on after"),
-    ("update meters set accrued_through = accrued_through + interval '10 years'", "is not charged beyond"),
+    ("update meters set accrued_through = accrued_through + interval '10 years' where accrued = 0", "is not charged beyond"),
     ("update transfers set amount = amount + 1 where source like 'charge:%T14:00:00Z'", "its charges are"),
     ("update transfers set at = at + interval '1 second' where source like 'charge:%T14:00:00Z'", "its charges end at"),
     ("delete from transfers where source like 'charge:%T14:00:00Z'", "nothing was posted for that hour"),
