@@ -80,6 +80,33 @@ async fn an_hour_is_charged_once_however_often_a_pass_runs() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn the_sum_of_a_meter_is_written_when_its_machine_changes_and_not_every_hour() {
+    let world = World::starting(Start { now: at("2026-11-10T12:00:00Z"), ..Start::default() }).await;
+    let ann = world.customer("ann", "50").await;
+    sell(&world, "capped", "1", "0.5", Some("3.25")).await;
+    let vm = machine(&world, &ann, "web", "capped").await;
+    let sums = async || {
+        world.text("select concat_ws(' ', accrued::float8, cap::float8, to_char(accrued_through at time zone 'UTC', 'DD HH24:MI')) from meters where kind = 'vm'").await
+    };
+    let begun = sums().await;
+
+    for _ in 0..3 {
+        world.hours(1);
+        assert_eq!(world.charge().await.charges, 1);
+        assert_eq!(sums().await, begun, "the intervals say it");
+    }
+    world.advance(TimeDelta::minutes(30));
+    power(&world, &ann, &vm, "stop").await;
+    assert_eq!(sums().await, begun, "only charging writes it");
+    world.hours(1);
+    world.charge().await;
+
+    assert_eq!(sums().await, "11700 3.25 10 15:30", "3.25 × 3600, where it was stopped");
+    assert_eq!(world.balance(&ann).await, "46.750000", "three hours, and what the cap left of the fourth");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passes_that_run_at_once_charge_each_wallet_once() {
     let world = World::new().await;

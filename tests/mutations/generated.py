@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="*")
     words = " ".join(parser.parse_args().words)
-    all_of_them = [mutation for mutation in listed() if words in mutation.name]
+    all_of_them = [mutation for mutation in listed() if words in f"{mutation.genre} {mutation.name}"]
     left = all_of_them
     for _ in range(BUILDS_MAX):
         written = write(left)
