@@ -44,6 +44,8 @@ pub(super) struct SeenStorage {
 pub struct Look {
     /// When, by the books.
     pub at: DateTime<Utc>,
+    /// When the last good look before this one was.
+    pub before: Option<DateTime<Utc>>,
     /// Everything the cluster listed.
     pub resources: Vec<Resource>,
     /// Whether the cluster did not answer the look before this one.
@@ -63,16 +65,16 @@ pub async fn look(app: &App, cluster: ClusterId) -> Result<Look, Trouble> {
             // A name that cannot be stored is no node's.
             resources.retain(|resource| resource.node.as_deref().is_none_or(is_plain_line));
             let mut transaction = app.pool.begin().await?;
-            let came_back = db::mark_seen(&mut transaction, cluster, at).await?;
-            db::upsert_nodes(&mut transaction, cluster, &nodes_of(&resources), at).await?;
+            let (before, came_back) = db::mark_seen(&mut transaction, cluster, at).await?;
+            let changed = db::upsert_nodes(&mut transaction, cluster, &nodes_of(&resources), at).await?;
             db::upsert_storages(&mut transaction, cluster, &storages_of(&resources), at).await?;
-            if came_back {
+            if came_back || changed {
                 live::announce(&mut transaction, None, "clusters").await?;
                 live::announce(&mut transaction, None, "exceptions").await?;
                 live::announce(&mut transaction, None, "vms").await?;
             }
             transaction.commit().await?;
-            Ok(Look { at, resources, came_back })
+            Ok(Look { at, before, resources, came_back })
         }
         Err(error) => {
             let trouble = Trouble::from(error);
@@ -96,6 +98,12 @@ fn back_off(failed_looks: i32) -> TimeDelta {
     TimeDelta::seconds(BACK_OFF_SECONDS.saturating_mul(factor).min(BACK_OFF_SECONDS_MAX))
 }
 
+/// Whether a node that is listed is there. One that has not reported is as far away as one that is off.
+#[must_use]
+pub fn is_online(node: &Resource) -> bool {
+    node.status.as_deref() == Some("online")
+}
+
 /// The nodes, each once: a statement cannot write one row twice.
 fn nodes_of(resources: &[Resource]) -> Vec<SeenNode> {
     let mut names = HashSet::new();
@@ -105,7 +113,7 @@ fn nodes_of(resources: &[Resource]) -> Vec<SeenNode> {
             let name = resource.node.clone().filter(|name| names.insert(name.clone()))?;
             Some(SeenNode {
                 name,
-                online: resource.status.as_deref() == Some("online"),
+                online: is_online(resource),
                 cpu_count: resource.maxcpu.map_or(0, whole),
                 cpu_used_percent: resource.cpu.map_or(0, percent),
                 memory_bytes: bytes(resource.maxmem),

@@ -26,7 +26,7 @@ pub use db::SECRETS;
 pub use endpoints::{Endpoint, EndpointHealth, endpoints, set_endpoints};
 pub(crate) use isos::SEED_PREFIX;
 pub use isos::{FoundIso, IsoChoice, IsoImage, iso, isos, offered_isos, refresh_isos, rescue_iso, set_isos};
-pub use look::{Look, look};
+pub use look::{Look, is_online, look};
 pub use placement::NoPlace;
 pub use privileges::MissingPrivilege;
 pub use remove::remove;
@@ -36,6 +36,9 @@ pub use trouble::Trouble;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{ClusterId, ImageId, LocationId, VmId};
+
+/// How many nodes that are away are listed.
+const NODES_AWAY_MAX: i64 = 50;
 
 /// A cluster, without its secret.
 #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
@@ -120,6 +123,29 @@ pub struct Node {
     pub memory_limit_bytes: i64,
     /// How many machines of ours are on it.
     pub vms: i64,
+}
+
+/// A node that is not online while its cluster answers, with machines of ours on it.
+#[derive(Debug, Clone)]
+pub struct NodeAway {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// The node's name.
+    pub name: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// How many machines of ours are on it.
+    pub vms: i64,
+}
+
+/// The nodes that are away though machines of ours are on them, longest first, at most a page of them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn nodes_away(app: &App) -> Result<Vec<NodeAway>> {
+    db::capacity::select_nodes_away(&app.pool, NODES_AWAY_MAX).await
 }
 
 /// A storage of a node as the last look saw it. A shared one is listed once for every node that has it.

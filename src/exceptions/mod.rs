@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::app::App;
 use crate::charging::passes::PassRecord;
 use crate::charging::{self, StuckShutdown};
-use crate::clusters::{self, Cluster};
+use crate::clusters::{self, Cluster, NodeAway};
 use crate::error::Result;
 use crate::jobs::{self, Filter, Job, Status};
 use crate::ledger::{self, Outlook, Uncharged};
@@ -27,6 +27,8 @@ pub struct Exceptions {
     pub failed: Vec<Job>,
     /// Clusters that do not answer.
     pub silent: Vec<Cluster>,
+    /// Nodes that are away though their cluster answers, with machines of ours on them.
+    pub nodes: Vec<NodeAway>,
     /// Wallets that could not be charged.
     pub uncharged: Vec<Uncharged>,
     /// Passes of charging that wait for a decision.
@@ -56,6 +58,7 @@ impl Exceptions {
         let jobs = self.parked.len() + self.failed.len();
         jobs + self.deletions.len()
             + self.silent.len()
+            + self.nodes.len()
             + self.passes.len()
             + self.stuck.len()
             + self.uncharged.len()
@@ -86,6 +89,7 @@ pub async fn current(app: &App) -> Result<Exceptions> {
         parked: jobs::list(app, &parked, jobs::PAGE_MAX).await?,
         failed: jobs::list(app, &failed, jobs::PAGE_MAX).await?,
         silent,
+        nodes: clusters::nodes_away(app).await?,
         uncharged: ledger::uncharged(app).await?,
         passes: charging::passes::held(app).await?,
         stuck: charging::stuck_shutdowns(app).await?,

@@ -187,8 +187,22 @@ pub async fn suspend_cluster(
     cluster: ClusterId,
     seen: DateTime<Utc>,
 ) -> Result<Vec<OrganisationId>> {
-    db::uncharged::open_cluster(&mut *connection, cluster, seen).await?;
-    db::end_cluster(connection, cluster, seen).await
+    db::uncharged::open_cluster(&mut *connection, cluster, None, seen, uncharged::Reason::ClusterAway).await?;
+    db::end_cluster(connection, cluster, None, seen).await
+}
+
+/// The same for some guests of a cluster, whose node is away.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn suspend_guests(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vmids: &[i32],
+    seen: DateTime<Utc>,
+) -> Result<Vec<OrganisationId>> {
+    db::uncharged::open_cluster(&mut *connection, cluster, Some(vmids), seen, uncharged::Reason::NodeAway).await?;
+    db::end_cluster(connection, cluster, Some(vmids), seen).await
 }
 
 /// Takes what ran between the cursors of some locked wallets and `through` out of their meters, and writes it down as not

@@ -19,6 +19,8 @@ pub const PAGE_MAX: i64 = 100;
 pub enum Reason {
     /// Its cluster did not answer.
     ClusterAway,
+    /// The node that it is on was down or told nothing of it.
+    NodeAway,
     /// The cluster did not know its guest.
     Missing,
     /// An operator let missed time go by.
@@ -31,6 +33,7 @@ impl Reason {
     pub fn name(self) -> &'static str {
         match self {
             Self::ClusterAway => "cluster_away",
+            Self::NodeAway => "node_away",
             Self::Missing => "missing",
             Self::Waived => "waived",
         }
@@ -39,7 +42,9 @@ impl Reason {
     /// Reads the stored name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ClusterAway, Self::Missing, Self::Waived].into_iter().find(|reason| reason.name() == text)
+        [Self::ClusterAway, Self::NodeAway, Self::Missing, Self::Waived]
+            .into_iter()
+            .find(|reason| reason.name() == text)
     }
 
     /// What the customer and the operator read.
@@ -47,6 +52,7 @@ impl Reason {
     pub fn words(self) -> &'static str {
         match self {
             Self::ClusterAway => "The cluster did not answer: we could not see it",
+            Self::NodeAway => "Its node did not answer: we could not see it",
             Self::Missing => "The guest was not found: we could not see it",
             Self::Waived => "Missed and waived by an operator",
         }
@@ -73,8 +79,16 @@ pub struct UnchargedTime {
 }
 
 /// A time of one machine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = UnchargedTimeOfVm)]
 pub struct UnchargedOfVm {
+    /// Goes into `after` for the next page.
+    #[serde(skip)]
+    pub number: i64,
+    /// The machine.
+    pub vm_id: VmId,
+    /// Its name.
+    pub vm_name: String,
     /// From here.
     pub from: DateTime<Utc>,
     /// Until here; none: it goes on.
@@ -91,12 +105,30 @@ pub async fn latest(app: &App) -> Result<Vec<UnchargedTime>> {
     db::select_latest(&app.pool, PAGE_MAX).await
 }
 
-/// The latest of one machine of a customer.
+/// Which times of a customer's machines are asked for: those that touch a span.
+#[derive(Debug, Clone, Copy)]
+pub struct UnchargedFilter {
+    /// From here.
+    pub from: DateTime<Utc>,
+    /// Until here.
+    pub to: DateTime<Utc>,
+    /// Only those of one machine.
+    pub vm: Option<VmId>,
+    /// Only what was noted before this one.
+    pub after: Option<i64>,
+}
+
+/// The times of a customer's machines, those that were noted last first, at most `limit`.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn of_vm(app: &App, organisation: OrganisationId, vm: VmId) -> Result<Vec<UnchargedOfVm>> {
-    db::select_of_vm(&app.pool, organisation, vm, PAGE_MAX).await
+pub async fn of_organisation(
+    app: &App,
+    organisation: OrganisationId,
+    filter: UnchargedFilter,
+    limit: i64,
+) -> Result<Vec<UnchargedOfVm>> {
+    db::select_of_organisation(&app.pool, organisation, filter, limit).await
 }
 
 /// Notes that a machine that was metered cannot be found from `at` on.

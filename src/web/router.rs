@@ -357,6 +357,7 @@ fn api_v1() -> Doors {
         .get("/transfers.csv", May::BillingView, pages::wallet::csv::transfers_for_programs)
         .get("/charges", May::BillingView, api::wallet::charges)
         .get("/charges.csv", May::BillingView, pages::wallet::csv::charges_for_programs)
+        .get("/uncharged-times", May::BillingView, api::wallet::uncharged_times)
         .get("/charges/{meter}/{from}", May::BillingView, api::wallet::explain)
         .get("/invoices", May::BillingView, api::invoices::list)
         .get("/invoices/{id}", May::BillingView, api::invoices::show)

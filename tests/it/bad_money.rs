@@ -393,8 +393,11 @@ async fn time_that_we_could_not_see_is_listed() {
     world.look().await;
     world.hours_with_passes(2).await;
 
-    let its = metering::uncharged::of_vm(&world.app, ann.organisation, vm.parse().unwrap()).await.unwrap();
-    assert_eq!((its[0].from, its[0].to), (at("2026-11-10T12:00:00Z"), Some(at("2026-11-10T13:30:00Z"))));
+    let its = world.get(&ann, &format!("/uncharged-times?vm={vm}")).await.expect(200);
+    let expected = json!([{ "vm_id": vm, "vm_name": "web", "from": "2026-11-10T12:00:00Z", "to": "2026-11-10T13:30:00Z", "reason": "cluster_away" }]);
+    assert_eq!(its["items"], expected);
+    let page = Browser::logged_in(&world, &ann).await.get(&world, "/wallet/charges").await.text;
+    assert!(page.contains("The cluster did not answer"), "{page}");
     assert_eq!(text(&world.vm(&ann, &vm).await, "/state"), "running");
     assert_eq!(world.balance(&ann).await, "4.970000", "an hour and a half of three and a half");
     world.finish().await;

@@ -43,6 +43,7 @@ mod money;
 mod money_pages;
 mod money_rules;
 mod mutations;
+mod nodes_away;
 mod notifications;
 mod offers;
 mod oidc;

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{gibibytes, mebibytes};
 use crate::clusters::placement::{Candidate, Limits, Room};
-use crate::clusters::{Node, Storage};
+use crate::clusters::{Node, NodeAway, Storage};
 use crate::error::Result;
 use crate::ids::{ClusterId, ImageId, LocationId, OrganisationId, PlanId, VmId};
 
@@ -172,6 +172,20 @@ pub(in crate::clusters) async fn select_plan_size(
         .fetch_optional(connection)
         .await?;
     Ok(size.map(|size| (size.vcpu, size.memory_mib, size.disk_gib)))
+}
+
+pub(in crate::clusters) async fn select_nodes_away(pool: &PgPool, limit: i64) -> Result<Vec<NodeAway>> {
+    let nodes = sqlx::query_as!(
+        NodeAway,
+        r#"select c.id as "cluster: ClusterId", c.name as cluster_name, n.name, n.offline_since as "since!", count(*) as "vms!"
+           from nodes n join clusters c on c.id = n.cluster_id join vms v on v.cluster_id = n.cluster_id and v.node = n.name and v.deleted_at is null
+           where not n.online and n.seen_at >= c.last_seen_at and c.unreachable_since is null
+           group by c.id, n.cluster_id, n.name order by n.offline_since, c.name, n.name limit $1"#,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(nodes)
 }
 
 /// What was not listed for a day before the last good look is not told of.

@@ -106,27 +106,31 @@ pub(super) async fn insert(
 }
 
 /// The nodes of one look, in one statement. Of a node that is offline the sizes of before are kept: Proxmox tells none.
+/// Answers whether one has gone or come back.
 pub(super) async fn upsert_nodes(
     connection: &mut PgConnection,
     cluster: ClusterId,
     nodes: &[SeenNode],
     at: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<bool> {
     let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
     let online: Vec<bool> = nodes.iter().map(|node| node.online).collect();
     let cpu_count: Vec<i32> = nodes.iter().map(|node| node.cpu_count).collect();
     let cpu_used: Vec<i32> = nodes.iter().map(|node| node.cpu_used_percent).collect();
     let memory: Vec<i64> = nodes.iter().map(|node| node.memory_bytes).collect();
     let memory_used: Vec<i64> = nodes.iter().map(|node| node.memory_used_bytes).collect();
-    sqlx::query!(
-        "insert into nodes (cluster_id, name, online, cpu_count, cpu_used_percent, memory_bytes, memory_used_bytes, seen_at)
-         select $1, n.name, n.online, n.cpu_count, n.cpu_used_percent, n.memory_bytes, n.memory_used_bytes, $8
+    let changed = sqlx::query_scalar!(
+        r#"with before as (select name, online from nodes where cluster_id = $1)
+         insert into nodes (cluster_id, name, online, cpu_count, cpu_used_percent, memory_bytes, memory_used_bytes, seen_at, offline_since)
+         select $1, n.name, n.online, n.cpu_count, n.cpu_used_percent, n.memory_bytes, n.memory_used_bytes, $8::timestamptz, case when not n.online then $8::timestamptz end
          from unnest($2::text[], $3::bool[], $4::int[], $5::int[], $6::bigint[], $7::bigint[])
               as n (name, online, cpu_count, cpu_used_percent, memory_bytes, memory_used_bytes)
          on conflict (cluster_id, name) do update set online = excluded.online, seen_at = excluded.seen_at,
              cpu_count = case when excluded.online then excluded.cpu_count else nodes.cpu_count end,
              memory_bytes = case when excluded.online then excluded.memory_bytes else nodes.memory_bytes end,
-             cpu_used_percent = excluded.cpu_used_percent, memory_used_bytes = excluded.memory_used_bytes",
+             cpu_used_percent = excluded.cpu_used_percent, memory_used_bytes = excluded.memory_used_bytes,
+             offline_since = case when not excluded.online then coalesce(nodes.offline_since, excluded.offline_since) end
+         returning nodes.online is distinct from coalesce((select b.online from before b where b.name = nodes.name), true) as "changed!""#,
         cluster.uuid(),
         &names,
         &online,
@@ -136,9 +140,9 @@ pub(super) async fn upsert_nodes(
         &memory_used,
         at,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    Ok(changed.into_iter().any(|changed| changed))
 }
 
 /// The storages of one look, in one statement.
@@ -181,18 +185,22 @@ pub(super) async fn upsert_storages(
     Ok(())
 }
 
-/// Answers whether the cluster was unreachable until now.
-pub(super) async fn mark_seen(connection: &mut PgConnection, cluster: ClusterId, at: DateTime<Utc>) -> Result<bool> {
-    let came_back = sqlx::query_scalar!(
-        r#"with before as (select id, unreachable_since from clusters where id = $1 for update)
+/// Answers when it was seen last, and whether it was unreachable until now.
+pub(super) async fn mark_seen(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    at: DateTime<Utc>,
+) -> Result<(Option<DateTime<Utc>>, bool)> {
+    let before = sqlx::query!(
+        r#"with before as (select id, unreachable_since, last_seen_at from clusters where id = $1 for update)
            update clusters c set last_seen_at = $2, unreachable_since = null, last_error = null, failed_looks = 0, next_look_at = null from before where c.id = before.id
-           returning before.unreachable_since is not null as "came_back!""#,
+           returning before.last_seen_at as "seen?", before.unreachable_since is not null as "came_back!""#,
         cluster.uuid(),
         at
     )
     .fetch_optional(connection)
     .await?;
-    Ok(came_back.unwrap_or(false))
+    Ok(before.map_or((None, false), |before| (before.seen, before.came_back)))
 }
 
 /// Answers whether it was reachable until now. `next_look` says when the next look is due after so many failed ones.

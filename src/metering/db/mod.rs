@@ -231,27 +231,30 @@ pub(super) async fn end_all(
 pub(super) async fn end_cluster(
     connection: &mut PgConnection,
     cluster: ClusterId,
+    vmids: Option<&[i32]>,
     seen: DateTime<Utc>,
 ) -> Result<Vec<OrganisationId>> {
     // What is charged stays charged: an interval never ends before its wallet's cursor.
     sqlx::query!(
         "delete from meter_intervals i using meters m, vms v, wallets w
-         where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1
+         where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1 and ($3::integer[] is null or v.vmid = any($3))
            and not i.settled and upper_inf(i.during) and lower(i.during) >= greatest($2, w.charged_through)",
         cluster.uuid(),
         seen,
+        vmids,
     )
     .execute(&mut *connection)
     .await?;
     let organisations = sqlx::query_scalar!(
         r#"with ended as (
                update meter_intervals i set during = tstzrange(lower(i.during), greatest($2, w.charged_through)) from meters m, vms v, wallets w
-               where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1
+               where m.id = i.meter_id and v.id = m.vm_id and w.organisation_id = m.organisation_id and v.cluster_id = $1 and ($3::integer[] is null or v.vmid = any($3))
                  and not i.settled and upper_inf(i.during)
                returning m.organisation_id)
            select distinct organisation_id as "id!: OrganisationId" from ended"#,
         cluster.uuid(),
         seen,
+        vmids,
     )
     .fetch_all(connection)
     .await?;

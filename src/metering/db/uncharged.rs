@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::ids::{ClusterId, OrganisationId, PassId, VmId};
-use crate::metering::uncharged::{Reason, UnchargedOfVm, UnchargedTime};
+use crate::metering::uncharged::{Reason, UnchargedFilter, UnchargedOfVm, UnchargedTime};
 
 /// A machine that was seen again is charged again.
 pub(in crate::metering) async fn close(connection: &mut PgConnection, vm: VmId, at: DateTime<Utc>) -> Result<()> {
@@ -41,21 +41,25 @@ pub(in crate::metering) async fn open(
     Ok(())
 }
 
-/// The machines of a cluster that are metered now are not from `seen` on. Called before their metering ends.
+/// The machines of a cluster that are metered now, or those of these guests, are not from `seen` on. Called before their
+/// metering ends.
 pub(in crate::metering) async fn open_cluster(
     connection: &mut PgConnection,
     cluster: ClusterId,
+    vmids: Option<&[i32]>,
     seen: DateTime<Utc>,
+    reason: Reason,
 ) -> Result<()> {
     sqlx::query!(
         "insert into uncharged_times (organisation_id, vm_id, cluster_id, from_at, reason)
          select m.organisation_id, v.id, v.cluster_id, greatest($2, w.charged_through, lower(i.during)), $3
          from meter_intervals i join meters m on m.id = i.meter_id and m.kind = 'vm' join vms v on v.id = m.vm_id join wallets w on w.organisation_id = m.organisation_id
-         where v.cluster_id = $1 and not i.settled and upper_inf(i.during)
+         where v.cluster_id = $1 and ($4::integer[] is null or v.vmid = any($4)) and not i.settled and upper_inf(i.during)
          on conflict (vm_id) where to_at is null do nothing",
         cluster.uuid(),
         seen,
-        Reason::ClusterAway.name(),
+        reason.name(),
+        vmids,
     )
     .execute(connection)
     .await?;
@@ -158,16 +162,22 @@ pub(in crate::metering) async fn select_latest(pool: &PgPool, limit: i64) -> Res
         .collect()
 }
 
-pub(in crate::metering) async fn select_of_vm(
+pub(in crate::metering) async fn select_of_organisation(
     pool: &PgPool,
     organisation: OrganisationId,
-    vm: VmId,
+    filter: UnchargedFilter,
     limit: i64,
 ) -> Result<Vec<UnchargedOfVm>> {
     let rows = sqlx::query!(
-        "select from_at, to_at, reason from uncharged_times where organisation_id = $1 and vm_id = $2 order by from_at desc limit $3",
+        r#"select u.id, u.vm_id as "vm: VmId", v.name, u.from_at, u.to_at, u.reason from uncharged_times u join vms v on v.id = u.vm_id
+           where u.organisation_id = $1 and u.from_at < $3 and (u.to_at is null or u.to_at > greatest($2, u.from_at))
+             and ($4::uuid is null or u.vm_id = $4) and ($5::bigint is null or u.id < $5)
+           order by u.id desc limit $6"#,
         organisation.uuid(),
-        vm.uuid(),
+        filter.from,
+        filter.to,
+        filter.vm.map(VmId::uuid),
+        filter.after,
         limit,
     )
     .fetch_all(pool)
@@ -175,7 +185,14 @@ pub(in crate::metering) async fn select_of_vm(
     rows.into_iter()
         .map(|row| {
             let reason = Reason::parse(&row.reason).context("an uncharged time has an unknown reason")?;
-            Ok(UnchargedOfVm { from: row.from_at, to: row.to_at, reason })
+            Ok(UnchargedOfVm {
+                number: row.id,
+                vm_id: row.vm,
+                vm_name: row.name,
+                from: row.from_at,
+                to: row.to_at,
+                reason,
+            })
         })
         .collect()
 }

@@ -240,7 +240,7 @@ pub(in crate::vms) async fn set_place(
     at: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "update vms set node = $2, vmid = $3, state_since = case when state = $4 then state_since else $5 end, state = $4, missing_since = null, missing_looks = 0 where id = $1",
+        "update vms set node = $2, vmid = $3, state_since = case when state = $4 then state_since else $5 end, state = $4, missing_since = null, missing_looks = 0, unseen_since = null where id = $1",
         vm.uuid(),
         node,
         vmid,

@@ -22,6 +22,8 @@ pub(in crate::vms) struct SeenRow {
     pub memory_mib: i32,
     pub disk_gib: i32,
     pub missing_looks: i32,
+    /// Its node was away at the last look.
+    pub unseen: bool,
     pub metered: bool,
     /// A job of it has ended so lately that the numbers of the listing may be older.
     pub settling: bool,
@@ -47,7 +49,7 @@ pub(in crate::vms) async fn select_quiet(
            unsettled as (select j.vm_id from jobs j where j.finished_at > $2 group by j.vm_id)
            select v.id as "id!: VmId", v.organisation_id as "organisation!: OrganisationId", v.plan_id as "plan!: PlanId", v.name as "name!",
                   v.state as "state!", v.node as "node!", v.vmid as "vmid!", v.guest_uuid as "guest_uuid!",
-                  p.vcpu as "vcpu!", p.memory_mib as "memory_mib!", v.disk_gib as "disk_gib!", v.missing_looks as "missing_looks!",
+                  p.vcpu as "vcpu!", p.memory_mib as "memory_mib!", v.disk_gib as "disk_gib!", v.missing_looks as "missing_looks!", v.unseen_since is not null as "unseen!",
                   (w.exhausted_at is not null or (g.kind is not distinct from 'vm_' || v.state and g.plan_id is not distinct from v.plan_id)) as "metered!",
                   (u.vm_id is not null) as "settling!", (f.vm_id is not null) as "failed!",
                   d.listing as "verdict_listing?", d.ours as "verdict_ours?", d.tagged as "verdict_tagged?", d.uuid as "verdict_uuid?"
@@ -119,7 +121,8 @@ pub(in crate::vms) async fn update_believed(
     sqlx::query!(
         "update vms v set state = b.state, state_since = case when v.state = b.state then v.state_since else $6 end, node = b.node,
                           paused_at = case when b.state = 'running' then v.paused_at end, missing_looks = b.missing_looks,
-                          missing_since = case when b.missing then coalesce(v.missing_since, $6) when b.missing_looks = 0 then null else v.missing_since end
+                          missing_since = case when b.missing then coalesce(v.missing_since, $6) when b.missing_looks = 0 then null else v.missing_since end,
+                          unseen_since = case when b.missing_looks > 0 then v.unseen_since end
          from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::boolean[]) as b (id, state, node, missing_looks, missing)
          where v.id = b.id",
         &believed.vms,
@@ -131,6 +134,52 @@ pub(in crate::vms) async fn update_believed(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// A machine that cannot be seen, and that is not written down as such, or is metered all the same.
+#[derive(Debug, Clone)]
+pub(in crate::vms) struct UnseenRow {
+    pub id: VmId,
+    pub organisation: OrganisationId,
+    pub name: String,
+    pub state: String,
+    pub vmid: i32,
+    /// It is written down already.
+    pub known: bool,
+}
+
+/// The machines among these guests of a cluster of which it is to be written down that they cannot be seen.
+pub(in crate::vms) async fn select_unseen(
+    connection: &mut PgConnection,
+    cluster: ClusterId,
+    vmids: &[i32],
+) -> Result<Vec<UnseenRow>> {
+    let rows = sqlx::query_as!(
+        UnseenRow,
+        r#"select v.id as "id: VmId", v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.vmid as "vmid!",
+                  v.unseen_since is not null as "known!"
+           from vms v
+           where v.cluster_id = $1 and v.vmid = any($2) and v.state in ('running', 'stopped')
+             and (v.unseen_since is null
+                  or exists (select 1 from meters m join meter_intervals i on i.meter_id = m.id and not i.settled and upper_inf(i.during) where m.vm_id = v.id))
+           order by v.organisation_id, v.id"#,
+        cluster.uuid(),
+        vmids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+pub(in crate::vms) async fn update_unseen(
+    connection: &mut PgConnection,
+    vms: &[Uuid],
+    since: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!("update vms set unseen_since = coalesce(unseen_since, $2) where id = any($1)", vms, since)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

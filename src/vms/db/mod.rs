@@ -18,7 +18,7 @@ pub(super) use foreign::*;
 pub use looks::LookFailure;
 pub(super) use looks::{
     Believed, SeenRow, Verdicts, delete_failures, delete_verdict, insert_failure, select_failures, select_our_vmids,
-    select_quiet, select_still_quiet, update_believed, upsert_verdicts,
+    select_quiet, select_still_quiet, select_unseen, update_believed, update_unseen, upsert_verdicts,
 };
 
 use super::{Counts, Made, State, Unknown, Vm};
@@ -44,7 +44,7 @@ pub(in crate::vms) async fn select(
 ) -> Result<Vec<Vm>> {
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.number, v.organisation_id as "organisation: OrganisationId", v.name, v.state, v.state_since, v.state_reason,
-                  v.stopped_for_credit_at, v.missing_since, v.authorized_keys, v.created_at, v.node, v.vmid,
+                  v.stopped_for_credit_at, v.missing_since, v.unseen_since, v.authorized_keys, v.created_at, v.node, v.vmid,
                   v.plan_id as "plan: PlanId", p.name as plan_name, p.vcpu, p.memory_mib, v.disk_gib,
                   v.image_id as "image: ImageId", i.name as image_name, i.login, v.guest_uuid, v.tags, v.protected, v.importance, v.paused_at, v.boot_from_iso,
                   v.iso_image_id as "iso_image: IsoImageId", v.placement_group, octet_length(v.user_data) as user_data_bytes, v.adopted_at, v.next_plan_id as "next_plan: PlanId",
@@ -82,10 +82,13 @@ pub(in crate::vms) async fn select(
         .map(|row| {
             let state = State::parse(&row.state).context("a VM has an unknown state")?;
             let on_cluster = matches!(state, State::Running | State::Stopped);
-            let unknown = match (row.unreachable_since, row.missing_since) {
-                (Some(since), _) if on_cluster => Some(Unknown { since, why: "its location is not answering" }),
-                (None, Some(since)) if on_cluster => {
+            let unknown = match (row.unreachable_since, row.missing_since, row.unseen_since) {
+                (Some(since), ..) if on_cluster => Some(Unknown { since, why: "its location is not answering" }),
+                (None, Some(since), _) if on_cluster => {
                     Some(Unknown { since, why: "it was not found where it should be; we are looking into it" })
+                }
+                (None, None, Some(since)) if on_cluster => {
+                    Some(Unknown { since, why: "the server it runs on is not answering" })
                 }
                 _ => None,
             };
@@ -234,7 +237,7 @@ pub(in crate::vms) async fn select_made(
 ) -> Result<Vec<Made>> {
     let rows = sqlx::query!(
         r#"select v.id as "id: VmId", v.plan_id as "plan: PlanId", v.state, v.stopped_for_credit_at is not null as "stopped_for_credit!",
-                  (v.missing_since is null and c.unreachable_since is null) as "seen!", v.protected, v.name
+                  (v.missing_since is null and v.unseen_since is null and c.unreachable_since is null) as "seen!", v.protected, v.name
            from vms v join clusters c on c.id = v.cluster_id
            where v.organisation_id = $1 and v.state in ('running', 'stopped')
            order by v.importance desc, v.number"#,
@@ -275,7 +278,7 @@ pub(in crate::vms) async fn update_state(
 ) -> Result<()> {
     sqlx::query!(
         "update vms set state = $2, state_reason = $3, state_since = case when state = $2 then state_since else $4 end, paused_at = case when $2 = 'running' then paused_at end,
-                        missing_since = null, missing_looks = 0, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end,
+                        missing_since = null, missing_looks = 0, unseen_since = null, deleted_at = case when $2 = 'deleted' then $4 else deleted_at end,
                         user_data = case when $2 <> 'deleted' then user_data end
          where id = $1 and state <> 'deleted'",
         vm.uuid(),

@@ -1,12 +1,13 @@
 //! What of a look differs from what we believe: pure, without database or cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proxmox_client::{Resource, ResourceKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::catalog::PowerState;
+use crate::clusters;
 use crate::error::is_plain_line;
 use crate::ids::VmId;
 use crate::vms::db::{SeenRow, StandingRow};
@@ -15,20 +16,44 @@ use crate::vms::identity;
 
 /// How many good looks must miss a guest before we believe that it is gone: lists are filtered and lag.
 pub(super) const MISSING_LOOKS_MIN: i32 = 2;
+/// The status of a guest of which its node has told nothing for five minutes, or nothing yet.
+pub(super) const UNREPORTED: &str = "unknown";
 /// A lock that lasts: the guest was put to sleep on its disk, and is off like any other.
 const ASLEEP: &str = "suspended";
 const GIB: u64 = 1 << 30;
 
-/// The guests of a listing by their VMID.
-pub(super) type Guests<'a> = HashMap<u32, &'a Resource>;
+/// The guests of a listing by their VMID, and the nodes that are away.
+#[derive(Debug)]
+pub(super) struct Guests<'a> {
+    by_vmid: HashMap<u32, &'a Resource>,
+    nodes_away: HashSet<&'a str>,
+}
 
-/// The virtual machines among what a cluster listed.
-pub(super) fn guests(resources: &[Resource]) -> Guests<'_> {
-    resources
-        .iter()
-        .filter(|resource| resource.kind == ResourceKind::Qemu)
-        .filter_map(|resource| Some((resource.vmid?, resource)))
-        .collect()
+impl<'a> Guests<'a> {
+    /// The virtual machines among what a cluster listed.
+    pub fn of(resources: &'a [Resource]) -> Self {
+        let kind = |kind: ResourceKind| resources.iter().filter(move |resource| resource.kind == kind);
+        let away = kind(ResourceKind::Node).filter(|node| !clusters::is_online(node));
+        Self {
+            by_vmid: kind(ResourceKind::Qemu).filter_map(|guest| Some((guest.vmid?, guest))).collect(),
+            nodes_away: away.filter_map(|node| node.node.as_deref()).collect(),
+        }
+    }
+
+    pub fn get(&self, vmid: i32) -> Option<&'a Resource> {
+        self.by_vmid.get(&u32::try_from(vmid).ok()?).copied()
+    }
+
+    /// Whether its node is away: what is listed of it is old, or nothing.
+    pub fn is_away(&self, guest: &Resource) -> bool {
+        guest.node.as_deref().is_some_and(|node| self.nodes_away.contains(node))
+    }
+
+    /// The VMIDs of the guests whose node is away.
+    pub fn away(&self) -> Vec<i32> {
+        let away = self.by_vmid.iter().filter(|(_, guest)| self.is_away(guest));
+        away.filter_map(|(vmid, _)| i32::try_from(*vmid).ok()).collect()
+    }
 }
 
 /// What the configuration of a guest said about whose it is, when it was listed so.
@@ -53,6 +78,8 @@ pub(super) enum Listed<'a> {
     Foreign(&'a Resource, Option<Verdict>),
     /// It is locked: something is being done to it, and what is listed is not believed.
     Locked,
+    /// Its node is away or tells nothing of it.
+    Unseen,
     /// The listing does not say: ask for its uuid.
     Unclear(&'a Resource),
     /// None is listed.
@@ -66,9 +93,10 @@ pub(super) fn listing(guest: &Resource) -> String {
 
 /// Whose the guest under a machine's VMID is.
 pub(super) fn whose<'a>(row: &SeenRow, guests: &Guests<'a>, fresh: Option<&Verdict>) -> Listed<'a> {
-    let Some(guest) = u32::try_from(row.vmid).ok().and_then(|vmid| guests.get(&vmid)).copied() else {
-        return Listed::Absent;
-    };
+    let Some(guest) = guests.get(row.vmid) else { return Listed::Absent };
+    if guests.is_away(guest) || guest.status.as_deref() == Some(UNREPORTED) {
+        return Listed::Unseen;
+    }
     if guest.lock.as_deref().is_some_and(|lock| lock != ASLEEP) {
         return Listed::Locked;
     }
@@ -163,7 +191,7 @@ pub(super) fn changes(
 /// The guests that carry a tag of a machine, by that machine.
 fn tagged_guests<'a>(guests: &Guests<'a>) -> HashMap<VmId, &'a Resource> {
     let mut tagged = HashMap::new();
-    for guest in guests.values() {
+    for guest in guests.by_vmid.values() {
         for tag in guest.tags.iter() {
             if let Some(vm) = identity::named_by(tag) {
                 // Of several the lowest VMID, so that the same listing gives the same answer.
@@ -184,13 +212,15 @@ fn belief(row: &SeenRow, listed: &Listed<'_>) -> Belief {
             let believed = PowerState::parse(&row.state).unwrap_or(seen);
             let power = if row.settling { believed } else { seen };
             let node = guest.node.clone().unwrap_or_else(|| row.node.clone());
-            let same = node == row.node && power == believed && row.metered && row.missing_looks == 0;
+            let same = node == row.node && power == believed && row.metered && !row.unseen && row.missing_looks == 0;
             if same { Belief::Unchanged } else { Belief::Present { node, power } }
         }
         Listed::Absent | Listed::Foreign(..) if row.missing_looks < MISSING_LOOKS_MIN => {
             Belief::Missed(row.missing_looks.saturating_add(1))
         }
-        Listed::Absent | Listed::Foreign(..) | Listed::Locked | Listed::Unclear(_) => Belief::Unchanged,
+        Listed::Absent | Listed::Foreign(..) | Listed::Locked | Listed::Unseen | Listed::Unclear(_) => {
+            Belief::Unchanged
+        }
     }
 }
 
@@ -216,7 +246,7 @@ fn differences(
             let (identity, missing) = missing(row, listed, elsewhere);
             vec![(DriftKind::Identity, identity), (DriftKind::Missing, missing)]
         }
-        Listed::Absent | Listed::Foreign(..) | Listed::Locked | Listed::Unclear(_) => Vec::new(),
+        Listed::Absent | Listed::Foreign(..) | Listed::Locked | Listed::Unseen | Listed::Unclear(_) => Vec::new(),
     }
 }
 

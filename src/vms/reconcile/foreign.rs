@@ -4,12 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use proxmox_client::{Resource, ResourceKind};
 
-use super::compare::{disk_gib, memory_mib, name, vcpu};
+use super::compare::{UNREPORTED, disk_gib, memory_mib, name, vcpu};
 use crate::error::is_plain_line;
 use crate::vms::db::ForeignRow;
-
-/// A guest that has not been reported for a while: its numbers are not listed.
-const UNREPORTED: &str = "unknown";
 
 /// What is to be written about guests that are not ours.
 #[derive(Debug, Default, PartialEq, Eq)]

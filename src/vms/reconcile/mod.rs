@@ -4,6 +4,7 @@
 mod compare;
 mod foreign;
 mod settle;
+mod unseen;
 mod verify;
 
 use chrono::TimeDelta;
@@ -72,7 +73,8 @@ pub async fn follow(app: &App, cluster: ClusterId, look: &Look) -> Result<Reconc
     let ours = db::select_our_vmids(&app.pool, cluster).await?;
     let known = db::select_foreign_rows(&app.pool, cluster).await?;
 
-    let guests = compare::guests(&look.resources);
+    let guests = compare::Guests::of(&look.resources);
+    unseen::suspend(app, cluster, &rows, &guests, look).await?;
     let verdicts = verify::ask(app, cluster, &rows, &guests).await?;
     let seen = rows.len();
     let mut changes = compare::changes(rows, &guests, &standing, verdicts);

@@ -194,8 +194,11 @@ async fn believe(
         match &change.belief {
             Belief::Unchanged => continue,
             Belief::Present { power, .. } => {
+                if row.unseen && power.name() == row.state {
+                    observed(&mut *connection, change, "unknown", power.name(), at).await?;
+                }
                 if power.name() != row.state {
-                    observed(&mut *connection, change, power.name(), at).await?;
+                    observed(&mut *connection, change, &row.state, power.name(), at).await?;
                     // Whoever started it: nothing that runs on an empty wallet is charged, so it is shut down again.
                     if *power == PowerState::Running {
                         power::stop_if_empty(app, &mut *connection, wallet, row.id, row.plan).await?;
@@ -208,7 +211,7 @@ async fn believe(
             Belief::Missed(_) => {
                 metering::close(&mut *connection, wallet, row.id, at).await?;
                 metering::uncharged::note_missing(&mut *connection, row.id, at).await?;
-                observed(&mut *connection, change, "missing", at).await?;
+                observed(&mut *connection, change, &row.state, "missing", at).await?;
             }
         }
         burning.insert(row.organisation);
@@ -224,9 +227,15 @@ async fn believe(
     Ok(quiet)
 }
 
-async fn observed(connection: &mut PgConnection, change: &Change, to: &str, at: DateTime<Utc>) -> Result<()> {
+async fn observed(
+    connection: &mut PgConnection,
+    change: &Change,
+    from: &str,
+    to: &str,
+    at: DateTime<Utc>,
+) -> Result<()> {
     let row = &change.row;
-    let detail = json!({ "from": row.state, "to": to });
+    let detail = json!({ "from": from, "to": to });
     let subject = Subject::new("vm", row.id, &row.name);
     audit::record(connection, at, &Actor::system(), Some(row.organisation), Event::VmObserved, subject, detail).await
 }

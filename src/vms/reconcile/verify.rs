@@ -24,7 +24,7 @@ pub(super) async fn ask(
     let mut verdicts = HashMap::new();
     let unclear = rows.iter().filter_map(|row| match whose(row, guests, None) {
         Listed::Unclear(guest) => Some((row, guest)),
-        Listed::Ours(_) | Listed::Foreign(..) | Listed::Locked | Listed::Absent => None,
+        Listed::Ours(_) | Listed::Foreign(..) | Listed::Locked | Listed::Unseen | Listed::Absent => None,
     });
     let unclear: Vec<_> = unclear.take(QUESTIONS_MAX).collect();
     if unclear.is_empty() {

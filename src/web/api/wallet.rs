@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{MeterId, OrganisationId, TransferId, VmId};
 use crate::ledger::{self, Filter, Kind, WalletTransfer};
+use crate::metering::uncharged::{self, UnchargedFilter, UnchargedOfVm};
 use crate::metering::{self, CHARGES_MAX, Changed, ChargeKey, ChargeLine, Explanation, LinesFilter};
 use crate::runway;
 use crate::web::error::ApiError;
@@ -374,6 +375,46 @@ pub async fn charges(
     Query(which): Query<WhichCharges>,
 ) -> Result<Json<List<ChargeView, String>>, ApiError> {
     Ok(Json(charges_of(&app, caller.organisation.id, which).await?))
+}
+
+/// Which time that was not charged is asked for: of a day, of a month, or of the present month.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WhichUncharged {
+    /// How many, 50 when nothing is said, at most 500.
+    #[param(minimum = 1)]
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<i64>,
+    /// A month such as `2026-11`; the present one when nothing is said.
+    #[serde(default)]
+    #[param(value_type = Option<Month>)]
+    month: String,
+    /// Only one day of the platform's time zone.
+    day: Option<NaiveDate>,
+    /// Only that of one VM.
+    vm: Option<VmId>,
+}
+
+/// Lists time in which VMs were there and are not charged: we could not see them, or it was waived.
+#[utoipa::path(
+    get, path = "/uncharged-times", params(WhichUncharged),
+    responses((status = 200, body = List<UnchargedOfVm, i64>))
+)]
+pub async fn uncharged_times(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Query(which): Query<WhichUncharged>,
+) -> Result<Json<List<UnchargedOfVm, i64>>, ApiError> {
+    let limit = which.limit.unwrap_or(LIMIT).clamp(1, CHARGES_MAX);
+    let (from, to) = charged_span(&app, &which.month, which.day)?;
+    let filter = UnchargedFilter { from, to, vm: which.vm, after: which.after };
+    let mut items = uncharged::of_organisation(&app, caller.organisation.id, filter, limit + 1).await?;
+    let shown = usize::try_from(limit).unwrap_or(1);
+    let has_more = items.len() > shown;
+    items.truncate(shown);
+    let next = items.last().filter(|_| has_more).map(|last| last.number);
+    Ok(Json(List { items, next }))
 }
 
 /// Shows everything that a charge follows from.

@@ -22,7 +22,7 @@ const TAGS: &[(&str, &str, &[&str])] = &[
     (
         "Money",
         "The wallet, what moved and what for.",
-        &["/wallet", "/transfers", "/charges", "/vouchers", "/invoices", "/billing-details"],
+        &["/wallet", "/transfers", "/charges", "/uncharged-times", "/vouchers", "/invoices", "/billing-details"],
     ),
     ("Notifications", "What the organisation should know.", &["/notifications"]),
     (

@@ -97,6 +97,7 @@ use super::{api, pages, router};
         api::wallet::show,
         api::wallet::transfers,
         api::wallet::charges,
+        api::wallet::uncharged_times,
         api::wallet::explain,
         api::zero::show,
         api::zero::order,

@@ -13,7 +13,7 @@ use super::passes;
 use crate::app::App;
 use crate::charging::StuckShutdown;
 use crate::charging::passes::PassRecord;
-use crate::clusters::Cluster;
+use crate::clusters::{Cluster, NodeAway};
 use crate::error::Result;
 use crate::exceptions::{self, Exceptions};
 use crate::ids::JobId;
@@ -61,6 +61,7 @@ async fn exception_list(app: &App, staff: &Staff, current: Exceptions) -> Result
     let failed = current.failed.iter().map(|job| job_exception(job, job.finished_at.unwrap_or(job.created_at)));
     let mut items: Vec<Exception> = current.passes.iter().map(|pass| pass_exception(app, pass)).collect();
     items.extend(current.silent.iter().map(cluster_exception));
+    items.extend(current.nodes.iter().map(node_exception));
     items.extend(current.stuck.iter().map(stuck_exception));
     items.extend(current.uncharged.iter().map(uncharged_exception));
     items.extend(current.unwritten.iter().map(unwritten_exception));
@@ -155,6 +156,20 @@ fn cluster_exception(cluster: &Cluster) -> Exception {
             button("Test", ButtonTarget::Post(format!("/admin/clusters/{}/test", cluster.id)), ButtonLook::Plain),
             open(format!("/admin/clusters/{}", cluster.id)),
         ],
+    }
+}
+
+fn node_exception(node: &NodeAway) -> Exception {
+    let machines = format::count(&format::unsigned(node.vms), "VM", "VMs");
+    Exception {
+        kind: ExceptionKind::NodeAway,
+        title: format!("Node {} of {} is not online", node.name, node.cluster_name),
+        text: format!(
+            "The state of {machines} on it is unknown, and that time is not charged. Jobs wait for it and go on by themselves."
+        ),
+        words: None,
+        since: Some(node.since),
+        buttons: vec![open(format!("/admin/clusters/{}", node.cluster))],
     }
 }
 

@@ -18,6 +18,8 @@ pub enum ExceptionKind {
     JobParked,
     /// A cluster that does not answer.
     ClusterAway,
+    /// A node that is not online.
+    NodeAway,
     /// A pass of charging that waits for a decision.
     PassHeld,
     /// A machine that runs on an ended credit.
@@ -43,7 +45,7 @@ impl ExceptionKind {
         match self {
             Self::JobFailed => "mark-bad",
             Self::JobParked | Self::ShutdownStuck => "mark-warning",
-            Self::PassHeld | Self::ClusterAway | Self::Uncharged | Self::Unwritten => "mark-bad",
+            Self::PassHeld | Self::ClusterAway | Self::NodeAway | Self::Uncharged | Self::Unwritten => "mark-bad",
             Self::Mails | Self::Drift | Self::Deletion => "mark-warning",
             Self::WalletsRunningOut => "mark-warning",
             Self::WalletsEmpty => "mark-quiet",
@@ -54,7 +56,7 @@ impl ExceptionKind {
         match self {
             Self::JobFailed => markup::icon("alert-triangle"),
             Self::JobParked => markup::icon("player-stop"),
-            Self::ClusterAway => markup::icon("server-off"),
+            Self::ClusterAway | Self::NodeAway => markup::icon("server-off"),
             Self::PassHeld => markup::icon("player-pause"),
             Self::ShutdownStuck => markup::icon("power"),
             Self::Uncharged => markup::icon("coin"),

@@ -311,6 +311,7 @@ pub const DOORS: &[(&str, &str, &str)] = &[
     ("billing.view", "GET", "/api/v1/transfers.csv"),
     ("billing.view", "GET", "/api/v1/charges"),
     ("billing.view", "GET", "/api/v1/charges.csv"),
+    ("billing.view", "GET", "/api/v1/uncharged-times"),
     ("billing.view", "GET", "/api/v1/charges/{meter}/{from}"),
     ("billing.view", "GET", "/api/v1/invoices"),
     ("billing.view", "GET", "/api/v1/invoices/{id}"),

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::catalog::{Item, PowerState, Resource};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, VmId};
+use crate::metering::uncharged::{self, UnchargedFilter};
 use crate::metering::{self, ChargeKey, ChargeLine, DayTotal, LineTotal, LinesFilter};
 use crate::web::error::PageError;
 use crate::web::format;
@@ -74,6 +75,11 @@ async fn by_day(app: &Arc<App>, reader: &Reader, months: &Months, month: Month) 
     let place = reader.place(app, Vec::new()).await?;
     let days = metering::days_of(app, organisation, month).await?;
     let totals = metering::totals_by_line(app, organisation, month.start(zone), month.end(zone)).await?;
+    let span = UnchargedFilter { from: month.start(zone), to: month.end(zone), vm: None, after: None };
+    let mut uncharged = uncharged::of_organisation(app, organisation, span, uncharged::PAGE_MAX + 1).await?;
+    let shown = usize::try_from(uncharged::PAGE_MAX).unwrap_or(usize::MAX);
+    let more_uncharged = uncharged.len() > shown;
+    uncharged.truncate(shown);
     let total: Money = days.iter().map(|day| day.amount).sum();
     let url = format!("{}/charges", place.base);
     let name = name_of(month);
@@ -81,6 +87,8 @@ async fn by_day(app: &Arc<App>, reader: &Reader, months: &Months, month: Month) 
         chart: (!days.is_empty()).then(|| chart_of(app, month, &days, &url)),
         days: days.iter().map(|day| day_row(*day, &url)).collect(),
         vms: vm_totals(totals, &format!("{url}?month={month}")),
+        uncharged,
+        more_uncharged,
         csv_url: format!("{url}.csv?month={month}"),
         months: months.options(),
         chosen: month.to_string(),

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::Place;
+use crate::metering::uncharged::UnchargedOfVm;
 use crate::web::format;
 use crate::web::views::chart::Chart;
 use crate::web::views::form::SelectOption;
@@ -33,6 +34,10 @@ pub struct MonthBody {
     pub days: Vec<DayRow>,
     /// The machines.
     pub vms: Vec<VmTotal>,
+    /// Time in which machines were there and are not charged, latest first.
+    pub uncharged: Vec<UnchargedOfVm>,
+    /// There is more of it than is shown.
+    pub more_uncharged: bool,
     /// Where the month is as a file.
     pub csv_url: String,
     /// ISO 4217 code.
