@@ -102,11 +102,27 @@ fn body(
     used: &HashMap<Item, i64>,
     names: &Names,
 ) -> String {
-    let currency = &app.settings.currency;
     let mut text = format!(
         "From {} UTC on, something that you use costs this, per hour:\n\n",
         version.effective_from.format("%-d %b %Y %H:%M")
     );
+    text.push_str(&lines(before, after, used, names, &app.settings.currency));
+    if !version.note.is_empty() {
+        let _ = write!(text, "\n{}\n", version.note);
+    }
+    text.push_str("\nWhat has been charged until then stays as it is. The whole list is in the portal under Prices.");
+    text
+}
+
+/// A line for each price of what is used, as it was and as it will be.
+pub(super) fn lines(
+    before: &Prices,
+    after: &Prices,
+    used: &HashMap<Item, i64>,
+    names: &Names,
+    currency: &str,
+) -> String {
+    let mut text = String::new();
     let of_used: Prices =
         used.keys().filter_map(|item| Some((*item, *after.get(item).or_else(|| before.get(item))?))).collect();
     for PricedItem { item, name, .. } in in_order(&of_used, names).into_iter().take(CHANGES_TOLD_MAX) {
@@ -116,10 +132,6 @@ fn body(
     if used.len() > CHANGES_TOLD_MAX {
         let _ = writeln!(text, "And {} more.", used.len() - CHANGES_TOLD_MAX);
     }
-    if !version.note.is_empty() {
-        let _ = write!(text, "\n{}\n", version.note);
-    }
-    text.push_str("\nWhat has been charged until then stays as it is. The whole list is in the portal under Prices.");
     text
 }
 

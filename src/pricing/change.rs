@@ -22,7 +22,7 @@ const LEAD_SECONDS: i64 = 60;
 /// The latest, in days.
 const AHEAD_DAYS_MAX: i64 = 730;
 /// The longest note and the longest reason, in characters.
-const NOTE_CHARACTERS_MAX: usize = 200;
+pub(super) const NOTE_CHARACTERS_MAX: usize = 200;
 /// The most prices one change names.
 const PRICES_MAX: usize = 2_000;
 
@@ -377,7 +377,7 @@ fn applied(before: &Prices, changes: &[NewPrice]) -> (Prices, Vec<Problem>) {
 }
 
 /// Whether somebody who uses it pays more.
-fn is_rise(before: Option<&(Rate, Option<Money>)>, after: Option<&(Rate, Option<Money>)>) -> bool {
+pub(super) fn is_rise(before: Option<&(Rate, Option<Money>)>, after: Option<&(Rate, Option<Money>)>) -> bool {
     let free = (Rate::ZERO, Some(Money::ZERO));
     let (rate_before, cap_before) = before.copied().unwrap_or(free);
     let (rate_after, cap_after) = after.copied().unwrap_or(free);

@@ -9,11 +9,10 @@ use serde_json::json;
 
 use super::{Names, db};
 use crate::app::App;
-use crate::audit::{self, Actor, Changes, Event, Subject};
+use crate::audit::{self, Actor, Event, Subject};
 use crate::catalog::Item;
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
-use crate::ids::{ImageId, OrganisationId, PlanId, PriceListId, PriceListVersionId};
-use crate::{ledger, live, metering, runway};
+use crate::ids::{ImageId, PlanId, PriceListId, PriceListVersionId};
 
 /// The longest name of a list, in characters.
 pub const NAME_CHARACTERS_MAX: usize = 60;
@@ -218,39 +217,6 @@ fn slug(name: &str) -> String {
         .collect();
     let words: Vec<_> = plain.split('-').filter(|word| !word.is_empty()).collect();
     words.join("-")
-}
-
-/// Puts an organisation on a list, or back on the default one. What it uses goes on by the new prices from now; what was
-/// charged stays. Answers how many meters that are.
-///
-/// # Errors
-/// `NotFound` without such an organisation or list, `Conflict` when the list has no price for something that it uses.
-pub async fn assign(app: &App, organisation: OrganisationId, list: Option<PriceListId>, actor: &Actor) -> Result<u64> {
-    let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
-    let before = ledger::lock_wallet(&mut transaction, organisation).await?;
-    let line = match list {
-        Some(list) => db::select_lists(&mut transaction, Some(list), now).await?.pop(),
-        None => db::select_lists(&mut transaction, None, now).await?.into_iter().find(|line| line.is_default),
-    };
-    let line = line.ok_or(Error::NotFound("price list"))?;
-    db::update_list_of(&mut transaction, organisation, list).await?;
-    if before.price_list == line.id {
-        transaction.commit().await?;
-        return Ok(0);
-    }
-    if let Some(item) = db::select_unpriced(&mut transaction, organisation, line.id, now).await? {
-        return Err(Error::conflict(format!("{} has no price for plan {item}, which this customer uses.", line.name)));
-    }
-    let wallet = ledger::lock_wallet(&mut transaction, organisation).await?;
-    let meters = metering::change_list(&mut transaction, &wallet, now).await?;
-    runway::recompute(app, &mut transaction, organisation, now).await?;
-    let subject = Subject::new("price_list", line.id, &line.name);
-    let detail = Changes::of("price_list", &before.price_list, &line.id)?.with(json!({ "meters": meters }));
-    audit::record(&mut transaction, now, actor, Some(organisation), Event::PriceListAssigned, subject, detail).await?;
-    live::announce(&mut transaction, Some(organisation), "vms").await?;
-    transaction.commit().await?;
-    Ok(meters)
 }
 
 #[cfg(test)]

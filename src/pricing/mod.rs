@@ -3,6 +3,7 @@
 //! What a price is, and looking one up, is `catalog`.
 
 mod announce;
+mod assign;
 mod change;
 mod db;
 mod form;
@@ -13,9 +14,10 @@ mod plans;
 mod what_if;
 
 pub use announce::announce_due;
+pub use assign::assign;
 pub use change::{ItemChange, NewPrice, NewVersion, Preview, can_be_withdrawn, change, preview, withdraw};
 pub use form::{FormRow, form_rows, notice_days};
-pub use lists::{List, ListLine, NAME_CHARACTERS_MAX, NewList, PricedItem, Version, add_list, assign, lists, show};
+pub use lists::{List, ListLine, NAME_CHARACTERS_MAX, NewList, PricedItem, Version, add_list, lists, show};
 pub use names::Names;
 pub use offer::{Announced, AnnouncedPrice, Offer, offer_for};
 pub use plans::{NewPlan, NewPlanPrice, PlanLine, add_plan, plans, retire, sell_again};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uni_manager::pricing;
 
 use crate::doors::browser;
@@ -174,12 +174,23 @@ async fn a_customer_is_charged_by_the_list_he_is_on_from_the_moment_he_is_put_on
     let plans = world.get(&ann, "/plans").await.expect(200);
     assert_eq!(text(&plans, "/items/1/price_running_per_hour"), "0.01", "she is shown her own prices");
     assert_eq!(text(&world.get(&ann, "/prices").await.expect(200), "/name"), "Resellers");
-    let back = world.api(&admin, Method::PUT, &format!("/admin/organisations/{}/price-list", ann.organisation)).await;
-    assert_eq!(
-        send(back.json(&json!({ "price_list": null }))).await.expect(200)["meters"],
-        2,
-        "a machine and its address"
-    );
+    let notices = "select count(*) from notifications where kind = 'prices.list'";
+    assert_eq!(world.count(notices).await, 1);
+    let body = world.text("select body from notifications where kind = 'prices.list'").await;
+    assert!(body.contains("0.02 EUR") && body.contains("until then, 0.01 EUR"), "{body}");
+    let put = async |body: Value| {
+        let path = format!("/admin/organisations/{}/price-list", ann.organisation);
+        send(world.api(&admin, Method::PUT, &path).await.json(&body)).await
+    };
+    let refused = put(json!({ "price_list": null })).await;
+    assert_eq!(refused.problem_fields(), ["reason"], "it gets dearer at once");
+    let reason = "The reseller's contract has ended, as agreed on 3 Nov.";
+    let back = put(json!({ "price_list": null, "reason": reason })).await.expect(200);
+    assert_eq!(back["meters"], 2, "a machine and its address");
+    assert_eq!(world.count(notices).await, 2);
+    let body =
+        world.text("select body from notifications where kind = 'prices.list' order by created_at desc limit 1").await;
+    assert!(body.contains(reason) && body.contains("until then, 0.02 EUR"), "{body}");
     world.hours_with_passes(1).await;
     assert_eq!(world.balance(&ann).await, "4.965000");
     world.finish().await;

@@ -425,6 +425,45 @@ pub(super) async fn select_users_of(
     Ok(found)
 }
 
+/// What an organisation uses now, and how many units of each.
+pub(super) async fn select_used(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+) -> Result<HashMap<Item, i64>> {
+    let rows = sqlx::query!(
+        r#"select i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", sum(i.quantity)::bigint as "quantity!"
+           from meter_intervals i where i.organisation_id = $1 and not i.settled and upper_inf(i.during) group by 1, 2, 3"#,
+        organisation.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let item = Item::parse(&row.kind, row.plan, row.image).context("a meter interval is of an unknown kind")?;
+            Ok((item, row.quantity))
+        })
+        .collect()
+}
+
+/// The prices of a list that hold at an instant.
+pub(super) async fn select_prices_at(
+    connection: &mut PgConnection,
+    list: PriceListId,
+    at: DateTime<Utc>,
+) -> Result<Prices> {
+    let version = sqlx::query_scalar!(
+        r#"select id as "id!: PriceListVersionId" from price_list_periods where price_list_id = $1 and during @> $2::timestamptz"#,
+        list.uuid(),
+        at,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    match version {
+        Some(version) => select_prices(connection, version).await,
+        None => Ok(Prices::new()),
+    }
+}
+
 /// The next organisations that were told of a version.
 pub(super) async fn select_told(
     connection: &mut PgConnection,

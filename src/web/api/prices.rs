@@ -174,6 +174,10 @@ pub(in crate::web) fn csv(answer: &WhatIf) -> Response {
 pub struct Assignment {
     /// The list.
     price_list: Option<PriceListId>,
+    /// Why, for the customer; needed when something that he uses gets dearer at once.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    reason: String,
 }
 
 /// What an assignment did.
@@ -195,7 +199,7 @@ pub async fn assign(
     Path(id): Path<OrganisationId>,
     ApiJson(assignment): ApiJson<Assignment>,
 ) -> Result<Json<Assigned>, ApiError> {
-    let meters = pricing::assign(&app, id, assignment.price_list, &staff.actor).await?;
+    let meters = pricing::assign(&app, id, assignment.price_list, &assignment.reason, &staff.actor).await?;
     Ok(Json(Assigned { meters }))
 }
 

@@ -182,6 +182,8 @@ pub async fn withdraw(
 pub struct Chosen {
     #[serde(default)]
     price_list: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// `POST /admin/customers/{id}/price-list`
@@ -195,10 +197,14 @@ pub async fn assign(
     let list = chosen.price_list.parse().map_err(|_| Error::invalid("price_list", "Choose one of the price lists."))?;
     let line = pricing::show(&app, list, None).await?.line;
     // Who is on the default list follows it when another one becomes that.
-    match pricing::assign(&app, id, (!line.is_default).then_some(list), &staff.actor).await {
+    match pricing::assign(&app, id, (!line.is_default).then_some(list), &chosen.reason, &staff.actor).await {
         Ok(_) => {
             let sentence = format!("Prices of {} hold from now on. What was charged stays.", line.name);
             Ok(redirect_with(&app, &to, FlashKind::Success, sentence))
+        }
+        Err(Error::Invalid(problems)) => {
+            let sentences: Vec<_> = problems.into_iter().map(|problem| problem.problem).collect();
+            Ok(redirect_with(&app, &to, FlashKind::Danger, sentences.join(" ")))
         }
         Err(Error::Conflict(sentence)) => Ok(redirect_with(&app, &to, FlashKind::Danger, sentence)),
         Err(error) => Err(error.into()),
