@@ -76,7 +76,7 @@ pub struct Piece {
 }
 
 impl Piece {
-    fn bounds(&self) -> (i64, i64) {
+    pub(crate) fn bounds(&self) -> (i64, i64) {
         (self.from.timestamp_micros(), self.to.timestamp_micros())
     }
 }

@@ -85,8 +85,11 @@ impl<'meters> Window<'meters> {
         let month = MonthSpan::of(from, zone);
         check_window(from, to.timestamp_micros())?;
         for meter in meters {
-            check_month(&meter.state, &month)?;
             check_pieces(meter.pieces)?;
+            // One that was born in the window, perhaps in a later month than that in which the window begins, has nothing before.
+            if let Some(first) = first_instant(meter.pieces, from) {
+                check_month(&meter.state, &month.forward_to(first, zone))?;
+            }
         }
         Ok(Self { meters, from, month, zone })
     }
@@ -100,6 +103,12 @@ impl<'meters> Window<'meters> {
             })
             .sum()
     }
+}
+
+/// Where the rating of checked pieces begins if it begins at `from` at the earliest; none if all of them lie before.
+fn first_instant(pieces: &[Piece], from: i64) -> Option<i64> {
+    let reaches = |(begins, ends): (i64, i64)| (begins < ends && from < ends).then_some(begins.max(from));
+    pieces.iter().map(Piece::bounds).find_map(reaches)
 }
 
 #[cfg(test)]
@@ -177,6 +186,22 @@ mod tests {
         let cursor = noon + TimeDelta::hours(1);
 
         assert_eq!(total_through(&meters, cursor, noon + TimeDelta::hours(2), Tz::UTC), Ok(money("0.5")));
+    }
+
+    #[test]
+    fn a_meter_that_is_born_in_the_next_month_is_charged_from_its_birth() {
+        // In India November begins at half past an hour, in the middle of what a pass charges.
+        let zone = Tz::Asia__Kolkata;
+        let (from, to) = (at("2026-10-31T18:00:00Z"), at("2026-10-31T19:00:00Z"));
+        let october = MeterState::new("2026-10".parse().expect("a written month"));
+        let old = [piece(from - TimeDelta::hours(1), 2, "3600", None)];
+        let new = [Piece { to, ..piece(at("2026-10-31T18:40:00Z"), 1, "7200", None) }];
+        let meters = [WalletMeter { state: october, pieces: &old }, WalletMeter { state: november(), pieces: &new }];
+
+        assert_eq!(total_through(&meters, from, to, zone), Ok(money("6000")));
+        // 2,400 are charged at its birth, and three for each second from there on.
+        let end = run_out_instant(&meters, money("3600"), from, to, zone);
+        assert_eq!(end, Ok(Some(at("2026-10-31T18:46:40Z"))));
     }
 
     #[test]

@@ -198,6 +198,41 @@ async fn a_monthly_cap_holds_over_stops_and_starts_and_begins_anew_with_the_mont
 }
 
 #[tokio::test]
+async fn a_machine_born_in_a_month_that_its_wallet_has_not_reached_is_charged_with_the_others() {
+    // In India November begins at half past six in the evening of UTC, in the middle of an hour.
+    let (now, india) = (at("2026-10-31T18:10:00Z"), chrono_tz::Asia::Kolkata);
+    let world = World::starting(Start { now, time_zone: india, ..Start::default() }).await;
+    let ann = world.customer("ann", "5").await;
+    world.running_vm(&ann, "old").await;
+    world.advance(TimeDelta::minutes(30));
+    world.running_vm(&ann, "new").await;
+    world.advance(TimeDelta::minutes(20));
+
+    let pass = world.charge().await;
+
+    assert_eq!((pass.failed, pass.charges), (0, 3), "{pass:?}");
+    // At 0.02: 20 minutes of October, 30 of November, and 20 of the new one.
+    assert_eq!(world.balance(&ann).await, "4.976666");
+    world.hours_with_passes(1).await;
+    assert_eq!(world.balance(&ann).await, "4.936666");
+    world.finish().await;
+
+    // Elsewhere a pass that is late is enough.
+    let world = World::starting(Start { now: at("2026-11-30T22:00:00Z"), ..Start::default() }).await;
+    let ann = world.customer("ann", "5").await;
+    world.running_vm(&ann, "old").await;
+    world.hours_with_passes(1).await;
+    world.advance(TimeDelta::minutes(70));
+    world.running_vm(&ann, "new").await;
+    assert_eq!(world.charge().await.failed, 0);
+    assert_eq!(world.balance(&ann).await, "4.960000", "through midnight");
+    world.hours_with_passes(1).await;
+    // An hour of the old one, 50 minutes of the new one.
+    assert_eq!(world.balance(&ann).await, "4.923333");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_life_shorter_than_a_minute_costs_a_minute() {
     let world = World::new().await;
     let ann = world.customer("ann", "50").await;

@@ -17,6 +17,12 @@ fn wallet() -> impl Strategy<Value = Vec<Vec<Piece>>> {
     prop::collection::vec(draw::late_in_a_month().prop_flat_map(draw::life), 1..4)
 }
 
+/// Lives that begin at different times, some of them after the next month has begun.
+fn births() -> impl Strategy<Value = Vec<Vec<Piece>>> {
+    let birth = (draw::late_in_a_month(), 0..20_i64).prop_map(|(at, days)| at + TimeDelta::days(days));
+    prop::collection::vec(birth.prop_flat_map(draw::life), 1..4)
+}
+
 fn lines(month: Month) -> impl Strategy<Value = Vec<BurnLine>> {
     let line =
         (0_i128..20_000_000, draw::cap(), draw::rate(), draw::cap()).prop_map(move |(accrued, highest, rate, cap)| {
@@ -94,6 +100,45 @@ proptest! {
                 prop_assert!(from <= at && at < to);
                 prop_assert!(total(at) <= balance);
                 prop_assert!(balance < total(at + MICROSECOND));
+            }
+        }
+    }
+
+    #[test]
+    fn a_meter_born_in_the_window_is_charged_from_its_birth(
+        lives in births(),
+        zone in draw::zone(),
+        thousandths in -1_i128..=1_100,
+    ) {
+        // Each begins with a sum of the month it was born in, whatever the month in which the window begins.
+        let from = lives.iter().map(|pieces| pieces[0].from).min().expect("a life");
+        let to = lives.iter().map(|pieces| pieces[pieces.len() - 1].to).max().expect("a life");
+        let born = |pieces: &[Piece]| MeterState::new(Month::of(pieces[0].from, zone));
+        let meters: Vec<_> = lives.iter().map(|pieces| WalletMeter { state: born(pieces), pieces }).collect();
+        // What rating says of the parts before an instant, without any search.
+        let rated = |to: DateTime<Utc>| {
+            let mut total = Money::ZERO;
+            for pieces in &lives {
+                let before: Vec<_> = pieces
+                    .iter()
+                    .map(|piece| Piece { to: piece.to.min(to), ..*piece })
+                    .filter(|piece| piece.from < piece.to)
+                    .collect();
+                billing::rate_pieces(&mut born(pieces), &before, zone, |charge| total += charge.amount).expect("ordered pieces");
+            }
+            total
+        };
+        let all = rated(to);
+        prop_assert_eq!(total_through(&meters, from, to, zone), Ok(all));
+        let balance = Money::from_micros(all.micros() * thousandths / 1_000);
+
+        match run_out_instant(&meters, balance, from, to, zone).expect("ordered pieces") {
+            None => prop_assert!(all <= balance),
+            Some(at) if balance.is_negative() => prop_assert_eq!(at, from),
+            Some(at) => {
+                prop_assert!(from <= at && at < to);
+                prop_assert!(rated(at) <= balance);
+                prop_assert!(balance < rated(at + MICROSECOND));
             }
         }
     }
