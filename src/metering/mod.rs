@@ -78,8 +78,11 @@ pub async fn open(
         if meter.is_some_and(|meter| meter.open.as_ref().is_some_and(|open| open.what == wanted)) {
             continue;
         }
-        // One that lived shorter than is charged at least was closed for that a little later than now.
-        let at = meter.and_then(|meter| meter.last_end).map_or(at, |end| end.max(at));
+        // One that lived shorter than is charged at least was closed for that a little later than now; and one that was born
+        // after a credit had ended is not metered from that end on, but from its birth.
+        let earliest =
+            meter.map(|meter| meter.last_end.map_or(meter.accrued_through, |end| end.max(meter.accrued_through)));
+        let at = earliest.map_or(at, |earliest| earliest.max(at));
         let id = match meter {
             Some(meter) => meter.meter,
             None => {

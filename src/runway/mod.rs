@@ -5,7 +5,7 @@ mod detail;
 use std::collections::HashMap;
 
 use anyhow::Context;
-use billing::{BurnLine, Money, PriceChange, Rate, RunsOut};
+use billing::{BurnLine, Money, PriceChange, Rate, RunsOut, WalletMeter};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sqlx::PgConnection;
@@ -187,6 +187,27 @@ impl Standing {
 /// When PostgreSQL fails or a price is missing.
 pub async fn left(app: &App, connection: &mut PgConnection, wallet: &Wallet, now: DateTime<Utc>) -> Result<Money> {
     Ok(read_standing(app, connection, wallet, now).await?.balance - wallet.credit_limit)
+}
+
+/// What a wallet is charged from where it is charged to until an instant, exactly, if everything goes on as it is by the prices
+/// that are known of any time. The wallet is locked in this transaction.
+///
+/// # Errors
+/// When PostgreSQL fails or a price is missing.
+pub async fn cost_until(
+    app: &App,
+    connection: &mut PgConnection,
+    wallet: &Wallet,
+    until: DateTime<Utc>,
+) -> Result<Money> {
+    let (from, zone) = (wallet.charged_through, app.settings.time_zone);
+    let book = catalog::price_book(&mut *connection).await?;
+    let meters = metering::unsettled(connection, &book, wallet, zone).await?;
+    let pieces: Result<Vec<_>, _> = meters.iter().map(|meter| meter.pieces(&book, from, until)).collect();
+    let pieces = pieces.context("while looking ahead")?;
+    let views: Vec<_> =
+        meters.iter().zip(&pieces).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
+    Ok(billing::total_through(&views, from, until, zone).context("while looking ahead")?)
 }
 
 /// Computes a wallet's outlook anew and writes it down. The wallet must be locked in this transaction.

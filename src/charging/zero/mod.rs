@@ -205,9 +205,8 @@ async fn charge_the_grace(
         let what = Metered { vm: vm.id, plan: vm.plan, state: PowerState::Stopped };
         metering::open(app, &mut *connection, &wallet, what, at).await?;
     }
-    let outlook = runway::recompute(app, &mut *connection, organisation, at).await?;
     // So it ends with the grace, to the second, however late anybody looks.
-    let debt_max = outlook.burn_per_hour.for_duration(until - at);
+    let debt_max = runway::cost_until(app, &mut *connection, &wallet, until).await?;
     ledger::set_charged_grace(&mut *connection, organisation, Some(until), debt_max).await?;
     runway::recompute(app, connection, organisation, at).await?;
     Ok(())

@@ -73,6 +73,8 @@ pub(super) struct OfVm {
     pub first_from: Option<DateTime<Utc>>,
     /// When the last interval that has ended did so; perhaps in the future.
     pub last_end: Option<DateTime<Utc>>,
+    /// Until where its sums are: nothing may be metered before. Until an interval is settled that is its birth.
+    pub accrued_through: DateTime<Utc>,
     pub open: Option<OpenInterval>,
 }
 
@@ -84,7 +86,7 @@ pub(super) struct OpenInterval {
 
 pub(super) async fn select_of_vm(connection: &mut PgConnection, vm: VmId) -> Result<Vec<OfVm>> {
     let rows = sqlx::query!(
-        r#"select m.id as "meter: MeterId", m.kind as resource, ends.first_from, ends.last_end, i.id as "id?", i.kind as "kind?",
+        r#"select m.id as "meter: MeterId", m.kind as resource, m.accrued_through, ends.first_from, ends.last_end, i.id as "id?", i.kind as "kind?",
                   i.plan_id as "plan?: PlanId", i.image_id as "image?: ImageId", i.quantity as "quantity?", i.price_list_id as "list?: PriceListId", lower(i.during) as "from"
            from meters m
            cross join lateral (select min(lower(f.during)) as first_from, max(upper(f.during)) as last_end from meter_intervals f where f.meter_id = m.id) ends
@@ -104,7 +106,8 @@ pub(super) async fn select_of_vm(connection: &mut PgConnection, vm: VmId) -> Res
                 _ => None,
             };
             let resource = Resource::parse(&row.resource).context("a meter is of an unknown kind")?;
-            Ok(OfVm { meter: row.meter, resource, first_from: row.first_from, last_end: row.last_end, open })
+            let (first_from, last_end, accrued_through) = (row.first_from, row.last_end, row.accrued_through);
+            Ok(OfVm { meter: row.meter, resource, first_from, last_end, accrued_through, open })
         })
         .collect()
 }
