@@ -156,6 +156,23 @@ pub(super) async fn claim_only(
     due(rows)
 }
 
+/// How many wallets that run up charges have a key in this range, counted up to `most`.
+pub(super) async fn count_metered_between(
+    connection: &mut PgConnection,
+    (first, last): (Uuid, Uuid),
+    most: usize,
+) -> Result<usize> {
+    let found = sqlx::query_scalar!(
+        r#"select count(*) as "found!" from (select from wallets where organisation_id between $1 and $2 and metered limit $3) found"#,
+        first,
+        last,
+        i64::try_from(most).unwrap_or(i64::MAX),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
 /// Whether wallets are left that are not charged through `hour` and could be.
 pub(super) async fn is_any_left(pool: &PgPool, hour: DateTime<Utc>) -> Result<bool> {
     Ok(sqlx::query_scalar!(

@@ -1,6 +1,7 @@
 //! The charge of every hour, and what happens at zero and when credit comes back. One transaction holds a batch of wallets
 //! with everything that follows for them, so that late, twice, in parallel or killed half-way leave the same ledger.
 
+mod batch;
 mod by_hand;
 mod credit;
 mod db;
@@ -13,11 +14,12 @@ mod rated;
 mod resume;
 mod zero;
 
+pub use batch::CHARGES_PER_BATCH;
 pub use by_hand::typed_amount;
 pub use credit::{Credited, NewCredit, add_credit};
 pub use debit::{Debited, NewDebit, take_credit};
 pub use parked::{StuckShutdown, stuck_shutdowns, try_again};
-pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run};
+pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run, run_in_batches};
 pub use resume::receive;
 pub use zero::{
     AtZero, Ended, KEEP_DAYS_MAX, LIMIT_MAX, Looked, NewRescue, OwnZero, Rescued, Waiting, at_zero, change_own,

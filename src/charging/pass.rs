@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::batch::{self, CHARGES_PER_BATCH, Room, Size};
 use super::db::{self, passes as pass_rows};
 use super::passes::{self, Gate, Sweep};
 use super::rated::{self, Charged, Until};
@@ -21,11 +22,11 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::ids::{OrganisationId, TransferId};
 use crate::ledger::{self, BulkTransfers, BulkWallets};
-use crate::metering::{self, BulkCharges, BulkMeters, Whose};
+use crate::metering::{self, BulkCharges, BulkMeters};
 use crate::platform_settings;
 use crate::runway::Standing;
 
-/// How many wallets one transaction charges. It bounds memory and how long their rows are locked.
+/// How many wallets one transaction charges at most. It bounds how long their rows are locked.
 pub const WALLETS_PER_BATCH: i64 = 1_000;
 /// How many rounds one call makes before it lets its caller look around.
 const ROUNDS_MAX: usize = 10_000;
@@ -68,18 +69,27 @@ impl Pass {
 /// # Errors
 /// When PostgreSQL fails; what was committed until then stays, and the next pass goes on from there.
 pub async fn run(app: &Arc<App>) -> Result<Pass> {
+    run_in_batches(app, CHARGES_PER_BATCH).await
+}
+
+/// The same with about so many charges in each transaction. What is charged is the same with any number.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in_batches(app: &Arc<App>, charges: usize) -> Result<Pass> {
     let mut total = Pass::default();
     for _ in 0..ROUNDS_MAX {
         let now = app.clock.now();
         let gate = passes::gate(app, now).await?;
         let mut round = Pass::default();
         if gate != Gate::Nothing {
-            let work = Arc::new(Work::wakes(app, now, gate == Gate::OnlyRunOuts).await?);
+            let work =
+                Arc::new(Work::new(app, now, What::Wakes { only_run_outs: gate == Gate::OnlyRunOuts }, charges).await?);
             passes::hold_run_outs(app, now, gate == Gate::OnlyRunOuts).await?;
             round.add(side_by_side(app, &work).await?);
         }
         if let Gate::Sweep(sweep) = gate {
-            let work = Arc::new(Work::sweep(app, now, sweep).await?);
+            let work = Arc::new(Work::new(app, now, What::Sweep(sweep), charges).await?);
             round.add(side_by_side(app, &work).await?);
             if !db::is_any_left(&app.pool, sweep.hour).await? {
                 pass_rows::finish(&app.pool, sweep.id, sweep.hour, app.clock.now()).await?;
@@ -122,6 +132,8 @@ struct Work {
     book: PriceBook,
     limit_hours: u32,
     what: What,
+    /// How many charges one transaction writes, about.
+    charges_max: usize,
     /// Behind which key the next batch of a sweep begins. Held while a batch is claimed, so that the next one need not step
     /// over its locks.
     after: tokio::sync::Mutex<Uuid>,
@@ -137,15 +149,7 @@ enum What {
 }
 
 impl Work {
-    async fn wakes(app: &App, now: DateTime<Utc>, only_run_outs: bool) -> Result<Self> {
-        Self::new(app, now, What::Wakes { only_run_outs }).await
-    }
-
-    async fn sweep(app: &App, now: DateTime<Utc>, sweep: Sweep) -> Result<Self> {
-        Self::new(app, now, What::Sweep(sweep)).await
-    }
-
-    async fn new(app: &App, now: DateTime<Utc>, what: What) -> Result<Self> {
+    async fn new(app: &App, now: DateTime<Utc>, what: What, charges_max: usize) -> Result<Self> {
         let mut connection = app.pool.acquire().await?;
         let book = catalog::price_book(&mut connection).await?;
         let limit = platform_settings::read(&mut connection).await?.catch_up_hours;
@@ -155,6 +159,7 @@ impl Work {
             book,
             limit_hours: u32::try_from(limit).unwrap_or(0),
             what,
+            charges_max,
             after: tokio::sync::Mutex::new(Uuid::nil()),
             months: Mutex::default(),
         })
@@ -195,7 +200,7 @@ async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
     work.ensure_partitions(app, usual.into()).await?;
     let mut total = Pass::default();
     if matches!(work.what, What::Wakes { .. }) {
-        total = run_batch(app, work, &Claim::Next).await?;
+        total = run_batch(app, work).await?;
         // Most of the time there is nothing more, and nobody else is needed.
         if total.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
             return Ok(total);
@@ -209,7 +214,7 @@ async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
         running.spawn(async move {
             let mut done = Pass::default();
             for _ in 0..ROUNDS_MAX {
-                let batch = run_batch(&app, &work, &Claim::Next).await?;
+                let batch = run_batch(&app, &work).await?;
                 done.add(batch);
                 if batch.wallets == 0 {
                     break;
@@ -232,30 +237,41 @@ enum Claim {
     Only(Vec<Uuid>),
 }
 
-/// Charges a batch. When PostgreSQL refuses it as a whole, it is halved until the wallet is found that it was refused for.
-async fn run_batch(app: &App, work: &Work, claim: &Claim) -> Result<Pass> {
-    let mut claimed = Vec::new();
-    let error = match attempt(app, work, claim, &mut claimed).await {
-        Err(error) if !claimed.is_empty() && concerns_a_wallet(&error) => error,
-        outcome => return outcome,
-    };
+/// What one transaction has taken on, also when it fails.
+#[derive(Default)]
+struct Taken {
+    wallets: Vec<Uuid>,
+    /// What there was no room for: it is claimed again in a transaction of its own.
+    left: Vec<Uuid>,
+}
+
+/// Charges the next wallets, in as many transactions as what they have run up needs. When PostgreSQL refuses one as a whole,
+/// it is halved until the wallet is found that it was refused for.
+async fn run_batch(app: &App, work: &Work) -> Result<Pass> {
     let mut done = Pass::default();
-    let mut refused = vec![(claimed, error)];
-    while let Some((organisations, error)) = refused.pop() {
-        if let [organisation] = organisations[..] {
+    let mut claims = vec![Claim::Next];
+    while let Some(claim) = claims.pop() {
+        let mut taken = Taken::default();
+        let outcome = attempt(app, work, &claim, &mut taken).await;
+        if !taken.left.is_empty() {
+            claims.push(Claim::Only(taken.left));
+        }
+        let error = match outcome {
+            Ok(pass) => {
+                done.add(pass);
+                continue;
+            }
+            Err(error) if taken.wallets.is_empty() || !concerns_a_wallet(&error) => return Err(error),
+            Err(error) => error,
+        };
+        if let [organisation] = taken.wallets[..] {
             fail(app, work, organisation.into(), &error).await?;
             done.add(Pass { wallets: 1, failed: 1, ..Pass::default() });
             continue;
         }
-        tracing::warn!(wallets = organisations.len(), error = ?error, "a batch was refused; it is halved to find out why");
-        for half in organisations.chunks(organisations.len().div_ceil(2)) {
-            let mut again = Vec::new();
-            match attempt(app, work, &Claim::Only(half.to_vec()), &mut again).await {
-                Ok(pass) => done.add(pass),
-                Err(error) if !again.is_empty() && concerns_a_wallet(&error) => refused.push((again, error)),
-                Err(error) => return Err(error),
-            }
-        }
+        tracing::warn!(wallets = taken.wallets.len(), error = ?error, "a batch was refused; it is halved to find out why");
+        let halves = taken.wallets.chunks(taken.wallets.len().div_ceil(2));
+        claims.extend(halves.map(|half| Claim::Only(half.to_vec())));
     }
     Ok(done)
 }
@@ -287,8 +303,8 @@ async fn fail(app: &App, work: &Work, organisation: OrganisationId, error: &Erro
     Ok(())
 }
 
-/// Claims and charges one batch in one transaction. `claimed` tells which wallets it took, also when it fails.
-async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>) -> Result<Pass> {
+/// Claims wallets and charges as many of them as there is room for, in one transaction.
+async fn attempt(app: &App, work: &Work, claim: &Claim, taken: &mut Taken) -> Result<Pass> {
     let mut transaction = app.pool.begin().await?;
     let due = match (claim, &work.what) {
         (Claim::Only(organisations), _) => {
@@ -314,44 +330,52 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
     if due.is_empty() {
         return Ok(Pass::default());
     }
-    claimed.extend(due.iter().map(|wallet| wallet.organisation.uuid()));
-    let whose = match (claim, &work.what, &claimed[..]) {
-        // They were claimed in the order of their keys. Those of others in between are left alone.
-        (Claim::Next, What::Sweep(_), [first, .., last]) => Whose::Between(*first, *last),
-        (_, _, claimed) => Whose::Of(claimed),
-    };
+    taken.wallets.extend(due.iter().map(|wallet| wallet.organisation.uuid()));
+    let whose = batch::whose(&mut transaction, &taken.wallets).await?;
     let mut checkpoints = metering::checkpoints(&mut transaction, &work.book, whose).await?;
     fault::point("charging.claimed");
 
-    let mut pass = Pass { wallets: due.len(), ..Pass::default() };
+    let mut pass = Pass::default();
     let mut columns = Columns::default();
+    let mut room = Room::of(work.charges_max);
     let (mut ran_out, mut failed, mut behind) = (Vec::new(), Vec::new(), 0_usize);
-    for wallet in due {
+    let mut unfinished = None;
+    for (index, wallet) in due.into_iter().enumerate() {
         let organisation = wallet.organisation;
-        let Some(through) = rated::target(&wallet, work.until(), work.limit_hours, work.is_approved()) else {
+        let Some(target) = rated::target(&wallet, work.until(), work.limit_hours, work.is_approved()) else {
             behind += 1;
             continue;
         };
         let meters = checkpoints.remove(&organisation).unwrap_or_default();
+        let Some(through) = room.fit(&wallet, Size::of(&meters), target) else {
+            taken.left = taken.wallets.split_off(index);
+            break;
+        };
         match rated::charge(wallet, meters, &work.book, through, work.zone)
             .and_then(|charged| columns.add(charged, &work.book, work.zone))
         {
             Ok(added) => {
                 pass.charges += added.charges;
                 pass.amount += added.amount;
+                if through < target && added.ran_out.is_none() {
+                    unfinished = Some(organisation.uuid());
+                }
                 ran_out.extend(added.ran_out);
             }
             Err(error) => failed.push((organisation, error)),
         }
     }
+    pass.wallets = taken.wallets.len();
+    taken.left.extend(unfinished);
     let unseen = work.unseen_months(&columns.charges);
     if !unseen.is_empty() {
         // Partitions are made on a connection of their own, and whoever has the others may be waiting for these wallets: they
         // are let go before, and claimed again.
         transaction.rollback().await?;
         work.ensure_partitions(app, unseen).await?;
-        let again = Claim::Only(std::mem::take(claimed));
-        return Box::pin(attempt(app, work, &again, claimed)).await;
+        let Taken { mut wallets, mut left } = std::mem::take(taken);
+        wallets.append(&mut left);
+        return Box::pin(attempt(app, work, &Claim::Only(wallets), taken)).await;
     }
     metering::bulk_charge(&mut transaction, &columns.charges, &columns.meters).await?;
     fault::point("charging.charged");
@@ -364,7 +388,7 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, claimed: &mut Vec<Uuid>)
     if let What::Sweep(sweep) = &work.what {
         let small = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let part = pass_rows::Part {
-            wallets: small(pass.wallets - failed.len() - behind),
+            wallets: small(pass.wallets - failed.len() - behind - usize::from(unfinished.is_some())),
             charges: small(pass.charges),
             amount: pass.amount,
             ran_out: small(pass.ran_out),

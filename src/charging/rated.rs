@@ -7,11 +7,12 @@ use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::batch;
 use super::db::{self, DueWallet};
 use crate::catalog::{self, PriceBook};
 use crate::error::Result;
 use crate::ids::PriceId;
-use crate::metering::{self, Checkpoint, Unsettled, Whose};
+use crate::metering::{self, Checkpoint, Unsettled};
 
 /// How many wallets a dry run reads at once.
 const DRY_WALLETS: i64 = 1_000;
@@ -64,9 +65,8 @@ pub(super) fn charge(
     let credit = wallet.balance + wallet.credit_limit;
     let mut meters = metering::stand(checkpoints, book, from, zone).context("while adding up what was charged")?;
     let mut cut = pieces(&meters, book, from, through)?;
-    let views: Vec<_> =
-        meters.iter().zip(&cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect();
-    let end = billing::run_out_instant(&views, credit, from, through, zone).context("while looking for the run-out")?;
+    let end = billing::run_out_instant(&views(&meters, &cut), credit, from, through, zone)
+        .context("while looking for the run-out")?;
     if let Some(end) = end {
         through = end;
         cut = pieces(&meters, book, from, through)?;
@@ -82,7 +82,27 @@ pub(super) fn charge(
     Ok(Charged { wallet, through, ran_out: end.is_some(), meters, charges })
 }
 
+/// What [`charge`] comes to, without a charge for each hour of it.
+fn amount(
+    wallet: &DueWallet,
+    checkpoints: Vec<Checkpoint>,
+    book: &PriceBook,
+    through: DateTime<Utc>,
+    zone: Tz,
+) -> Result<Money> {
+    let (from, credit) = (wallet.charged_through, wallet.balance + wallet.credit_limit);
+    let meters = metering::stand(checkpoints, book, from, zone).context("while adding up what was charged")?;
+    let cut = pieces(&meters, book, from, through)?;
+    let views = views(&meters, &cut);
+    let end = billing::run_out_instant(&views, credit, from, through, zone).context("while looking for the run-out")?;
+    Ok(billing::total_through(&views, from, end.unwrap_or(through), zone).context("while rating")?)
+}
+
 type Cut = (Vec<billing::Piece>, Vec<(PriceId, i64)>);
+
+fn views<'cut>(meters: &[Unsettled], cut: &'cut [Cut]) -> Vec<WalletMeter<'cut>> {
+    meters.iter().zip(cut).map(|(meter, (pieces, _))| WalletMeter { state: meter.state, pieces }).collect()
+}
 
 fn pieces(meters: &[Unsettled], book: &PriceBook, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Cut>> {
     let cut: std::result::Result<Vec<_>, _> = meters.iter().map(|meter| meter.pieces(book, from, to)).collect();
@@ -96,14 +116,15 @@ pub(super) async fn total(connection: &mut PgConnection, hour: DateTime<Utc>, zo
     let (mut total, mut after) = (Money::ZERO, Uuid::nil());
     loop {
         let due = db::read_next(&mut *connection, after, hour, DRY_WALLETS).await?;
-        let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(total) };
+        let Some(last) = due.last() else { return Ok(total) };
         after = last.organisation.uuid();
-        let whose = Whose::Between(first.organisation.uuid(), after);
+        let organisations: Vec<_> = due.iter().map(|wallet| wallet.organisation.uuid()).collect();
+        let whose = batch::whose(&mut *connection, &organisations).await?;
         let mut checkpoints = metering::checkpoints(&mut *connection, &book, whose).await?;
         for wallet in due {
             let meters = checkpoints.remove(&wallet.organisation).unwrap_or_default();
-            if let Ok(charged) = charge(wallet, meters, &book, hour, zone) {
-                total += charged.charges.iter().map(|(_, _, charge)| charge.amount).sum();
+            if let Ok(amount) = amount(&wallet, meters, &book, hour, zone) {
+                total += amount;
             }
         }
     }

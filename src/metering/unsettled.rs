@@ -130,6 +130,14 @@ pub fn stand(
     meters.into_iter().map(stand).collect()
 }
 
+impl Checkpoint {
+    /// How many intervals it has that are not settled.
+    #[must_use]
+    pub fn intervals(&self) -> usize {
+        self.spans.len()
+    }
+}
+
 impl Unsettled {
     /// Its sums at an instant that is not before its checkpoint. One that is charged gets the same sums by its charges.
     fn sums_at(&self, book: &PriceBook, at: DateTime<Utc>, zone: Tz) -> anyhow::Result<MeterState> {

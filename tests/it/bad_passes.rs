@@ -142,6 +142,46 @@ async fn processes_that_share_a_pass_charge_as_one_does() {
     database.drop_it().await;
 }
 
+/// How many transactions of passes have charged something.
+async fn commits(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select case when is_called then last_value else 0 end from parts")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weeks_are_charged_in_transactions_of_a_bounded_size_and_come_to_the_same() {
+    const HOURS_LATE: i64 = 40 * 24;
+    let size = Size { organisations: 4, machines: 12, poor: 1 };
+    let mut expected = Vec::new();
+    // All in one, some wallets in one, and some hours of one wallet.
+    for (charges, at_least, at_most) in [(charging::CHARGES_PER_BATCH, 1, 1), (8_000, 2, 4), (100, 80, 400)] {
+        let database = Database::new().await;
+        let app = process(&database.url, at(HOUR) + TimeDelta::hours(HOURS_LATE)).await;
+        furnish(&app.pool, size).await;
+        let sql = "update wallets set approved_through = '2031-01-01';
+                   create sequence parts;
+                   create function count_part() returns trigger language plpgsql as 'begin perform nextval(''parts''); return null; end';
+                   create trigger count_part before insert on pass_parts for each statement execute function count_part()";
+        sqlx::raw_sql(sql).execute(&app.pool).await.unwrap();
+
+        let pass = charging::run_in_batches(&app, charges).await.unwrap();
+
+        // Others end as well, in weeks.
+        assert!(pass.ran_out > size.poor && pass.failed == 0, "{pass:?}");
+        let commits = commits(&app.pool).await;
+        assert!((at_least..=at_most).contains(&commits), "{charges} at a time are {commits} transactions");
+        if expected.is_empty() {
+            expected = written(&app.pool).await;
+            assert!(expected[0].len() > 30 && expected[6].contains(" done 4 "), "{expected:?}");
+        }
+        prove(&app.pool, &expected).await;
+        app.pool.close().await;
+        database.drop_it().await;
+    }
+}
+
 /// The lock that a statement waits for.
 const HELD: i64 = 77;
 /// What can be done at a statement: its connection ends, or it waits.
