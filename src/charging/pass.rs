@@ -85,7 +85,7 @@ pub async fn run_in_batches(app: &Arc<App>, charges: usize) -> Result<Pass> {
         if gate != Gate::Nothing {
             let work =
                 Arc::new(Work::new(app, now, What::Wakes { only_run_outs: gate == Gate::OnlyRunOuts }, charges).await?);
-            passes::hold_run_outs(app, now, gate == Gate::OnlyRunOuts).await?;
+            passes::hold_run_outs(app, now, gate).await?;
             round.add(side_by_side(app, &work).await?);
         }
         if let Gate::Sweep(sweep) = gate {

@@ -381,11 +381,25 @@ pub(super) async fn hold_behind(app: &App, now: DateTime<Utc>) -> Result<bool> {
     Ok(true)
 }
 
-/// Holds the run-outs that are due if they would stop more than is usual. Says whether it did.
-pub(super) async fn hold_run_outs(app: &App, now: DateTime<Utc>, while_held: bool) -> Result<bool> {
+/// Holds the run-outs that are due if they would stop more than is usual. Says whether it did. What a person has let stop by
+/// approving the hour is not asked about again.
+pub(super) async fn hold_run_outs(app: &App, now: DateTime<Utc>, gate: Gate) -> Result<bool> {
+    let ends = passes::Ends {
+        now,
+        while_held: gate == Gate::OnlyRunOuts,
+        seen: match gate {
+            Gate::Sweep(sweep) if sweep.is_approved => Some(sweep.hour),
+            Gate::Sweep(_) | Gate::Done | Gate::OnlyRunOuts | Gate::Nothing => None,
+        },
+    };
     let mut transaction = app.pool.begin().await?;
-    let ended = passes::select_ended(&mut transaction, now, while_held).await?;
     // The end of one customer's credit is his own affair, however large he is.
+    if passes::select_ended(&mut transaction, &ends).await?.len() < 2 {
+        return Ok(false);
+    }
+    // Another process may be about to hold them.
+    passes::lock(&mut transaction).await?;
+    let ended = passes::select_ended(&mut transaction, &ends).await?;
     if ended.len() < 2 {
         return Ok(false);
     }
@@ -408,7 +422,10 @@ pub(super) async fn hold_run_outs(app: &App, now: DateTime<Utc>, while_held: boo
         reasons: json!(reasons),
     };
     passes::insert(&mut transaction, &pass).await?;
-    passes::hold_run_outs(&mut transaction, pass.id, &ended, now).await?;
+    if passes::hold_run_outs(&mut transaction, pass.id, &ended, now).await? == 0 {
+        // Rolled back: somebody works on all of them, and there is no such pass.
+        return Ok(false);
+    }
     tracing::error!(pass = %pass.id, wallets = foreseen.wallets, stops = foreseen.stops, "run-outs are held for a person");
     live::announce(&mut transaction, None, "exceptions").await?;
     transaction.commit().await?;

@@ -24,14 +24,14 @@ async fn charges_of(world: &World, customer: &Customer) -> String {
     .unwrap_or_default()
 }
 
-async fn held(world: &World) -> PassRecord {
+pub async fn held(world: &World) -> PassRecord {
     let mut held = passes::held(&world.app).await.unwrap();
     assert_eq!(held.len(), 1, "{held:?}");
     held.remove(0)
 }
 
 /// An operator decides about the pass that is held.
-async fn decide(world: &World, admin: &Customer, decision: Decision) {
+pub async fn decide(world: &World, admin: &Customer, decision: Decision) {
     let pass = held(world).await;
     let word = match decision {
         Decision::Approve => "approve",
@@ -209,7 +209,7 @@ async fn more_ends_of_credit_at_once_than_usual_wait_for_a_person() {
 }
 
 /// Takes credit out of a wallet, as a refund would.
-async fn drain(world: &World, customer: &Customer, amount: &str) {
+pub async fn drain(world: &World, customer: &Customer, amount: &str) {
     let mut transaction = world.app.pool.begin().await.unwrap();
     for sql in [
         "insert into transfers (id, posting, debit_account, credit_account, amount, code, source, at, memo)

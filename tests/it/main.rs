@@ -13,6 +13,7 @@ mod audit_chain;
 mod audit_coverage;
 mod audit_log;
 mod bad_cluster;
+mod bad_ends;
 mod bad_luck;
 mod bad_money;
 mod bad_passes;

@@ -147,14 +147,14 @@ pub(in crate::charging) async fn select_oldest_cursor(pool: &PgPool) -> Result<O
 }
 
 /// What a pass through `hour` is going to do, from the wallets' burn: `passes` says how exact that is. While no wallet ends,
-/// running machines are counted only up to `count_max`.
+/// running machines are counted only up to `count_max`. An end of credit that an operator has let through is none.
 pub(in crate::charging) async fn foresee_hour(
     connection: &mut PgConnection,
     hour: DateTime<Utc>,
     count_max: i64,
 ) -> Result<Foreseen> {
     let row = sqlx::query!(
-        r#"select count(*) as "wallets!", min(charged_through) as from_at, count(*) filter (where runs_out_at <= $1) as "ending!",
+        r#"select count(*) as "wallets!", min(charged_through) as from_at, count(*) filter (where runs_out_at <= $1 and (approved_through is null or approved_through < runs_out_at)) as "ending!",
                   round(coalesce(sum(least(burn * extract(epoch from $1 - charged_through) / 3600, greatest(balance + credit_limit, 0))), 0), 6) as "amount!"
            from wallets where metered and charged_through < $1 and parked_at is null and held_by is null and charging_error is null"#,
         hour,
@@ -165,7 +165,7 @@ pub(in crate::charging) async fn foresee_hour(
         r#"select case when $2 then (
                    select count(*) from vms v join wallets w on w.organisation_id = v.organisation_id
                    where v.state = 'running' and w.metered and w.charged_through < $1 and w.runs_out_at <= $1 and w.parked_at is null and w.held_by is null
-                     and w.charging_error is null) else 0 end as "stops!",
+                     and (w.approved_through is null or w.approved_through < w.runs_out_at) and w.charging_error is null) else 0 end as "stops!",
                   (select count(*) from (select from vms where state = 'running' limit case when $2 then null else $3::bigint end) running) as "running!""#,
         hour,
         row.ending > 0,
@@ -178,26 +178,33 @@ pub(in crate::charging) async fn foresee_hour(
     Ok(Foreseen { from, wallets: row.wallets, ending: row.ending, amount: money(row.amount)?, stops, running })
 }
 
-/// The wallets whose credit has ended; of those, while no hour is held, that were to be looked at for it. Those that an operator
-/// has let through are left out.
-pub(in crate::charging) async fn select_ended(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    while_held: bool,
-) -> Result<Vec<Uuid>> {
-    if while_held {
+/// Which ends of credit are looked for.
+pub(in crate::charging) struct Ends {
+    /// Until then.
+    pub now: DateTime<Utc>,
+    /// Whether an hour is held: those that wait for it are looked for as well.
+    pub while_held: bool,
+    /// Not those until here, which an operator has let through with the hour.
+    pub seen: Option<DateTime<Utc>>,
+}
+
+/// The wallets whose credit has ended. Those that an operator has let through are left out.
+pub(in crate::charging) async fn select_ended(connection: &mut PgConnection, ends: &Ends) -> Result<Vec<Uuid>> {
+    if ends.while_held {
         return Ok(sqlx::query_scalar!(
             "select organisation_id from wallets
              where metered and runs_out_at <= $1 and parked_at is null and held_by is null and (approved_through is null or approved_through < runs_out_at)",
-            now,
+            ends.now,
         )
         .fetch_all(connection)
         .await?);
     }
     Ok(sqlx::query_scalar!(
         "select organisation_id from wallets
-         where due_at <= $1 and runs_out_at <= $1 and parked_at is null and held_by is null and (approved_through is null or approved_through < runs_out_at)",
-        now,
+         where due_at <= $1 and runs_out_at <= $1 and parked_at is null and held_by is null and (approved_through is null or approved_through < runs_out_at)
+           and ($2::timestamptz is null or runs_out_at > $2)",
+        ends.now,
+        ends.seen,
     )
     .fetch_all(connection)
     .await?)
@@ -328,14 +335,14 @@ pub(in crate::charging) async fn hold_behind(
     Ok(Some(Foreseen { from, wallets, ending: 0, amount, stops: 0, running: 0 }))
 }
 
-/// Holds those of some wallets whose credit has ended and that nobody works on.
+/// Holds those of some wallets whose credit has ended and that nobody works on. Says how many.
 pub(in crate::charging) async fn hold_run_outs(
     connection: &mut PgConnection,
     pass: PassId,
     organisations: &[Uuid],
     now: DateTime<Utc>,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<u64> {
+    let held = sqlx::query!(
         "update wallets set held_by = $1 where organisation_id in (
              select organisation_id from wallets where organisation_id = any($2) and runs_out_at <= $3 and parked_at is null and held_by is null
              order by organisation_id for update skip locked)",
@@ -345,7 +352,7 @@ pub(in crate::charging) async fn hold_run_outs(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(held.rows_affected())
 }
 
 /// What is foreseen of a pass that holds wallets.
@@ -377,8 +384,10 @@ pub(in crate::charging) async fn release(
     through: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    // In the order of the keys, as whoever locks several does.
     sqlx::query!(
-        "update wallets set held_by = null, approved_through = $2, due_at = $3 where held_by = $1",
+        "with held as (select organisation_id from wallets where held_by = $1 order by organisation_id for update)
+         update wallets w set held_by = null, approved_through = $2, due_at = $3 from held where held.organisation_id = w.organisation_id",
         pass.uuid(),
         through,
         now,

@@ -240,10 +240,14 @@ pub(super) async fn update_withdrawn(
 
 /// Has the wallets of a list looked at.
 pub(super) async fn update_due(connection: &mut PgConnection, list: PriceListId, at: DateTime<Utc>) -> Result<()> {
+    // In the order of the keys, as whoever locks several does.
     sqlx::query!(
-        "update wallets w set due_at = $2 from organisations o
-         where o.id = w.organisation_id and w.metered and (w.due_at is null or w.due_at > $2)
-           and (o.price_list_id = $1 or (o.price_list_id is null and (select l.is_default from price_lists l where l.id = $1)))",
+        "with due as (
+             select w.organisation_id from wallets w join organisations o on o.id = w.organisation_id
+             where w.metered and (w.due_at is null or w.due_at > $2)
+               and (o.price_list_id = $1 or (o.price_list_id is null and (select l.is_default from price_lists l where l.id = $1)))
+             order by w.organisation_id for update of w)
+         update wallets w set due_at = $2 from due where due.organisation_id = w.organisation_id",
         list.uuid(),
         at,
     )
