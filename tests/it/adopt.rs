@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use proxmox_client::{Client, CloneVm, ConfigChange};
 use proxmox_simulator::{Fault, FaultKind, Guest};
 use serde_json::{Value, json};
+use uni_manager::ledger;
 
 use crate::fault_matrix::table;
 use crate::kill::{die_at, outlive, real_world};
@@ -115,6 +116,8 @@ async fn an_adopted_guest_is_a_machine_that_is_charged_from_then_on() {
     let answer = stage.adopt(&stage.order().await).await.expect(202);
     let vm = text(&answer, "/vm").to_owned();
     stage.adopt(&stage.order().await).await.problem(404);
+    let difference = ledger::first_difference(&stage.world.app.pool, chrono_tz::UTC).await.unwrap();
+    assert_eq!(difference, None, "nothing is set aside for a machine that is there");
     stage.world.run_due_jobs().await;
 
     assert_eq!(stage.world.state(&stage.ann, &vm).await, "running");

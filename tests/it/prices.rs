@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use uni_manager::pricing;
 
 use crate::doors::browser;
+use crate::ledger_export::folder;
+use crate::ledger_proof::rerated;
 use crate::world::{Answer, Customer, World, at, send, text};
 
 /// The id of the default price list.
@@ -111,6 +113,10 @@ async fn a_version_that_has_not_begun_can_be_withdrawn_and_who_was_told_of_it_is
         text(&begun.problem(409), "/detail"),
         "This version has begun, or begins within a minute. Change the prices again instead."
     );
+    // What was withdrawn was never in force, whoever rates it again.
+    let (agrees, said) = rerated(&world).await;
+    assert!(agrees, "{said}");
+    std::fs::remove_dir_all(folder(&world)).unwrap();
     world.finish().await;
 }
 

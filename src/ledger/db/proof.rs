@@ -274,7 +274,8 @@ pub(in crate::ledger) async fn select_wrong_balance(connection: &mut PgConnectio
     }))
 }
 
-/// Credit is set aside for each machine that is being made and costs something, and for nothing else.
+/// Credit is set aside for each machine that is being made and costs something, and for nothing else; one that is taken over is
+/// there already.
 pub(in crate::ledger) async fn select_wrong_hold(connection: &mut PgConnection) -> Result<Option<String>> {
     let hold = sqlx::query!(
         "select h.vm_id, h.amount, v.state, v.organisation_id = h.organisation_id as is_own from holds h join vms v on v.id = h.vm_id
@@ -295,7 +296,7 @@ pub(in crate::ledger) async fn select_wrong_hold(connection: &mut PgConnection) 
          join price_list_periods l on l.during @> v.created_at
               and l.price_list_id = coalesce(o.price_list_id, (select id from price_lists where is_default))
          join prices p on p.price_list_version_id = l.id and p.kind = 'vm_running' and p.plan_id = v.plan_id and p.hourly_rate > 0
-         where v.state = 'provisioning' and not exists (select 1 from holds h where h.vm_id = v.id)"
+         where v.state = 'provisioning' and v.adopted_at is null and not exists (select 1 from holds h where h.vm_id = v.id)"
     )
     .fetch_optional(connection)
     .await?;
@@ -314,6 +315,23 @@ pub(in crate::ledger) async fn select_wrong_meter(connection: &mut PgConnection)
     Ok(gone.map(|gone| {
         let state = gone.state.as_deref().unwrap_or("nowhere");
         format!("interval {} of meter {} is open, but its machine {} is {state}", gone.id, gone.meter, gone.vm_id)
+    }))
+}
+
+/// Whatever goes on and can cost something is charged by the next pass, so its wallet must be among those that passes look at.
+pub(in crate::ledger) async fn select_overlooked(connection: &mut PgConnection) -> Result<Option<String>> {
+    let overlooked = sqlx::query!(
+        "select i.id, i.meter_id, w.organisation_id from meter_intervals i join wallets w on w.organisation_id = i.organisation_id
+         where not w.metered and not i.settled and (upper_inf(i.during) or upper(i.during) > w.charged_through)
+           and i.kind in (select p.kind from prices p join price_list_periods v on v.id = p.price_list_version_id)"
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(overlooked.map(|overlooked| {
+        format!(
+            "interval {} of meter {} is not charged yet, but the wallet of organisation {} is not looked at by any pass",
+            overlooked.id, overlooked.meter_id, overlooked.organisation_id
+        )
     }))
 }
 

@@ -45,7 +45,7 @@ pub(in crate::ledger) fn select_raw<'c>(
         .boxed(),
         Raw::Prices => sqlx::query_scalar!(
             r#"select array[p.id::text, v.price_list_id::text, v.number::text, to_char(v.effective_from at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), p.kind, p.plan_id::text, p.image_id::text, p.hourly_rate::text, p.monthly_cap::text] as "row!: Row"
-           from prices p join price_list_versions v on v.id = p.price_list_version_id order by v.price_list_id, v.effective_from, p.id"#
+           from prices p join price_list_versions v on v.id = p.price_list_version_id where v.withdrawn_at is null order by v.price_list_id, v.effective_from, p.id"#
         )
         .fetch(connection)
         .map_err(Error::from)

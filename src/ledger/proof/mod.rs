@@ -110,6 +110,7 @@ async fn prove(connection: &mut PgConnection, scope: Scope) -> Result<(), Stop> 
         db::select_wrong_account(&mut *connection).await?,
         db::select_wrong_balance(&mut *connection).await?,
         db::select_wrong_meter(&mut *connection).await?,
+        db::select_overlooked(&mut *connection).await?,
         db::select_wrong_hold(connection).await?,
     ] {
         difference.map_or(Ok(()), differs)?;
