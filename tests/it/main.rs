@@ -17,6 +17,7 @@ mod bad_ends;
 mod bad_luck;
 mod bad_money;
 mod bad_passes;
+mod beside;
 mod by_page;
 mod clusters;
 mod console;
