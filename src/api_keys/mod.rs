@@ -21,6 +21,7 @@ use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 use crate::network::Network;
+use crate::organisations::{self, Asker};
 use crate::permissions::{Permission, Permissions};
 use crate::users::{self, UserState};
 
@@ -155,25 +156,21 @@ pub async fn find(app: &App, organisation: OrganisationId, id: ApiKeyId) -> Resu
     found.into_iter().next().ok_or(Error::NotFound("API key"))
 }
 
-/// Makes a key for a person who may do `own` in the organisation. Its text is in the answer and nowhere else.
+/// Makes a key of the asker's. Its text is in the answer and nowhere else.
 ///
 /// # Errors
 /// `Invalid` with a problem per field: also when it would be wider than its maker; `Conflict` when there are too many; `Forbidden` to who
-/// has not confirmed his address.
-pub async fn create(
-    app: &App,
-    organisation: OrganisationId,
-    maker: UserId,
-    own: Permissions,
-    new: &NewApiKey,
-    actor: &Actor,
-) -> Result<Made> {
+/// has not confirmed his address, or is suspended; `NotFound` and `NotPermitted` when he has lost his place or the right meanwhile.
+pub async fn create(app: &App, organisation: OrganisationId, new: &NewApiKey, asker: Asker<'_>) -> Result<Made> {
     let (now, machine_now) = (app.clock.now(), app.clock.machine_now());
-    let checked = checked(new, own, machine_now)?;
-    users::require_verified(app, actor).await?;
+    users::require_verified(app, asker.actor).await?;
     let text = KeyText::draw()?;
     let id = ApiKeyId::new();
     let mut transaction = app.pool.begin().await?;
+    let (_, maker) = organisations::lock_for(&mut transaction, organisation, asker, Permission::ApiKeyManage).await?;
+    // A ban waits for this key and revokes it with the others, or has come before.
+    organisations::lock_active(&mut transaction, maker.user).await?;
+    let checked = checked(new, maker.permissions, machine_now)?;
     // The organisation's row is the lock under which keys are counted.
     if db::count_for_update(&mut transaction, organisation).await? >= KEYS_MAX {
         return Err(Error::conflict(format!("There are {KEYS_MAX} keys already: revoke one that is not used first.")));
@@ -181,7 +178,7 @@ pub async fn create(
     let row = db::NewRow {
         id,
         organisation,
-        maker,
+        maker: maker.user,
         name: &checked.name,
         prefix: text.prefix(),
         hash: text.hash(),
@@ -194,7 +191,8 @@ pub async fn create(
     db::insert(&mut transaction, &row).await?;
     let detail = json!({ "prefix": text.prefix(), "permissions": checked.patterns, "networks": checked.networks, "daily_limit": checked.daily_limit, "expires_at": new.expires_at });
     let subject = Subject::new("api_key", id, &checked.name);
-    audit::record(&mut transaction, now, actor, Some(organisation), Event::ApiKeyCreated, subject, detail).await?;
+    let event = Event::ApiKeyCreated;
+    audit::record(&mut transaction, now, asker.actor, Some(organisation), event, subject, detail).await?;
     transaction.commit().await?;
     Ok(Made { key: find(app, organisation, id).await?, text })
 }

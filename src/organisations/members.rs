@@ -13,6 +13,7 @@ use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
 use crate::permissions::{Permission, Permissions};
+use crate::users::SUSPENDED;
 use crate::{api_keys, live};
 
 /// The most people that belong to one organisation.
@@ -102,7 +103,7 @@ pub async fn list_members(app: &App, organisation: OrganisationId) -> Result<Vec
 
 /// Locks an organisation against other changes of its people and roles, and answers with its name and with what the asker may
 /// do there now: no more than he asks with, and no more than he has since.
-pub(super) async fn lock_for(
+pub(crate) async fn lock_for(
     connection: &mut PgConnection,
     organisation: OrganisationId,
     asker: Asker<'_>,
@@ -112,6 +113,9 @@ pub(super) async fn lock_for(
     let mut place = db::members::select_place(connection, organisation, asker.user)
         .await?
         .ok_or(Error::NotFound("organisation"))?;
+    if !place.is_active {
+        return Err(Error::Forbidden(SUSPENDED));
+    }
     place.permissions = place.permissions.only(asker.may);
     if !place.permissions.has(needed) {
         return Err(Error::NotPermitted(needed));
@@ -124,11 +128,11 @@ pub(super) async fn lock(connection: &mut PgConnection, organisation: Organisati
 }
 
 /// Locks a person against other changes of where he belongs, and refuses who is suspended.
-pub(super) async fn lock_active(connection: &mut PgConnection, user: UserId) -> Result<()> {
+pub(crate) async fn lock_active(connection: &mut PgConnection, user: UserId) -> Result<()> {
     if db::members::lock_user(connection, user).await? {
         return Ok(());
     }
-    Err(Error::Forbidden("Your account is suspended: you belong where you belong, and join nothing more."))
+    Err(Error::Forbidden(SUSPENDED))
 }
 
 /// Locks who is to own one more organisation against other changes of where he belongs, and checks that he may.
@@ -228,13 +232,14 @@ pub async fn remove(app: &App, organisation: OrganisationId, member: UserId, ask
 /// Leaves an organisation. Whose last one it was gets one of his own.
 ///
 /// # Errors
-/// `Conflict` for the last owner, `NotFound` when he is no member.
+/// `Conflict` for the last owner, `NotFound` when he is no member, `Forbidden` to who is suspended.
 pub async fn leave(app: &App, organisation: OrganisationId, user: UserId, actor: &Actor) -> Result<()> {
     let mut transaction = app.pool.begin().await?;
     let name = lock(&mut transaction, organisation).await?;
     let target = db::members::select_place(&mut transaction, organisation, user).await?;
     // What is not his looks as if it did not exist.
     let target = target.ok_or(Error::NotFound("organisation"))?;
+    lock_active(&mut transaction, user).await?;
     let told = (Event::MemberLeft, Subject::new("organisation", organisation, name));
     take_out(app, &mut transaction, organisation, &target, actor, told).await?;
     transaction.commit().await?;

@@ -20,6 +20,7 @@ pub use invitations::{
 pub use members::{
     Asker, Detail, MEMBERS_MAX, SecondFactor, change_role, leave, list_members, may_change, may_give, remove,
 };
+pub(crate) use members::{lock_active, lock_for};
 pub use mine::{Mine, OWNED_MAX, brief_of, create_another, mine, rename};
 pub use role_choice::RoleChoice;
 pub use roles::{

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::members::{Asker, Place, check_gives, lock_for};
+use super::members::{Asker, Place, check_gives, lock_for, lock_receiver};
 use super::role_choice::RoleChoice;
 use super::{db, own_role};
 use crate::app::App;
@@ -203,7 +203,8 @@ pub async fn change_role(
 /// Deletes a role. Who has it gets another one in the same moment, if one is named; else it must not be in use.
 ///
 /// # Errors
-/// `Conflict` while it is used and no other is named, `Forbidden` when either may do more than the asker, `NotFound`.
+/// `Conflict` while it is used and no other is named, and when somebody would own more organisations than one may; `Forbidden`
+/// when either may do more than the asker, `NotFound`.
 pub async fn delete_role(
     app: &App,
     organisation: OrganisationId,
@@ -227,6 +228,11 @@ pub async fn delete_role(
         }
         let to = choose(&mut transaction, organisation, to).await?;
         check_gives(&by, &to)?;
+        if to.choice.is_owner() {
+            for member in db::roles::select_users(&mut transaction, organisation, id).await? {
+                lock_receiver(&mut transaction, member).await?;
+            }
+        }
         let moved = db::roles::update_users(&mut transaction, organisation, id, to.choice).await?;
         detail["members"] = json!(moved);
         detail["moved_to"] = json!(to.name);

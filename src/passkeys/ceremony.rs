@@ -99,7 +99,8 @@ pub async fn begin_adding(app: &App, user: &User) -> Result<Asked> {
 /// which are answered once.
 ///
 /// # Errors
-/// `Invalid` for a name that cannot be, `Conflict` when it was not accepted.
+/// `Invalid` for a name that cannot be, `Conflict` when it was not accepted, `Unauthenticated` when all logins of the person were
+/// ended meanwhile.
 pub async fn add(
     app: &App,
     user: &User,
@@ -123,7 +124,7 @@ pub async fn add(
         refused()
     })?;
     let mut transaction = app.pool.begin().await?;
-    let before = second_factor::lock_factors(&mut transaction, user.id).await?;
+    let before = second_factor::lock_unended(&mut transaction, user).await?;
     if before.passkeys >= i64::try_from(PASSKEYS_MAX).unwrap_or(i64::MAX) {
         return Err(Error::conflict(format!("You have {PASSKEYS_MAX} passkeys already. Remove one first.")));
     }

@@ -97,6 +97,18 @@ pub(super) async fn delete_totp(connection: &mut PgConnection, user: UserId) -> 
     Ok(deleted.rows_affected() == 1)
 }
 
+pub(super) async fn delete_unconfirmed_totp(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("delete from totp_secrets where user_id = $1 and confirmed_at is null", user.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn delete_ceremonies_of(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("delete from passkey_ceremonies where user_id = $1", user.uuid()).execute(connection).await?;
+    Ok(())
+}
+
 pub(super) async fn delete_passkeys(connection: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from passkeys where user_id = $1", user.uuid()).execute(connection).await?;
     Ok(())

@@ -19,7 +19,7 @@ pub use confirm::{Evidence, confirm};
 pub use db::SECRETS;
 pub use demand::{demand, is_demanded};
 pub use pending::{PENDING_MINUTES, begin, find, finish};
-pub(crate) use pending::{end_pending, take};
+pub(crate) use pending::{end_unfinished, take};
 pub use recovery::{RECOVERY_CODES, make_anew};
 pub(crate) use tell::Factor;
 pub use totp::{Setup, add, remove, shown, start};
@@ -148,4 +148,14 @@ pub async fn purge(app: &App) -> Result<u64> {
 pub(crate) async fn lock_factors(connection: &mut PgConnection, user: UserId) -> Result<Factors> {
     db::lock_user(&mut *connection, user).await?;
     db::select_factors(connection, user).await
+}
+
+/// The same, before he gets another one: not when all his logins were ended after this one was looked at.
+///
+/// # Errors
+/// `Unauthenticated`.
+pub(crate) async fn lock_unended(connection: &mut PgConnection, user: &User) -> Result<Factors> {
+    let factors = lock_factors(&mut *connection, user.id).await?;
+    let epoch = crate::users::find(connection, user.id).await?.map(|user| user.epoch);
+    if epoch == Some(user.epoch) { Ok(factors) } else { Err(Error::Unauthenticated(crate::sessions::OVERTAKEN)) }
 }

@@ -53,12 +53,15 @@ pub async fn begin(app: &App, user: &User, way: Method, actor: Actor) -> Result<
     Ok(Some(SecretString::from(token)))
 }
 
-/// Ends the logins of a person that wait, in somebody's transaction.
+/// Ends whatever a person has begun and not finished, in somebody's transaction: logins that wait, questions for a passkey that
+/// were not answered, an app that no code has confirmed. Somebody else may have begun it in his name.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub(crate) async fn end_pending(connection: &mut PgConnection, user: crate::ids::UserId) -> Result<()> {
-    db::delete_pending_of(connection, user).await
+pub(crate) async fn end_unfinished(connection: &mut PgConnection, user: crate::ids::UserId) -> Result<()> {
+    db::delete_pending_of(&mut *connection, user).await?;
+    db::delete_ceremonies_of(&mut *connection, user).await?;
+    db::delete_unconfirmed_totp(connection, user).await
 }
 
 /// Whose login waits under a token.

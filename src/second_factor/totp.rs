@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use totp_rs::{Builder, Totp};
 
-use super::{Factor, after_adding, after_removing, db, lock_factors};
+use super::{Factor, after_adding, after_removing, db, lock_factors, lock_unended};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
@@ -74,11 +74,12 @@ fn setup(user: &User, secret: SecretString) -> Setup {
 /// he gets recovery codes, which are answered once.
 ///
 /// # Errors
-/// `Invalid` for a wrong code, `Conflict` when nothing waits to be confirmed.
+/// `Invalid` for a wrong code, `Conflict` when nothing waits to be confirmed, `Unauthenticated` when all logins of the person were
+/// ended meanwhile.
 pub async fn add(app: &App, user: &User, code: &str, login: Login, actor: &Actor) -> Result<Option<Vec<String>>> {
     let now = app.clock.machine_now();
     let mut transaction = app.pool.begin().await?;
-    let before = lock_factors(&mut transaction, user.id).await?;
+    let before = lock_unended(&mut transaction, user).await?;
     let stored = db::select_totp(&mut transaction, user.id).await?.filter(|stored| !stored.confirmed);
     let stored = stored.ok_or_else(|| Error::conflict("There is no app to be confirmed. Begin again."))?;
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();

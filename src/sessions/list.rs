@@ -84,7 +84,7 @@ pub async fn end_one(app: &App, user: &User, id: SessionId, actor: &Actor) -> Re
 }
 
 /// Ends all logins of a person but one, in somebody's transaction, and keeps out who is just logging in, also where only the
-/// second factor is missing. Answers how many.
+/// second factor is missing. What was begun in them is not finished. Answers how many.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -95,7 +95,7 @@ pub(crate) async fn end_all_in(
     keep: Option<SessionId>,
 ) -> Result<u64> {
     users::begin_epoch(&mut *connection, user).await?;
-    second_factor::end_pending(&mut *connection, user).await?;
+    second_factor::end_unfinished(&mut *connection, user).await?;
     let ended = db::end_all(&mut *connection, user, keep, app.clock.machine_now()).await?;
     live::announce(connection, None, live::of_person(user)).await?;
     Ok(ended)

@@ -34,7 +34,7 @@ use crate::live;
 /// The longest name of a browser or a program that is kept, in characters.
 const USER_AGENT_CHARACTERS_MAX: usize = 200;
 /// Said to who logged in while all his logins were being ended.
-const OVERTAKEN: &str = "All logins of this account were just ended. Log in again.";
+pub(crate) const OVERTAKEN: &str = "All logins of this account were just ended. Log in again.";
 
 /// What a browser or a program calls itself, shortened, for the person's own list.
 fn shortened(user_agent: Option<&str>) -> Option<String> {

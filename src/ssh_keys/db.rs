@@ -35,7 +35,11 @@ pub(super) async fn select_by_ids(
     Ok(keys)
 }
 
-pub(super) async fn count(connection: &mut PgConnection, organisation: OrganisationId) -> Result<i64> {
+/// How many keys an organisation has. Nobody else adds one until the transaction ends.
+pub(super) async fn count_for_update(connection: &mut PgConnection, organisation: OrganisationId) -> Result<i64> {
+    sqlx::query!("select id from organisations where id = $1 for no key update", organisation.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
     Ok(sqlx::query_scalar!(
         r#"select count(*) as "count!" from ssh_keys where organisation_id = $1"#,
         organisation.uuid()

@@ -104,7 +104,7 @@ pub async fn insert(
         problems.push(Problem::new(name_field, NOT_A_PLAIN_LINE));
     }
     let (Ok(parsed), true) = (parsed, problems.is_empty()) else { return Err(Error::Invalid(problems)) };
-    if db::count(&mut *connection, organisation).await? >= KEYS_MAX {
+    if db::count_for_update(&mut *connection, organisation).await? >= KEYS_MAX {
         return Err(Error::invalid(key_field, format!("There are {KEYS_MAX} keys already: remove one first.")));
     }
     let now = app.clock.now();

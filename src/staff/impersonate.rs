@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{checked_reason, db};
+use super::{checked_reason, db, lock_for};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{ImpersonationId, OrganisationId, SessionId, UserId};
 use crate::live;
+use crate::permissions::Permission;
 use crate::users::UserState;
 
 /// How long somebody looks as a customer at most.
@@ -31,7 +32,8 @@ pub struct NewImpersonation {
 ///
 /// # Errors
 /// `Invalid` without a reason, `NotFound` when he does not belong to the organisation, `Conflict` for the operator's own
-/// people, for somebody who is banned, and while it goes on already.
+/// people, for somebody who is banned, and while it goes on already; `Forbidden` and `NotPermitted` when the actor may not do it any
+/// more.
 pub async fn impersonate(
     app: &App,
     session: SessionId,
@@ -42,7 +44,7 @@ pub async fn impersonate(
     let reason = checked_reason(&new.reason)?;
     let staff = actor.user().ok_or(Error::Forbidden("Only a person looks as a customer."))?;
     let mut transaction = app.pool.begin().await?;
-    db::lock_staff(&mut transaction).await?;
+    lock_for(&mut transaction, actor, Permission::PlatformCustomerImpersonate).await?;
     let people = db::select_people(&mut transaction, Some(organisation), Some(new.user), 1);
     let person = people.await?.pop().ok_or(Error::NotFound("person"))?;
     if person.platform_role.is_some() {

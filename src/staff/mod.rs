@@ -8,6 +8,7 @@ mod roles;
 mod standing;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 pub use impersonate::{IMPERSONATION_MINUTES, NewImpersonation, end_over, impersonate, stop};
 pub use recover::{NewRecovery, recover};
@@ -15,10 +16,11 @@ pub use roles::{NewRole, people, set_role, set_role_by_email};
 pub use standing::{NewStanding, Stood, set_standing};
 
 use crate::app::App;
+use crate::audit::Actor;
 use crate::error::{Error, NOT_A_PLAIN_LINE, Result, is_plain_line};
 use crate::ids::{OrganisationId, UserId};
-use crate::permissions::PlatformRole;
-use crate::users::UserState;
+use crate::permissions::{Permission, Permissions, PlatformRole};
+use crate::users::{self, UserState};
 
 /// The longest reason, in characters.
 pub const REASON_CHARACTERS_MAX: usize = 200;
@@ -64,6 +66,23 @@ pub async fn people_of(app: &App, organisation: OrganisationId) -> Result<Vec<Pe
 /// `NotFound` when there is none.
 pub async fn person(app: &App, id: UserId) -> Result<Person> {
     db::select_people(&mut *app.pool.acquire().await?, None, Some(id), 1).await?.pop().ok_or(Error::NotFound("person"))
+}
+
+/// Makes every other change of who works for the platform and of who may come in wait, and answers with what the actor may do
+/// there now: he may have lost since what let him in.
+///
+/// # Errors
+/// `Forbidden` to who is suspended or banned, `NotPermitted` to who may not do what is needed.
+async fn lock_for(connection: &mut PgConnection, actor: &Actor, needed: Permission) -> Result<Permissions> {
+    db::lock_staff(&mut *connection).await?;
+    // The platform itself, by a command of the operator's.
+    let Some(id) = actor.user() else { return Ok(PlatformRole::Admin.permissions()) };
+    let user = users::find(connection, id).await?.ok_or(Error::NotFound("account"))?;
+    if user.state != UserState::Active {
+        return Err(Error::Forbidden(users::SUSPENDED));
+    }
+    let may = user.platform_permissions();
+    if may.has(needed) { Ok(may) } else { Err(Error::NotPermitted(needed)) }
 }
 
 /// A reason, without the spaces around it.

@@ -4,12 +4,12 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Person, checked_reason, db};
+use super::{Person, checked_reason, db, lock_for};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::{OrganisationId, UserId};
-use crate::permissions::{Permission, Permissions};
+use crate::permissions::Permission;
 use crate::{second_factor, sessions, users};
 
 /// Why a second factor is taken.
@@ -26,18 +26,18 @@ pub struct NewRecovery {
 ///
 /// # Errors
 /// `Invalid` without a reason; `NotFound` when he does not belong to the organisation; `Conflict` for oneself and for who has
-/// none; `NotPermitted` for the operator's own people, without the right to manage those.
+/// none; `NotPermitted` for the operator's own people, without the right to manage those; `Forbidden` and `NotPermitted` when the
+/// actor may not do it any more.
 pub async fn recover(
     app: &App,
     organisation: OrganisationId,
     user: UserId,
     new: &NewRecovery,
-    may: Permissions,
     actor: &Actor,
 ) -> Result<Person> {
     let reason = checked_reason(&new.reason)?;
     let mut transaction = app.pool.begin().await?;
-    db::lock_staff(&mut transaction).await?;
+    let may = lock_for(&mut transaction, actor, Permission::PlatformCustomerRecover).await?;
     let people = db::select_people(&mut transaction, Some(organisation), Some(user), 1);
     let person = people.await?.pop().ok_or(Error::NotFound("person"))?;
     if actor.user() == Some(user) {

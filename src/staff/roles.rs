@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{PEOPLE_MAX, Person, db};
+use super::{PEOPLE_MAX, Person, db, lock_for};
 use crate::app::App;
 use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
 use crate::live;
-use crate::permissions::PlatformRole;
+use crate::permissions::{Permission, PlatformRole};
 use crate::users;
 
 /// What a person is to be.
@@ -42,11 +42,11 @@ pub async fn set_role_by_email(app: &App, email: &str, role: PlatformRole, actor
 ///
 /// # Errors
 /// `NotFound` without such a person, `Conflict` for oneself and for the last admin, and for somebody who is not active or
-/// has not confirmed his address.
+/// has not confirmed his address; `Forbidden` and `NotPermitted` when the actor may not do it any more.
 pub async fn set_role(app: &App, user: UserId, role: Option<PlatformRole>, actor: &Actor) -> Result<Person> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    db::lock_staff(&mut transaction).await?;
+    lock_for(&mut transaction, actor, Permission::PlatformStaffManage).await?;
     let people = db::select_people(&mut transaction, None, Some(user), 1);
     let before = people.await?.pop().ok_or(Error::NotFound("person"))?;
     if before.platform_role == role {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Person, checked_reason, db};
+use super::{Person, checked_reason, db, lock_for};
 use crate::app::App;
 use crate::audit::{self, Actor, Changes, Event, Subject};
 use crate::error::{Error, Result};
@@ -49,13 +49,13 @@ pub struct Stood {
 ///
 /// # Errors
 /// `Invalid` without a reason; `NotFound` when he does not belong to the organisation; `Conflict` for oneself and for the
-/// last admin; `NotPermitted` for the operator's own people, without the right to manage those.
+/// last admin; `NotPermitted` for the operator's own people, without the right to manage those; `Forbidden` and `NotPermitted` when
+/// the actor may not do it any more.
 pub async fn set_standing(
     app: &App,
     organisation: OrganisationId,
     user: UserId,
     new: &NewStanding,
-    may: Permissions,
     actor: &Actor,
 ) -> Result<Stood> {
     let reason = match new.state {
@@ -64,7 +64,7 @@ pub async fn set_standing(
     };
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    db::lock_staff(&mut transaction).await?;
+    let may = lock_for(&mut transaction, actor, Permission::PlatformCustomerStanding).await?;
     let people = db::select_people(&mut transaction, Some(organisation), Some(user), 1);
     let before = people.await?.pop().ok_or(Error::NotFound("person"))?;
     check(&mut transaction, &before, new.state, may, actor).await?;

@@ -32,6 +32,10 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 10;
 /// The longest, so that hashing has a bounded cost.
 pub const PASSWORD_CHARACTERS_MAX: usize = 256;
 
+/// Said to who is suspended and asks for a change.
+pub(crate) const SUSPENDED: &str =
+    "Your account is suspended: you can look at everything, and change nothing. Ask the operator why.";
+
 /// What a person may still do here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -10,12 +10,12 @@ use axum::http::request::Parts;
 use axum::routing::{MethodFilter, on};
 use axum::{Extension, Router, middleware};
 
-use super::{kept_forms, limits};
+use super::{bodies, kept_forms, limits};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::permissions::{Permission, Permissions};
 use crate::sessions::Assurance;
-use crate::users::{User, UserState};
+use crate::users::{SUSPENDED, User, UserState};
 
 /// Who may enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,9 @@ impl Doors {
         let mut handled = on(filter, handler).layer(Extension(door));
         if confirmed {
             handled = handled.layer(Extension(NeedsConfirmation)).layer(middleware::from_fn(kept_forms::hold));
+        }
+        if method != Method::GET {
+            handled = handled.layer(middleware::from_fn(bodies::await_whole));
         }
         if door == Door::Anybody {
             handled = handled.layer(middleware::from_fn(limits::at_open_door));
@@ -279,7 +282,5 @@ fn refuse_suspended(user: &User, looks: bool) -> Result<()> {
     if looks || user.state == UserState::Active {
         return Ok(());
     }
-    Err(Error::Forbidden(
-        "Your account is suspended: you can look at everything, and change nothing. Ask the operator why.",
-    ))
+    Err(Error::Forbidden(SUSPENDED))
 }

@@ -42,7 +42,7 @@ pub(super) async fn hold(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    // The layers around have set the limits of size and time.
+    // It has come already, and is not read a second time.
     let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
         let sentence = "The form was too large or was cut off on the way.".to_owned();
         return PageError::Request(axum::http::StatusCode::PAYLOAD_TOO_LARGE, sentence).into_response();

@@ -3,6 +3,7 @@
 pub mod api;
 mod assets;
 mod back;
+mod bodies;
 pub mod code;
 mod console;
 mod cors;

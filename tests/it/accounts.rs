@@ -189,3 +189,27 @@ async fn a_key_is_added_once_and_removed() {
     assert!(events.contains(&"ssh_key.added".to_owned()) && events.contains(&"ssh_key.removed".to_owned()));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn an_organisation_has_no_more_ssh_keys_than_it_may_have_also_when_several_are_added_at_once() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    // She has one; there is room for one more.
+    world
+        .execute("insert into ssh_keys (id, organisation_id, name, public_key, fingerprint, created_at) select gen_random_uuid(), organisation_id, name, public_key, 'SHA256:' || number, created_at from ssh_keys, generate_series(1, 98) number")
+        .await;
+    let added = (0..8).map(|number| {
+        let (world, ann) = (&world, &ann);
+        let key = format!(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhsc{number:04} ann@example"
+        );
+        async move { world.post(ann, "/ssh-keys", &json!({ "name": "another", "public_key": key })).await.status }
+    });
+
+    let mut added = futures_util::future::join_all(added).await;
+
+    added.sort_unstable();
+    assert_eq!(added, [201, 422, 422, 422, 422, 422, 422, 422]);
+    assert_eq!(world.count("select count(*) from ssh_keys").await, 100);
+    world.finish().await;
+}

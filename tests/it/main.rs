@@ -33,6 +33,7 @@ mod feature_pages;
 mod features;
 mod grace;
 mod guards;
+mod half_sent;
 mod identity;
 mod invoice_pages;
 mod invoices;

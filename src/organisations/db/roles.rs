@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Error, OnConstraint, Result};
-use crate::ids::{OrganisationId, RoleId};
+use crate::ids::{OrganisationId, RoleId, UserId};
 use crate::organisations::role_choice::RoleChoice;
 use crate::organisations::roles::OwnRole;
 
@@ -114,6 +114,20 @@ pub async fn is_used(connection: &mut PgConnection, id: RoleId, machine_now: Dat
         machine_now,
     );
     Ok(used.fetch_one(connection).await?)
+}
+
+/// Who has a role, in one order for everybody who locks them one after the other.
+pub async fn select_users(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    id: RoleId,
+) -> Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
+        r#"select user_id as "user: UserId" from members where organisation_id = $1 and role_id = $2 order by user_id"#,
+        organisation.uuid(),
+        id.uuid(),
+    );
+    Ok(users.fetch_all(connection).await?)
 }
 
 /// Gives everybody who has it another one, also who was invited with it. Answers how many members that were.

@@ -117,8 +117,7 @@ pub async fn create(
     caller: ApiCaller,
     ApiJson(new): ApiJson<NewApiKey>,
 ) -> Result<(StatusCode, Json<MadeView>), ApiError> {
-    let (organisation, maker) = (caller.organisation.id, caller.user.id);
-    let made = api_keys::create(&app, organisation, maker, caller.permissions, &new, &caller.actor).await?;
+    let made = api_keys::create(&app, caller.organisation.id, &new, caller.asker()).await?;
     let view = MadeView { key: made.text.reveal().to_owned(), view: ApiKeyView::new(made.key, None) };
     Ok((StatusCode::CREATED, Json(view)))
 }

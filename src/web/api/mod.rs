@@ -30,7 +30,7 @@ pub mod zero;
 
 mod body;
 
-pub use body::ApiJson;
+pub use body::{ApiJson, Unreadable};
 
 use serde::Deserialize;
 use serde::Serialize;

@@ -47,7 +47,7 @@ pub async fn set_standing(
     Path((id, user)): Path<(OrganisationId, UserId)>,
     ApiJson(new): ApiJson<NewStanding>,
 ) -> Result<Json<Stood>, ApiError> {
-    Ok(Json(staff::set_standing(&app, id, user, &new, caller.user.platform_permissions(), &caller.actor).await?))
+    Ok(Json(staff::set_standing(&app, id, user, &new, &caller.actor).await?))
 }
 
 /// Takes the second factor of a person who has lost it.
@@ -64,7 +64,7 @@ pub async fn recover(
     Path((id, user)): Path<(OrganisationId, UserId)>,
     ApiJson(new): ApiJson<NewRecovery>,
 ) -> Result<Json<Person>, ApiError> {
-    Ok(Json(staff::recover(&app, id, user, &new, caller.user.platform_permissions(), &caller.actor).await?))
+    Ok(Json(staff::recover(&app, id, user, &new, &caller.actor).await?))
 }
 
 /// Lists who works for the platform.

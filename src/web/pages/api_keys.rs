@@ -93,12 +93,8 @@ pub async fn create(
     customer: Customer,
     CsrfForm(typed): CsrfForm<Typed>,
 ) -> Result<Response, PageError> {
-    let own = customer.session.permissions;
     let made = match typed.read(&app) {
-        Ok(new) => {
-            let maker = customer.session.user.id;
-            api_keys::create(&app, customer.organisation(), maker, own, &new, &customer.actor).await
-        }
+        Ok(new) => api_keys::create(&app, customer.organisation(), &new, customer.asker()).await,
         Err(error) => Err(error),
     };
     match made {

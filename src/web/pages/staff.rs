@@ -121,8 +121,7 @@ pub async fn set_standing(
     Path((id, user)): Path<(OrganisationId, UserId)>,
     CsrfForm(new): CsrfForm<NewStanding>,
 ) -> Result<Response, PageError> {
-    let may = staff.session.user.platform_permissions();
-    let stood = match staff::set_standing(&app, id, user, &new, may, &staff.actor).await {
+    let stood = match staff::set_standing(&app, id, user, &new, &staff.actor).await {
         Ok(stood) => stood,
         Err(error) => {
             let status = status(&error);
@@ -160,8 +159,7 @@ pub async fn recover(
     Path((id, user)): Path<(OrganisationId, UserId)>,
     CsrfForm(new): CsrfForm<NewRecovery>,
 ) -> Result<Response, PageError> {
-    let may = staff.session.user.platform_permissions();
-    match staff::recover(&app, id, user, &new, may, &staff.actor).await {
+    match staff::recover(&app, id, user, &new, &staff.actor).await {
         Ok(person) => {
             let to = format!("/admin/customers/{id}/people/{user}");
             let said =

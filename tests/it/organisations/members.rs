@@ -74,6 +74,25 @@ async fn the_last_owner_can_neither_leave_nor_be_removed_nor_be_less() {
 }
 
 #[tokio::test]
+async fn who_is_suspended_leaves_nothing() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let otto = member(&world, "otto", ann.organisation, "admin").await;
+    world
+        .execute(
+            "update users set state = 'suspended', state_reason = 'a test', state_since = now() where name = 'otto'",
+        )
+        .await;
+    let leave = format!("/organisations/{}/leave", ann.organisation);
+
+    let refused = ask(&world, &otto, ann.organisation, "POST", &leave, &json!({})).await.problem(403);
+
+    assert!(text(&refused, "/detail").starts_with("Your account is suspended"), "{refused}");
+    assert_eq!(role_of(&world, &otto, ann.organisation).await, "admin");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn of_two_owners_who_leave_at_once_one_stays() {
     let world = World::new().await;
     for round in 0..4 {
@@ -200,6 +219,17 @@ async fn nobody_is_given_more_organisations_than_one_may_own() {
     let (path, owner) = (format!("/members/{}", bob.user.id), json!({ "role": "owner" }));
     ask(&world, &ann, ann.organisation, "PATCH", &path, &owner).await.problem(409);
     assert_eq!(role_of(&world, &ann, ann.organisation).await, "owner");
+    // Nor when the role that he has is deleted, and he gets that of an owner instead.
+    let new = json!({ "name": "Partner", "permissions": ["vm.view"] });
+    let role = ask(&world, &ann, ann.organisation, "POST", "/roles", &new).await.expect(201);
+    let partner = json!({ "role": text(&role, "/role") });
+    ask(&world, &ann, ann.organisation, "PATCH", &path, &partner).await.expect(200);
+    let delete = format!("/roles/{}?move_to=owner", text(&role, "/role"));
+    let refused = ask(&world, &ann, ann.organisation, "DELETE", &delete, &json!({})).await.problem(409);
+    assert!(text(&refused, "/detail").contains("nobody owns more than 10"), "{refused}");
+    assert_eq!(role_of(&world, &bob, ann.organisation).await, "Partner");
+    let delete = format!("/roles/{}?move_to=admin", text(&role, "/role"));
+    assert_eq!(ask(&world, &ann, ann.organisation, "DELETE", &delete, &json!({})).await.status, 204);
     let hand_over = json!({ "member": carl.user.id });
     let done = ask(&world, &ann, ann.organisation, "POST", "/organisation/hand-over", &hand_over).await;
     assert_eq!(done.status, 204, "{}", done.text);
