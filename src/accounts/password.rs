@@ -13,7 +13,7 @@ use crate::audit::{self, Actor, Event, Subject, Who};
 use crate::error::Result;
 use crate::ids::SessionId;
 use crate::users::links::{self, Purpose};
-use crate::users::{self, User, UserState, limits};
+use crate::users::{self, Place, User, UserState, asked};
 use crate::{live, oidc, second_factor, sessions};
 
 /// How many requests for a new password are answered before mails are sent.
@@ -67,10 +67,10 @@ pub async fn change_password(
 /// are written down alike, and a worker sends the mail.
 ///
 /// # Errors
-/// `TooManyTries` when it was asked too often from one network.
-pub async fn request_reset(app: &App, email: &str, actor: &Actor) -> Result<()> {
+/// `TooManyTries` when it was asked too often from there.
+pub async fn request_reset(app: &App, email: &str, place: &Place, actor: &Actor) -> Result<()> {
     let email: String = email.trim().chars().take(EMAIL_CHARACTERS_MAX).collect();
-    limits::count_mail(app, &email, actor.address.as_deref()).await?;
+    asked::count_mail(app, &email, place).await?;
     let mut transaction = app.pool.begin().await?;
     db::insert_reset_request(&mut transaction, &email, actor, app.clock.machine_now()).await?;
     live::wake_mails(&mut transaction).await?;

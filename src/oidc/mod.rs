@@ -20,7 +20,7 @@ use crate::audit::Actor;
 use crate::error::{Error, Result};
 use crate::second_factor::{self, Method};
 use crate::sessions::Session;
-use crate::users::{self, BANNED, NewUser, User, UserState};
+use crate::users::{self, BANNED, NewUser, Place, User, UserState};
 use journeys::{Journey, Kind};
 use judge::Person;
 use provider::Proof;
@@ -110,13 +110,13 @@ pub async fn is_only_proof(app: &App, user: &User) -> Result<bool> {
 /// two of its windows do not disturb each other.
 ///
 /// # Errors
-/// `NotFound` where no provider is set, `Unavailable` when it does not answer, `TooManyTries` for a network that begins too often.
+/// `NotFound` where no provider is set, `Unavailable` when it does not answer, `TooManyTries` where it is begun too often.
 pub async fn begin(
     app: &App,
     errand: Errand<'_>,
     browser: Option<SecretString>,
     next: &str,
-    actor: &Actor,
+    place: &Place,
 ) -> Result<Departure> {
     let provider = provider(app)?;
     if let Errand::Confirm(session) = errand
@@ -124,7 +124,7 @@ pub async fn begin(
     {
         return Err(Error::conflict("Confirm with your password or with a code."));
     }
-    users::limits::count_journey(app, actor.address.as_deref()).await?;
+    users::asked::count_journey(app, place).await?;
     let now = app.clock.machine_now();
     let secrets = journeys::Secrets::of(browser);
     let url = app.oidc.departure(app, provider, &secrets, errand.asks_again(), now).await?;

@@ -24,7 +24,7 @@ use crate::error::{Error, NOT_A_PLAIN_LINE, Result, is_plain_line};
 use crate::ids::{PasskeyId, UserId};
 use crate::second_factor::{self, Factor, Method};
 use crate::sessions::{Login, Session};
-use crate::users::{self, User, UserState};
+use crate::users::{self, Place, User, UserState};
 
 /// How long a browser may take to answer.
 const CEREMONY_MINUTES: i64 = 5;
@@ -167,10 +167,10 @@ pub async fn begin_proof(app: &App, user: UserId) -> Result<Asked> {
 /// Asks whoever it is for a passkey that says who he is.
 ///
 /// # Errors
-/// `Conflict` when the platform has no domain name, `TooManyTries` when his network was asked too often.
-pub async fn begin_login(app: &App, address: Option<&str>) -> Result<Asked> {
+/// `Conflict` when the platform has no domain name, `TooManyTries` when it was asked too often from there.
+pub async fn begin_login(app: &App, place: &Place) -> Result<Asked> {
     let judge = judge(app)?;
-    users::limits::count_question(app, address).await?;
+    users::asked::count_question(app, place).await?;
     let (question, state) = judge.start_discoverable_authentication().context("while asking for any passkey")?;
     let mut transaction = app.pool.begin().await?;
     let asked = keep(app, &mut transaction, None, Purpose::LogIn, json(&question)?, json(&state)?).await?;

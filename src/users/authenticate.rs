@@ -2,14 +2,14 @@
 //! too often is sent away before any work, whether there is such an account or not.
 
 use secrecy::SecretString;
+use sqlx::PgConnection;
 
-use super::limits::{self, Counter, Gate, ONE_ACCOUNT, Place};
+use super::limits::{self, Admission, Counter, Gate, ONE_ACCOUNT, Place};
 use super::{User, UserState, db, password};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
 use crate::ids::UserId;
-use crate::random_tokens;
 
 /// The one answer to every failed login.
 const REFUSED: &str = "The e-mail address or the password is wrong.";
@@ -35,22 +35,33 @@ pub async fn authenticate(app: &App, email: &str, password: SecretString, place:
     let (knows_device, knows_network) =
         known.as_ref().map_or((false, false), |known| (known.knows_device, known.knows_network));
     let gate = Gate::new(app, &account, place, knows_device, knows_network);
-    gate.admit(app).await?;
-    let turn = password::turn().await?;
+    let turn = match gate.admit(app).await? {
+        Admission::Open => password::turn().await?,
+        Admission::Held { wait, .. } => password::turn_of_held().await?.ok_or_else(|| limits::limited(wait))?,
+    };
     // Those who came at once waited for this turn together, and some of them have failed meanwhile.
-    gate.admit(app).await?;
+    let admission = gate.admit(app).await?;
     let stored = known.as_ref().map(|known| known.password_hash.clone());
     let checked = turn.check(password, stored).await?;
-    if !checked.is_right {
-        gate.failed(app).await?;
+    let comes_in = checked.is_right && gate.lets_in(admission);
+    if !comes_in {
+        let mut transaction = app.pool.begin().await?;
+        gate.failed(app, &mut transaction, admission).await?;
+        // In the same transaction, so that a known address takes no longer than an unknown one. What could not have come in
+        // was no try.
+        if let Some(known) = known.as_ref().filter(|_| gate.lets_in(admission)) {
+            tell_of_failure(app, &mut transaction, &known.user, &actor).await?;
+        }
+        transaction.commit().await?;
     }
     // Not before the failure is counted, so that the next one sees it.
     drop(turn);
-    let Some(known) = known else { return Err(Error::Unauthenticated(REFUSED)) };
-    if !checked.is_right {
-        tell_of_failure(app, &known.user, &actor).await?;
-        return Err(Error::Unauthenticated(REFUSED));
-    }
+    let Some(known) = known.filter(|_| comes_in) else {
+        return Err(match admission {
+            Admission::Open => Error::Unauthenticated(REFUSED),
+            Admission::Held { wait, .. } => limits::limited(wait),
+        });
+    };
     // Only who knows the password learns this.
     if known.user.state == UserState::Banned {
         return Err(Error::Unauthenticated(BANNED));
@@ -93,25 +104,8 @@ pub async fn has_password(app: &App, user: UserId) -> Result<bool> {
     db::select_has_password(&mut *app.pool.acquire().await?, user).await
 }
 
-/// Remembers the browser that somebody has just logged in with, so that no stranger's tries keep him waiting there. Answers with
-/// the token to give it when it has none yet.
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn remember_device(app: &App, user: &User, device: Option<&str>) -> Result<Option<String>> {
-    /// As long as those that are made here; others are somebody's own.
-    const TOKEN_CHARACTERS: usize = 43;
-    let known = device.filter(|token| token.len() == TOKEN_CHARACTERS);
-    let new = known.is_none().then(random_tokens::make);
-    let token = known.or(new.as_deref()).unwrap_or_default();
-    let mut connection = app.pool.acquire().await?;
-    db::limits::remember(&mut connection, user.id, &limits::device_key(app, token), app.clock.machine_now()).await?;
-    Ok(new)
-}
-
-async fn tell_of_failure(app: &App, user: &User, actor: &Actor) -> Result<()> {
+async fn tell_of_failure(app: &App, connection: &mut PgConnection, user: &User, actor: &Actor) -> Result<()> {
     let subject = Subject::new("user", user.id, &user.email);
-    let mut connection = app.pool.acquire().await?;
     let detail = serde_json::json!({});
-    audit::record(&mut connection, app.clock.now(), actor, None, Event::LoginFailed, subject, detail).await
+    audit::record(connection, app.clock.now(), actor, None, Event::LoginFailed, subject, detail).await
 }

@@ -1,12 +1,13 @@
 //! How often somebody may try a password. Tries that failed are counted in PostgreSQL, for every process alike, under the device,
 //! the network and the account that they were about. Who comes from where he logged in before is counted by himself, so that
-//! no stranger can lock him out; `docs/decisions/logins.md` says why it is so.
+//! no stranger can lock him out; `docs/decisions/logins.md` says why it is so. What anybody may ask for is counted in `asked`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 
 use super::db::limits as db;
 use crate::app::App;
@@ -30,31 +31,23 @@ const LIMITED: &str =
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     /// So many at first.
-    free: i32,
+    pub free: i32,
     /// So many once it has come to a delay.
-    free_again: i32,
+    pub free_again: i32,
     /// The first delay; doubled each time.
-    delay_minutes: i64,
+    pub delay_minutes: i64,
     /// The longest.
-    delay_minutes_max: i64,
+    pub delay_minutes_max: i64,
 }
 
 /// One account from one network or one device: five tries, then one at a time.
 pub(super) const ONE_ACCOUNT: Rule = Rule { free: 5, free_again: 1, delay_minutes: 5, delay_minutes_max: 60 };
 /// All accounts from one network, which many may share.
-const NETWORK: Rule = Rule { free: 20, free_again: 20, delay_minutes: 5, delay_minutes_max: 60 };
+pub(super) const NETWORK: Rule = Rule { free: 20, free_again: 20, delay_minutes: 5, delay_minutes_max: 60 };
 /// All accounts from what one customer of an IPv6 provider may have: thousands of networks.
-const SITE: Rule = Rule { free: 100, free_again: 100, delay_minutes: 5, delay_minutes_max: 60 };
+pub(super) const SITE: Rule = Rule { free: 100, free_again: 100, delay_minutes: 5, delay_minutes_max: 60 };
 /// One account from everywhere that it does not know. It is never closed: a delay here means that it is under attack.
 const ACCOUNT: Rule = Rule { free: 20, free_again: 20, delay_minutes: 15, delay_minutes_max: 60 };
-/// Mails about one address that are asked for from one network.
-const MAILS: Rule = Rule { free: 3, free_again: 1, delay_minutes: 15, delay_minutes_max: 60 };
-
-/// Ways to the identity provider that are begun in one network, which many may share.
-const JOURNEYS: Rule = Rule { free: 200, free_again: 200, delay_minutes: 5, delay_minutes_max: 60 };
-/// Questions for a passkey that anybody may have put to him, from one network: each is a row for some minutes.
-const QUESTIONS: Rule = Rule { free: 100, free_again: 100, delay_minutes: 5, delay_minutes_max: 60 };
-
 /// What is known of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Count {
@@ -114,7 +107,9 @@ impl Counter {
 /// From where somebody tries to log in.
 #[derive(Debug, Clone)]
 pub struct Place {
+    line: String,
     network: String,
+    /// Of an IPv6 address, the site that the network may be of.
     site: Option<String>,
     device: Option<String>,
 }
@@ -124,7 +119,22 @@ impl Place {
     #[must_use]
     pub fn new(address: Option<&str>, device: Option<&str>) -> Self {
         let device = device.filter(|device| !device.is_empty()).map(str::to_owned);
-        Self { network: network(address), site: site(address), device }
+        Self { line: line(address), network: network(address), site: site(address), device }
+    }
+
+    /// What one line of an access provider has.
+    pub(super) fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// What is around the line: as much as one may have.
+    pub(super) fn around(&self) -> &str {
+        self.site.as_deref().unwrap_or(&self.network)
+    }
+
+    /// The token of the browser.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
     }
 
     /// The network, for the table of known places.
@@ -148,11 +158,24 @@ pub(super) fn device_key(app: &App, token: &str) -> Vec<u8> {
 pub(super) struct Gate {
     /// Its own count: of the device where that is known, else of account and network.
     own: Counter,
-    /// Those that others count under as well, for who is known by neither device nor network.
+    /// Those that others count under as well, for who is not known by his device. Whether he is known by his network makes no
+    /// difference to what is counted, so that nobody sees it on the waits.
     shared: Option<Shared>,
+    /// Whether somebody came in from this network before.
+    knows_network: bool,
 }
 
-/// What counts for everybody who is not known.
+/// How a try goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Admission {
+    /// The right password comes in.
+    Open,
+    /// It comes in only from a network that the account knows. Everybody else is told to wait so many seconds, after the same
+    /// work, so that nobody learns which accounts are known there.
+    Held { wait: i64, is_first: bool },
+}
+
+/// What counts for everybody who is not known by his device.
 #[derive(Debug)]
 struct Shared {
     /// The network, and the site that it may be of.
@@ -167,46 +190,65 @@ impl Gate {
             Some(device) => Counter::new(app, ONE_ACCOUNT, &["device", account, device]),
             None => Counter::new(app, ONE_ACCOUNT, &["pair", account, &place.network]),
         };
-        let shared = (!knows_device && !knows_network).then(|| {
-            let networks = networks(app, "network", &place.network, place.site.as_deref());
+        let shared = (!knows_device).then(|| {
+            let networks = networks(app, "network", place);
             Shared { networks, account: Counter::new(app, ACCOUNT, &["account", account]) }
         });
-        Self { own, shared }
+        Self { own, shared, knows_network }
     }
 
     /// Lets a try go on, or says how long to wait.
     ///
     /// # Errors
     /// `TooManyTries`.
-    pub async fn admit(&self, app: &App) -> Result<()> {
+    pub async fn admit(&self, app: &App) -> Result<Admission> {
         let now = app.clock.machine_now();
         let counts = db::select(&app.pool, &self.keys(), now).await?;
         let count_of = |counter: &Counter| counts.get(&counter.key);
         let own = count_of(&self.own);
-        let mut wait = own.and_then(|count| count.wait(now));
-        if let Some(Shared { networks, account }) = &self.shared {
-            let of_networks = networks.iter().filter_map(|network| count_of(network)?.wait(now)).max();
-            wait = wait.max(of_networks);
-            let is_under_attack = count_of(account).is_some_and(|count| count.wait(now).is_some());
-            if own.is_none() && is_under_attack {
-                // Everybody waits once and as long, however many strangers try; then he has his own try.
+        let own_wait = own.and_then(|count| count.wait(now));
+        let Some(Shared { networks, account }) = &self.shared else {
+            return refuse(own_wait).map(|()| Admission::Open);
+        };
+        let of_networks = networks.iter().filter_map(|network| count_of(network)?.wait(now)).max();
+        if own_wait.is_some() {
+            refuse(own_wait.max(of_networks))?;
+        }
+        let is_under_attack = count_of(account).is_some_and(|count| count.wait(now).is_some());
+        // Everybody waits once and as long, however many strangers try; then he has his own try.
+        let is_first = own.is_none() && is_under_attack;
+        let wait = of_networks.max(is_first.then_some(FIRST_WAIT_SECONDS));
+        Ok(wait.map_or(Admission::Open, |wait| Admission::Held { wait, is_first }))
+    }
+
+    /// Whether the right password comes in.
+    pub const fn lets_in(&self, admission: Admission) -> bool {
+        match admission {
+            Admission::Open => true,
+            Admission::Held { .. } => self.knows_network,
+        }
+    }
+
+    /// Counts a try that did not come in, as part of somebody's transaction.
+    pub async fn failed(&self, app: &App, connection: &mut PgConnection, admission: Admission) -> Result<()> {
+        let now = app.clock.machine_now();
+        match admission {
+            Admission::Open => {
+                let counters: Vec<_> = std::iter::once(&self.own).chain(self.shared()).cloned().collect();
+                add(connection, counters, now).await
+            }
+            Admission::Held { is_first: true, .. } => {
                 let first = Count {
                     level: 1,
                     blocked_until: Some(now + TimeDelta::seconds(FIRST_WAIT_SECONDS)),
                     forget_at: now + TimeDelta::minutes(FORGET_MINUTES),
                     ..Count::none(now)
                 };
-                db::insert(&app.pool, &self.own.key, &first, now).await?;
-                wait = wait.max(Some(FIRST_WAIT_SECONDS));
+                db::insert(connection, &self.own.key, &first, now).await
             }
+            // What others count under says already that they have to wait.
+            Admission::Held { is_first: false, .. } => add(connection, vec![self.own.clone()], now).await,
         }
-        refuse(wait)
-    }
-
-    /// Counts a try that failed.
-    pub async fn failed(&self, app: &App) -> Result<()> {
-        let counters: Vec<_> = std::iter::once(&self.own).chain(self.shared()).cloned().collect();
-        failed(app, &counters).await
     }
 
     /// Forgets what was counted for this account from here: its owner is in.
@@ -236,18 +278,22 @@ pub(super) async fn admit(app: &App, counters: &[Counter]) -> Result<()> {
 
 /// Counts a failure under each of these.
 pub(super) async fn failed(app: &App, counters: &[Counter]) -> Result<()> {
-    let now = app.clock.machine_now();
-    let mut counters = counters.to_vec();
+    let mut transaction = app.pool.begin().await?;
+    add(&mut transaction, counters.to_vec(), app.clock.machine_now()).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The same, as part of somebody's transaction.
+async fn add(connection: &mut PgConnection, mut counters: Vec<Counter>, now: DateTime<Utc>) -> Result<()> {
     // In one order for everybody, so that nobody waits in a circle.
     counters.sort_by(|a, b| a.key.cmp(&b.key));
     let keys: Vec<_> = counters.iter().map(|counter| counter.key.clone()).collect();
-    let mut transaction = app.pool.begin().await?;
-    let before = db::lock(&mut transaction, &keys, now).await?;
+    let before = db::lock(&mut *connection, &keys, now).await?;
     for counter in &counters {
         let count = before.get(&counter.key).copied().unwrap_or(Count::none(now));
-        db::update(&mut transaction, &counter.key, &count.and_one(counter.rule, now)).await?;
+        db::update(&mut *connection, &counter.key, &count.and_one(counter.rule, now)).await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 
@@ -259,52 +305,6 @@ pub(super) async fn forget(app: &App, counters: &[Counter]) -> Result<()> {
     Ok(())
 }
 
-/// Counts a mail that is asked for about an address, or says how long to wait. Known addresses and unknown ones alike.
-///
-/// # Errors
-/// `TooManyTries`.
-pub(crate) async fn count_mail(app: &App, email: &str, address: Option<&str>) -> Result<()> {
-    let network = network(address);
-    let mut counters = networks(app, "mails", &network, site(address).as_deref());
-    counters.push(Counter::new(app, MAILS, &["mail", &email.to_lowercase(), &network]));
-    admit(app, &counters).await?;
-    failed(app, &counters).await
-}
-
-/// Counts an account that is opened from a network, or says how long to wait.
-///
-/// # Errors
-/// `TooManyTries`.
-pub(super) async fn count_registration(app: &App, address: Option<&str>) -> Result<()> {
-    let sentence = "Many accounts were opened from your network just now. Wait a few minutes, then try again.";
-    let counters = networks(app, "registrations", &network(address), site(address).as_deref());
-    admit(app, &counters).await.map_err(|error| match error {
-        Error::TooManyTries { retry_after_seconds, .. } => Error::TooManyTries { sentence, retry_after_seconds },
-        other => other,
-    })?;
-    failed(app, &counters).await
-}
-
-/// Counts a way to the identity provider that begins, or says how long to wait.
-///
-/// # Errors
-/// `TooManyTries`.
-pub(crate) async fn count_journey(app: &App, address: Option<&str>) -> Result<()> {
-    let counters = [Counter::new(app, JOURNEYS, &["journeys", &network(address)])];
-    admit(app, &counters).await?;
-    failed(app, &counters).await
-}
-
-/// Counts a question for a passkey that a stranger asks for, or says how long to wait.
-///
-/// # Errors
-/// `TooManyTries`.
-pub(crate) async fn count_question(app: &App, address: Option<&str>) -> Result<()> {
-    let counters = [Counter::new(app, QUESTIONS, &["questions", &network(address)])];
-    admit(app, &counters).await?;
-    failed(app, &counters).await
-}
-
 /// Removes what is forgotten, and places from which nobody has come for long.
 pub(super) async fn purge(app: &App) -> Result<u64> {
     let now = app.clock.machine_now();
@@ -312,14 +312,16 @@ pub(super) async fn purge(app: &App) -> Result<u64> {
 }
 
 fn refuse(wait: Option<i64>) -> Result<()> {
-    match wait {
-        Some(seconds) => Err(Error::TooManyTries { sentence: LIMITED, retry_after_seconds: seconds }),
-        None => Ok(()),
-    }
+    wait.map_or(Ok(()), |seconds| Err(limited(seconds)))
+}
+
+/// What is said to who has to wait so many seconds.
+pub(super) const fn limited(seconds: i64) -> Error {
+    Error::TooManyTries { sentence: LIMITED, retry_after_seconds: seconds }
 }
 
 /// A hash that cannot be made, nor tried out, without the platform's own key.
-fn keyed(app: &App, parts: &[&str]) -> Vec<u8> {
+pub(super) fn keyed(app: &App, parts: &[&str]) -> Vec<u8> {
     let mut hash = Sha256::new();
     for part in std::iter::once(app.settings.token_key.expose_secret()).chain(parts.iter().copied()) {
         hash.update(part.len().to_be_bytes());
@@ -329,9 +331,9 @@ fn keyed(app: &App, parts: &[&str]) -> Vec<u8> {
 }
 
 /// What counts for all who come from a network, and for the site that it is of.
-fn networks(app: &App, what: &str, network: &str, site: Option<&str>) -> Vec<Counter> {
-    let of_network = Counter::new(app, NETWORK, &[what, network]);
-    let of_site = site.map(|site| Counter::new(app, SITE, &[what, site]));
+pub(super) fn networks(app: &App, what: &str, place: &Place) -> Vec<Counter> {
+    let of_network = Counter::new(app, NETWORK, &[what, &place.network]);
+    let of_site = place.site.as_deref().map(|site| Counter::new(app, SITE, &[what, site]));
     std::iter::once(of_network).chain(of_site).collect()
 }
 
@@ -341,6 +343,12 @@ fn site(address: Option<&str>) -> Option<String> {
     let address: IpAddr = address?.parse().ok()?;
     let address = address.to_canonical();
     address.is_ipv6().then(|| Network::around(address, 0, BITS).to_string())
+}
+
+/// The line of an address.
+fn line(address: Option<&str>) -> String {
+    let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+    address.map_or_else(|| "unknown".to_owned(), |address| Network::of_one_line(address).to_string())
 }
 
 /// The network of an address: what one customer of a provider usually has.
@@ -405,7 +413,14 @@ mod tests {
         assert_eq!(network(Some("::ffff:203.0.113.7")), "203.0.113.0/24");
         assert_ne!(network(Some("203.0.113.7")), network(Some("203.0.114.7")));
         assert_eq!(network(Some("2001:db8:1:2:3::1")), "2001:db8:1:2::/64");
-        assert_eq!(network(None), "unknown");
+        assert_eq!((network(None), line(None)), ("unknown".to_owned(), "unknown".to_owned()));
+        assert_ne!(line(Some("203.0.113.7")), line(Some("203.0.113.8")));
+        assert_eq!(line(Some("2001:db8:1:2:3::1")), line(Some("2001:db8:1:2:4::1")), "one line has them all");
+        let around = |address| Place::new(Some(address), None).around().to_owned();
+        assert_eq!(
+            (around("203.0.113.7"), around("2001:db8:1:2::1")),
+            ("203.0.113.0/24".into(), "2001:db8:1::/48".into())
+        );
         assert_eq!(site(Some("2001:db8:1:2:3::1")).as_deref(), Some("2001:db8:1::/48"));
         assert_eq!((site(Some("203.0.113.7")), site(Some("::ffff:203.0.113.7")), site(None)), (None, None, None));
     }

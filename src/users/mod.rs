@@ -1,9 +1,11 @@
 //! People: registering, and proving who they are. Staying logged in is the business of `sessions`; what a person changes of his
 //! own account is that of `accounts`.
 
+pub(crate) mod asked;
 mod authenticate;
 mod db;
-pub(crate) mod limits;
+mod devices;
+mod limits;
 pub(crate) mod links;
 mod password;
 mod register;
@@ -13,7 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
 pub(crate) use authenticate::BANNED;
-pub use authenticate::{authenticate, confirm_password, has_password, remember_device};
+pub use authenticate::{authenticate, confirm_password, has_password};
+pub use devices::remember_device;
 pub use limits::Place;
 pub use register::{NewUser, create_admin, register};
 pub(crate) use register::{prepare, register_vouched};

@@ -24,6 +24,9 @@ const WAITING_MAX: usize = 64;
 /// How many passwords are hashed or wait for it at once that are new ones: a quarter, so that whoever opens accounts by the dozen
 /// leaves the logins their places.
 const NEW_MAX: usize = WAITING_MAX / 4;
+/// How many tries that will most likely be told to wait are hashed or wait for it at once: whoever floods from a network that has
+/// to wait leaves the others their places.
+const HELD_MAX: usize = WAITING_MAX / 4;
 /// How far the threads step back behind those that serve requests: `nice`, of at most 19.
 const NICENESS: i32 = 10;
 
@@ -33,6 +36,7 @@ type Work = Box<dyn FnOnce() + Send>;
 struct Hashers {
     turns: Semaphore,
     new: Semaphore,
+    held: Semaphore,
     waiting: AtomicUsize,
     work: mpsc::Sender<Work>,
 }
@@ -65,7 +69,8 @@ impl Hashers {
                 tracing::error!(%error, "a thread for hashing passwords could not be started");
             }
         }
-        Self { turns: Semaphore::new(threads), new: Semaphore::new(NEW_MAX), waiting: AtomicUsize::new(0), work }
+        let [turns, new, held] = [threads, NEW_MAX, HELD_MAX].map(Semaphore::new);
+        Self { turns, new, held, waiting: AtomicUsize::new(0), work }
     }
 }
 
@@ -79,7 +84,11 @@ impl Drop for Waiting {
 }
 
 /// Somebody's turn to hash.
-pub(super) struct Turn(#[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>);
+#[expect(dead_code, reason = "what is held is given back when it is dropped")]
+pub(super) struct Turn {
+    turn: SemaphorePermit<'static>,
+    held: Option<SemaphorePermit<'static>>,
+}
 
 /// What a check found.
 pub(super) struct Checked {
@@ -100,7 +109,17 @@ pub(super) async fn turn() -> Result<Turn> {
     if before >= WAITING_MAX {
         return Err(Error::Unavailable("Too many people are logging in just now. Try again in a moment.".into()));
     }
-    Ok(Turn(hashers.turns.acquire().await.context("the semaphore is never closed")?))
+    let turn = hashers.turns.acquire().await.context("the semaphore is never closed")?;
+    Ok(Turn { turn, held: None })
+}
+
+/// The same, for a try that will most likely be told to wait; none when there are many of those already.
+///
+/// # Errors
+/// `Unavailable` when too many wait already.
+pub(super) async fn turn_of_held() -> Result<Option<Turn>> {
+    let Ok(place) = HASHERS.held.try_acquire() else { return Ok(None) };
+    Ok(Some(Turn { held: Some(place), ..turn().await? }))
 }
 
 impl Turn {

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use validator::Validate;
 
 use super::links::{self, Purpose};
-use super::{PlatformRole, User, UserState, db, limits, password, password_problem};
+use super::{PlatformRole, User, UserState, asked, db, password, password_problem};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, NOT_A_PLAIN_LINE, Problem, Result, is_plain_line};
@@ -83,7 +83,7 @@ pub async fn register(app: &App, new: NewUser, actor: Actor) -> Result<(User, Or
     }
     let new = new.checked()?;
     if actor.is_stranger() {
-        limits::count_registration(app, actor.address.as_deref()).await?;
+        asked::count_registration(app, actor.address.as_deref()).await?;
     }
     let prepared = prepare(new).await?;
     let mut transaction = app.pool.begin().await?;

@@ -86,7 +86,12 @@ pub(in crate::users) async fn update(connection: &mut PgConnection, key: &[u8], 
 }
 
 /// Begins to count under a key, unless that was done already.
-pub(in crate::users) async fn insert(pool: &PgPool, key: &[u8], count: &Count, now: DateTime<Utc>) -> Result<()> {
+pub(in crate::users) async fn insert(
+    connection: &mut PgConnection,
+    key: &[u8],
+    count: &Count,
+    now: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
         "insert into login_limits as known (key, failures, window_ends_at, level, blocked_until, forget_at)
          values ($1, $2, $3, $4, $5, $6)
@@ -100,7 +105,7 @@ pub(in crate::users) async fn insert(pool: &PgPool, key: &[u8], count: &Count, n
         count.forget_at,
         now,
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -138,6 +143,17 @@ pub(in crate::users) async fn remember(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether the person of an address has logged in with a device before; no, when there is no such person.
+pub(in crate::users) async fn select_knows_device(pool: &PgPool, email: &str, device: &[u8]) -> Result<bool> {
+    let known = sqlx::query_scalar!(
+        r#"select exists (select 1 from users u join known_places p on p.user_id = u.id
+                          where lower(u.email) = lower($1) and p.place = $2) as "known!""#,
+        email,
+        device,
+    );
+    Ok(known.fetch_one(pool).await?)
 }
 
 pub(in crate::users) async fn forget_places(connection: &mut PgConnection, user: UserId) -> Result<()> {

@@ -97,7 +97,8 @@ pub async fn forgot_password(
     origin: Origin,
     ApiJson(forgot): ApiJson<Forgot>,
 ) -> Result<StatusCode, ApiError> {
-    accounts::request_reset(&app, &forgot.email, &origin.stranger()).await?;
+    let place = Place::new(origin.address().as_deref(), None);
+    accounts::request_reset(&app, &forgot.email, &place, &origin.stranger()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::auth::{remember_device, without_session};
+use super::auth::{place_of, remember_device, without_session};
 use super::frames::{Notice, form_errors, portal, redirect_with, render_with};
 use super::recovery::with_head_of;
 use crate::accounts::{self, NewEmail, NewPassword};
@@ -18,6 +18,7 @@ use crate::users::{self, PASSWORD_CHARACTERS_MIN};
 use crate::web::error::{PageError, status, with_patience};
 use crate::web::forms::{CsrfForm, Nothing};
 use crate::web::read::Path;
+use crate::web::request::Origin;
 use crate::web::session::Customer;
 use crate::web::views::account::{PasswordPage, ProfilePage, SessionRow, SessionsPage};
 use crate::web::views::form::FormErrors;
@@ -161,10 +162,12 @@ pub async fn change_password(
 pub async fn send_password_link(
     State(app): State<Arc<App>>,
     customer: Customer,
+    origin: Origin,
+    parts: Parts,
     _form: CsrfForm<Nothing>,
 ) -> Result<Response, PageError> {
     let email = &customer.session.user.email;
-    match accounts::request_reset(&app, email, &customer.actor).await {
+    match accounts::request_reset(&app, email, &place_of(&app, &parts, &origin), &customer.actor).await {
         Ok(()) => {
             let done = format!("A mail with a link is on its way to {email}.");
             Ok(redirect_with(&app, "/account/password", FlashKind::Info, done))

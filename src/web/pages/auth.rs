@@ -115,7 +115,7 @@ pub async fn login(
     parts: Parts,
     CsrfForm(form): CsrfForm<Login>,
 ) -> Result<Response, PageError> {
-    let place = Place::new(origin.address().as_deref(), device_of(&app, &parts).as_deref());
+    let place = place_of(&app, &parts, &origin);
     match users::authenticate(&app, &form.email, form.password, &place, origin.stranger()).await {
         Ok(user) => enter(&app, &user, &origin, &parts, own_path(&form.next)).await,
         Err(error) => refused(&app, &parts, form.email, form.next, error),
@@ -286,6 +286,11 @@ async fn is_in(app: &Arc<App>, user: &User, parts: &Parts, to: &str, token: Stri
     add_cookie(&mut response, &session_cookie(app, token));
     remember_device(app, user, parts, &mut response).await?;
     Ok(response)
+}
+
+/// From where somebody asks, and with which browser.
+pub(super) fn place_of(app: &App, parts: &Parts, origin: &Origin) -> Place {
+    Place::new(origin.address().as_deref(), device_of(app, parts).as_deref())
 }
 
 /// The token that this browser was given when somebody logged in with it.

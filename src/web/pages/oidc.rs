@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::auth::{enter_through, let_in_through, refused};
+use super::auth::{enter_through, let_in_through, place_of, refused};
 use super::frames::{Notice, add_cookie, bare, redirect_with, render};
 use super::login_code::not_confirmed;
 use super::security::SECURITY;
@@ -63,6 +64,12 @@ fn leaves(app: &App, departure: &Departure) -> Response {
     response
 }
 
+/// Whether something within another page asks, which may be another site's: a picture, a frame, a script. Each would use up one of
+/// the ways that somebody may begin. Browsers say so of every request; who says nothing is no browser, or an old one.
+fn is_embedded(parts: &Parts) -> bool {
+    parts.headers.get("sec-fetch-dest").is_some_and(|destination| destination != "document")
+}
+
 /// `GET /login/oidc`
 pub async fn begin(
     State(app): State<Arc<App>>,
@@ -70,11 +77,16 @@ pub async fn begin(
     Query(query): Query<Next>,
     parts: Parts,
 ) -> Result<Response, PageError> {
+    if is_embedded(&parts) {
+        let sentence = "The way to the identity provider is a page of its own, and no part of another one.";
+        return Err(PageError::Request(StatusCode::FORBIDDEN, sentence.to_owned()));
+    }
     let next = own_path(&query.next);
     if session_of(&parts, &app).await?.is_some() {
         return Ok(Redirect::to(next).into_response());
     }
-    match oidc::begin(&app, Errand::LogIn, kept(&app, &parts), next, &origin.stranger()).await {
+    let place = place_of(&app, &parts, &origin);
+    match oidc::begin(&app, Errand::LogIn, kept(&app, &parts), next, &place).await {
         Ok(departure) => Ok(leaves(&app, &departure)),
         Err(error) => refused(&app, &parts, String::new(), query.next, error),
     }
@@ -84,6 +96,7 @@ pub async fn begin(
 pub async fn begin_linking(
     State(app): State<Arc<App>>,
     customer: Customer,
+    origin: Origin,
     parts: Parts,
 ) -> Result<Response, PageError> {
     // Here, and once more when the form is sent that links them.
@@ -91,7 +104,8 @@ pub async fn begin_linking(
         return Err(PageError::ConfirmFirst(LINKING.to_owned()));
     }
     let errand = Errand::Link(&customer.session);
-    match oidc::begin(&app, errand, kept(&app, &parts), SECURITY, &customer.actor).await {
+    let place = place_of(&app, &parts, &origin);
+    match oidc::begin(&app, errand, kept(&app, &parts), SECURITY, &place).await {
         Ok(departure) => Ok(leaves(&app, &departure)),
         Err(error) => super::security::refused(&app, &customer, error).await,
     }
@@ -101,11 +115,13 @@ pub async fn begin_linking(
 pub async fn begin_confirming(
     State(app): State<Arc<App>>,
     customer: Customer,
+    origin: Origin,
     Query(query): Query<Back>,
     parts: Parts,
 ) -> Result<Response, PageError> {
     let (errand, back) = (Errand::Confirm(&customer.session), own_path(&query.back));
-    match oidc::begin(&app, errand, kept(&app, &parts), back, &customer.actor).await {
+    let place = place_of(&app, &parts, &origin);
+    match oidc::begin(&app, errand, kept(&app, &parts), back, &place).await {
         Ok(departure) => Ok(leaves(&app, &departure)),
         Err(error) => not_confirmed(&app, &customer, back, error).await,
     }
@@ -128,7 +144,8 @@ pub async fn arrive(
         }
         Ok(Arrival::WantsToLink) => Ok(Redirect::to(LINK).into_response()),
         Ok(Arrival::Confirmed { next }) => Ok(Redirect::to(own_path(&next)).into_response()),
-        Err(Missed { errand, next, error }) => match (errand, session) {
+        // Who looks as a customer is shown no page of that customer's own.
+        Err(Missed { errand, next, error }) => match (errand, session.filter(|session| session.on_behalf.is_none())) {
             (Some(errand), Some(session)) => {
                 let customer = Customer { actor: origin.actor(&session.user), session };
                 match errand {
@@ -136,7 +153,7 @@ pub async fn arrive(
                     Missing::Confirmation => not_confirmed(&app, &customer, own_path(&next), error).await,
                 }
             }
-            (None, Some(session)) if session.on_behalf.is_none() => {
+            (None, Some(session)) => {
                 let customer = Customer { actor: origin.actor(&session.user), session };
                 super::security::refused(&app, &customer, error).await
             }

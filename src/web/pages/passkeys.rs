@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::auth::let_in;
+use super::auth::{let_in, place_of};
 use super::frames::{add_cookie, redirect_with};
 use super::{login_code, security};
 use crate::app::App;
@@ -45,9 +45,10 @@ pub struct Answered {
 pub async fn ask_anybody(
     State(app): State<Arc<App>>,
     origin: Origin,
+    parts: Parts,
     _form: CsrfForm<Nothing>,
 ) -> Result<Json<Asked>, PageError> {
-    Ok(Json(passkeys::begin_login(&app, origin.address().as_deref()).await?))
+    Ok(Json(passkeys::begin_login(&app, &place_of(&app, &parts, &origin)).await?))
 }
 
 /// `POST /login/code/passkey`

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::auth::{anonymous_csrf, remember_device, with_anonymous_csrf};
+use super::auth::{anonymous_csrf, place_of, remember_device, with_anonymous_csrf};
 use super::frames::{Notice, bare, form_errors, redirect_with, render_with};
 use crate::accounts::{self, LinkToken};
 use crate::app::App;
@@ -61,7 +61,7 @@ pub async fn forgot(
     parts: Parts,
     CsrfForm(form): CsrfForm<Forgot>,
 ) -> Result<Response, PageError> {
-    match accounts::request_reset(&app, &form.email, &origin.stranger()).await {
+    match accounts::request_reset(&app, &form.email, &place_of(&app, &parts, &origin), &origin.stranger()).await {
         Ok(()) => Ok(redirect_with(&app, "/login", FlashKind::Info, ON_ITS_WAY)),
         Err(error) => {
             let patience = with_patience(&error, status(&error).into_response());

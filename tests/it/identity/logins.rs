@@ -208,6 +208,86 @@ async fn an_unknown_address_takes_as_long_as_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_of_a_known_address_is_written_down_with_its_count() {
+    let world = World::new().await;
+    world.customer("ann", "0").await;
+    let client = client_from(Ipv4Addr::new(127, 1, 1, 1));
+    try_from(&world, &client, "ann@example.org", WRONG).await.problem(401);
+
+    // One transaction, as for an unknown address: a second one would take twice as long.
+    let together = "select count(*) from login_limits where xmin::text = (select xmin::text from audit_events where event = 'user.login_failed')";
+    assert_eq!(world.count(together).await, 3, "account and network, network, account");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_network_that_has_to_wait_does_not_tell_who_was_there_before() {
+    let world = World::new().await;
+    world.customer("ann", "0").await;
+    world.customer("bob", "0").await;
+    let client = client_from(Ipv4Addr::new(127, 1, 1, 1));
+    try_from(&world, &client, "ann@example.org", PASSWORD).await.expect(200);
+    // Ann's wrong passwords count for the network as everybody's do; else one could count along.
+    for number in 0..16 {
+        try_from(&world, &client, &format!("person-{number}@example.org"), WRONG).await.problem(401);
+    }
+    for email in ["ann@example.org", "bob@example.org", "nobody@example.org", "ann@example.org"] {
+        try_from(&world, &client, email, WRONG).await.problem(401);
+    }
+    let mut answers = Vec::new();
+    for email in ["ann@example.org", "bob@example.org", "nobody@example.org"] {
+        let mut limited = try_from(&world, &client, email, WRONG).await.problem(429);
+        limited["request_id"].take();
+        answers.push((limited, wait_of(&world, &client, email, WRONG).await.unwrap()));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert!((290..=301).contains(&answers[0].1), "{answers:?}");
+    // The owner comes in where he was, and nobody else does, whatever he knows.
+    try_from(&world, &client, "bob@example.org", PASSWORD).await.problem(429);
+    try_from(&world, &client, "ann@example.org", PASSWORD).await.expect(200);
+    assert_eq!(
+        times(&world, "user.login_failed").await,
+        5,
+        "two of Ann's, one of Bob's, and two of Ann's while all wait"
+    );
+
+    // Who goes on is slowed down alike: his own tries count as well.
+    let mut waits = Vec::new();
+    for email in ["ann@example.org", "nobody-else@example.org"] {
+        for _ in 0..5 {
+            try_from(&world, &client, email, WRONG).await.problem(429);
+        }
+        world.advance(TimeDelta::seconds(10));
+        waits.push(wait_of(&world, &client, email, PASSWORD).await.unwrap());
+    }
+    assert_eq!(waits[0], waits[1], "{waits:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_under_attack_does_not_tell_where_its_owner_was_before() {
+    let world = World::new().await;
+    world.customer("ann", "0").await;
+    let known = client_from(Ipv4Addr::new(127, 1, 1, 1));
+    try_from(&world, &known, "ann@example.org", PASSWORD).await.expect(200);
+    for network in 1..5 {
+        let client = client_from(Ipv4Addr::new(127, 2, network, 1));
+        for email in ["ann@example.org", "nobody@example.org"] {
+            for _ in 0..5 {
+                try_from(&world, &client, email, WRONG).await.problem(401);
+            }
+        }
+    }
+    try_from(&world, &known, "ann@example.org", PASSWORD).await.expect(200);
+    let mut waits = Vec::new();
+    for email in ["ann@example.org", "nobody@example.org"] {
+        waits.push(wait_of(&world, &known, email, WRONG).await);
+    }
+    assert_eq!(waits, [Some(30); 2]);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_counted_names_nobody_and_is_forgotten() {
     let world = World::new().await;
     world.customer("ann", "0").await;

@@ -38,6 +38,53 @@ async fn nobody_learns_from_a_forgotten_password_who_has_an_account() {
 }
 
 #[tokio::test]
+async fn no_neighbour_keeps_a_link_from_who_was_in_with_his_browser_before() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    world.customer("bob", "0").await;
+    let page = send(world.request(Method::GET, "/login")).await;
+    let csrf = page.cookie("csrf").unwrap();
+    let posts = async |path: &str, address: &str, device: &str, fields: &[(&str, &str)]| {
+        let request = world.request(Method::POST, path).header("x-forwarded-for", address);
+        let form: Vec<_> = fields.iter().chain(&[("csrf", csrf.as_str())]).copied().collect();
+        send(request.header("cookie", format!("csrf={csrf}; device={device}")).form(&form)).await
+    };
+    let enters = [("email", ann.user.email.as_str()), ("password", PASSWORD)];
+    let device = posts("/login", "198.51.100.1", "", &enters).await.cookie("device").unwrap();
+    let forgot = async |email: &str, address: &str, device: &str| {
+        posts("/forgot-password", address, device, &[("email", email)]).await.status
+    };
+
+    for _ in 0..3 {
+        assert_eq!(forgot("ann@example.org", "198.51.100.7", "").await, 303);
+    }
+    assert_eq!(forgot("ann@example.org", "198.51.100.7", "").await, 429);
+    assert_eq!(forgot("ann@example.org", "198.51.100.8", "").await, 303, "his neighbour");
+    assert_eq!(forgot("Ann@example.org", "198.51.100.7", &device).await, 303);
+    // Nor does she write to others more often than anybody, or learn whether they have an account.
+    for email in ["bob@example.org", "nobody@example.org"] {
+        for _ in 0..3 {
+            assert_eq!(forgot(email, "198.51.100.9", &device).await, 303, "{email}");
+        }
+        assert_eq!(forgot(email, "198.51.100.9", &device).await, 429, "{email}");
+    }
+    // About many addresses from one line, and from all that are around it.
+    let about = async |number: usize, address: &str, device: &str| {
+        forgot(&format!("person-{number}@example.org"), address, device).await
+    };
+    for number in 0..20 {
+        assert_eq!(about(number, "198.51.102.1", "").await, 303);
+    }
+    assert_eq!(about(20, "198.51.102.1", "").await, 429);
+    for number in 20..100 {
+        assert_eq!(about(number, &format!("198.51.102.{}", number / 10), "").await, 303, "{number}");
+    }
+    assert_eq!(about(100, "198.51.102.99", "").await, 429);
+    assert_eq!(forgot("ann@example.org", "198.51.102.99", &device).await, 303);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_link_sets_a_new_password_once_and_ends_every_login() {
     let world = World::new().await;
     let ann = world.customer("ann", "0").await;

@@ -1,13 +1,14 @@
 //! What others try: with a state that is not theirs, with words that are not the provider's, with a provider that is away.
 
 use chrono::TimeDelta;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::linking::person;
 use super::provider::{FakeProvider, Mood, Signs};
 use super::{ann, away, comes, world};
 use crate::second_factor::browser::Browser;
-use crate::world::{PASSWORD, Start, World};
+use crate::world::{PASSWORD, Start, World, send};
 
 #[tokio::test]
 async fn only_the_browser_that_began_comes_back_and_only_once_and_soon() {
@@ -272,6 +273,59 @@ async fn one_network_does_not_fill_the_table() {
     let limited = begin().await;
     assert!(limited.status == 429 && limited.text.contains("name=\"password\""), "{}", limited.status);
     assert_eq!(world.count("select count(*) from oidc_journeys").await, 200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_fills_a_network_keeps_nobody_out_who_was_here_before() {
+    let provider = FakeProvider::start().await;
+    let mut start = Start { oidc: provider.set(), ..Start::default() };
+    start.guards.requests_per_network = 100_000;
+    let world = World::starting(start).await;
+    let mut owner = Browser::default();
+    comes(&world, &mut owner, &provider, &ann()).await;
+    let device = owner.cookie("device").unwrap().to_owned();
+    let begins = async |address: &str, device: &str| {
+        let request = world.request(Method::GET, "/login/oidc").header("x-forwarded-for", address);
+        send(request.header("cookie", format!("device={device}"))).await.status
+    };
+
+    for _ in 0..200 {
+        assert_eq!(begins("198.51.100.7", "").await, 303);
+    }
+    assert_eq!(begins("198.51.100.7", "").await, 429);
+    assert_eq!(begins("198.51.100.7", &"A".repeat(43)).await, 429, "what he made up is nothing");
+    assert_eq!(begins("198.51.100.8", "").await, 303, "his neighbour");
+    assert_eq!(begins("198.51.100.7", &device).await, 303);
+    // Somebody with many addresses comes to an end as well, and still it is not that of whoever was here before.
+    for line in 10..14 {
+        for _ in 0..200 {
+            begins(&format!("198.51.100.{line}"), "").await;
+        }
+    }
+    assert_eq!(begins("198.51.100.20", "").await, 429);
+    assert_eq!(begins("198.51.100.20", &device).await, 303);
+    assert_eq!(begins("198.51.101.20", "").await, 303, "elsewhere");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_begins_nothing_with_a_picture_or_a_frame() {
+    let provider = FakeProvider::start().await;
+    let world = world(&provider).await;
+    let begins = async |destination: &str, site: &str| {
+        let request = world.request(Method::GET, "/login/oidc").header("sec-fetch-dest", destination);
+        send(request.header("sec-fetch-site", site)).await
+    };
+    for destination in ["image", "iframe", "empty", "script", "object", "embed", ""] {
+        for site in ["cross-site", "same-site", "same-origin"] {
+            assert_eq!(begins(destination, site).await.status, 403, "{destination} {site}");
+        }
+    }
+    assert_eq!(world.count("select count(*) from oidc_journeys").await, 0);
+    for site in ["cross-site", "same-origin", "none"] {
+        assert_eq!(begins("document", site).await.status, 303, "a link is followed: {site}");
+    }
     world.finish().await;
 }
 

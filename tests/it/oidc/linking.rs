@@ -151,7 +151,14 @@ async fn who_looks_as_a_customer_links_nothing_for_him() {
     let began = browser.post(&world, &as_him, &[("reason", "He asked for help with his machine")]).await;
     assert_eq!(began.status, 303, "{}", began.text);
 
-    assert_eq!(browser.get(&world, &back).await.status, 401);
+    let arrived = browser.get(&world, &back).await;
+    assert_eq!(arrived.status, 401);
+    // What she would see of her own account is not for him.
+    assert!(
+        !arrived.text.contains("/account/security/") && arrived.text.contains("name=\"password\""),
+        "{}",
+        arrived.text
+    );
     assert_eq!(browser.get(&world, "/account/security/oidc").await.status, 403);
     assert_eq!(world.count("select count(*) from user_identities").await, 0);
     world.finish().await;

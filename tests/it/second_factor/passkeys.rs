@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::browser::Browser;
 use super::device::Device;
 use super::password;
-use crate::world::{Customer, Start, World};
+use crate::world::{Customer, PASSWORD, Start, World};
 
 /// A platform that has a name.
 async fn named_world() -> World {
@@ -222,6 +222,61 @@ async fn a_network_that_asks_for_very_many_questions_has_to_wait() {
     assert_eq!(browser.post(&world, "/login/passkey/options", &[]).await.status, 429);
     world.advance(TimeDelta::minutes(6));
     asked(&mut browser, &world, "/login/passkey/options").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_begun_before_a_password_was_reset_is_not_finished() {
+    let world = named_world().await;
+    let ann = world.customer("ann", "0").await;
+    // Somebody who is in her account begins to add factors of his own.
+    let mut browser = Browser::logged_in(&world, &ann).await;
+    browser.get(&world, "/account/security").await;
+    let asked = asked(&mut browser, &world, "/account/security/passkeys/options").await;
+    let setup = world.post(&ann, "/auth/totp", &json!({})).await.expect(201);
+    let phone = crate::second_factor::Phone::scans(setup["secret"].as_str().unwrap());
+
+    let mut owner = Browser::default();
+    owner.get(&world, "/forgot-password").await;
+    owner.post(&world, "/forgot-password", &[("email", "ann@example.org")]).await;
+    let token = world.link_to("ann@example.org").await;
+    owner.get(&world, &format!("/reset-password?token={token}")).await;
+    let set = owner.post(&world, "/reset-password", &[("token", &token), ("password", PASSWORD)]).await;
+    assert_eq!(set.status, 303, "{}", set.text);
+
+    // Whoever is in by now, nothing of it counts.
+    let mut browser = Browser::logged_in(&world, &ann).await;
+    browser.get(&world, "/account/security").await;
+    let made = Device::at(&world.app.settings.public_url).creates(&asked["options"]);
+    let ceremony = asked["ceremony"].as_str().unwrap();
+    let fields = [("name", "mine"), ("ceremony", ceremony), ("answer", made.as_str())];
+    let late = browser.post(&world, "/account/security/passkeys", &fields).await;
+    assert_eq!(late.status, 409, "{}", late.text);
+    world.post(&ann, "/auth/totp/confirm", &json!({ "code": phone.shows(&world) })).await.problem(409);
+    assert_eq!(world.count("select count(*) from passkeys").await, 0);
+    assert_eq!(world.count("select count(*) from passkey_ceremonies").await, 0);
+    assert_eq!(world.count("select count(*) from totp_secrets").await, 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_was_in_with_a_browser_before_is_asked_for_a_passkey_whatever_his_network_does() {
+    let world = named_world().await;
+    let ann = world.customer("ann", "0").await;
+    let mut owner = Browser::logged_in(&world, &ann).await;
+    owner.get(&world, "/account").await;
+    owner.post(&world, "/logout", &[]).await;
+    let mut stranger = Browser::default();
+    stranger.get(&world, "/login").await;
+    for _ in 0..100 {
+        asked(&mut stranger, &world, "/login/passkey/options").await;
+    }
+    assert_eq!(stranger.post(&world, "/login/passkey/options", &[]).await.status, 429);
+
+    owner.get(&world, "/login").await;
+    asked(&mut owner, &world, "/login/passkey/options").await;
+    stranger.steals("device", &"A".repeat(43));
+    assert_eq!(stranger.post(&world, "/login/passkey/options", &[]).await.status, 429, "what he made up is nothing");
     world.finish().await;
 }
 
