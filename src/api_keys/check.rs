@@ -12,7 +12,7 @@ use super::{KeyText, db};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
 use crate::error::{Error, Result};
-use crate::ids::{ApiKeyId, OrganisationId};
+use crate::ids::ApiKeyId;
 use crate::network::Network;
 use crate::organisations::{Membership, Organisation};
 use crate::permissions::Permissions;
@@ -57,28 +57,18 @@ pub(super) fn permissions(patterns: &[String], own: Permissions) -> Permissions 
     Permissions::of_patterns(patterns.iter().map(String::as_str)).only(Permissions::for_keys()).only(own)
 }
 
-/// Who acts with a key that was sent from an address; `wanted` is the organisation that was asked for. `actor` is whoever
-/// sent it, not known yet: what is written of a refusal names the key.
+/// Who acts with a key that was sent from an address. `actor` is whoever sent it, not known yet: what is written of a refusal
+/// names the key.
 ///
 /// # Errors
-/// `Unauthenticated` when it opens nothing, `WrongNetwork` when it must not be used from there, `NotFound` when another
-/// organisation is wanted.
-pub async fn check(
-    app: &Arc<App>,
-    sent: &str,
-    address: Option<IpAddr>,
-    wanted: Option<OrganisationId>,
-    actor: &Actor,
-) -> Result<ByKey> {
+/// `Unauthenticated` when it opens nothing, `WrongNetwork` when it must not be used from there.
+pub async fn check(app: &Arc<App>, sent: &str, address: Option<IpAddr>, actor: &Actor) -> Result<ByKey> {
     let text = KeyText::parse(sent).ok_or(Error::Unauthenticated(REFUSED))?;
     let now = app.clock.machine_now();
     let found = db::select_by_hash(&app.pool, &text.hash(), now).await?.ok_or(Error::Unauthenticated(REFUSED))?;
     if !is_from(&found.networks, address) {
         refuse(app, &found, address, actor, now).await?;
         return Err(Error::WrongNetwork(address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())));
-    }
-    if wanted.is_some_and(|wanted| wanted != found.by.organisation.id) {
-        return Err(Error::NotFound("organisation"));
     }
     if app.key_uses.is_due(found.by.id, found.last_used_at, now) {
         let (app, id) = (Arc::clone(app), found.by.id);

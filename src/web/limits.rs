@@ -2,6 +2,7 @@
 //! (draft-ietf-httpapi-ratelimit-headers), and `Retry-After` where it was too often.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -50,6 +51,17 @@ pub(super) fn count(app: &App, key: Option<ApiKeyId>, organisation: Organisation
 /// `TooManyTries` when he has asked too often.
 pub(super) fn count_person(app: &App, person: UserId) -> Result<()> {
     let left = app.rates.take_of_person(person, app.settings.guards.requests_per_person, app.clock.machine_now());
+    let _ = LEFT.try_with(|told| told.set(Some(left)));
+    refuse(left)
+}
+
+/// Counts a request of who showed something that is of no use to him, by where he is.
+///
+/// # Errors
+/// `TooManyTries` when there were too many from there.
+pub(super) fn count_stranger(app: &App, address: Option<IpAddr>) -> Result<()> {
+    let Some(address) = address else { return Ok(()) };
+    let left = app.rates.take_of_stranger(address, app.settings.guards.requests_per_network, app.clock.machine_now());
     let _ = LEFT.try_with(|told| told.set(Some(left)));
     refuse(left)
 }

@@ -226,11 +226,16 @@ pub(in crate::web) fn bearer(headers: &HeaderMap) -> Option<&str> {
     header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim)
 }
 
-/// The key that a program sent, if it sent one, and who made it.
-async fn key_of(parts: &Parts, app: &Arc<App>, wanted: Option<OrganisationId>) -> Option<Result<ByKey, Error>> {
+/// The key that a program sent, if it sent one, and who made it. It is counted before anything is said of it: as the key's, or as a
+/// stranger's where it must not be used, so that a thief does not use up what its program may ask.
+async fn key_of(parts: &Parts, app: &Arc<App>) -> Option<Result<ByKey, Error>> {
     let sent = bearer(&parts.headers).filter(|sent| api_keys::is_key_like(sent))?;
     let origin = Origin::of(parts);
-    Some(api_keys::check(app, sent, origin.ip, wanted, &origin.stranger()).await)
+    Some(match api_keys::check(app, sent, origin.ip, &origin.stranger()).await {
+        Ok(by) => limits::count(app, Some(by.id), by.organisation.id, by.requests_per_minute).map(|()| by),
+        Err(error @ Error::WrongNetwork(_)) => Err(limits::count_stranger(app, origin.ip).err().unwrap_or(error)),
+        Err(error) => Err(error),
+    })
 }
 
 async fn owner_of_token(parts: &Parts, app: &App, wanted: Option<OrganisationId>) -> Result<Caller, Error> {
@@ -244,20 +249,25 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let wanted = match parts.headers.get("x-organisation").map(|value| value.to_str().unwrap_or_default().parse()) {
-            Some(Ok(id)) => Some(id),
-            Some(Err(_)) => return Err(Error::invalid("X-Organisation", "The id of an organisation.").into()),
-            None => None,
-        };
-        if let Some(by_key) = key_of(parts, app, wanted).await {
-            let ByKey { id, name, maker, organisation, permissions, assurance, requests_per_minute, .. } = by_key?;
-            limits::count(app, Some(id), organisation.id, requests_per_minute)?;
+        let header = parts.headers.get("x-organisation").map(|value| value.to_str().unwrap_or_default());
+        let wanted = header.map(str::parse::<OrganisationId>).transpose();
+        let unreadable = |_| Error::invalid("X-Organisation", "The id of an organisation.");
+        if let Some(by_key) = key_of(parts, app).await {
+            let ByKey { id, name, maker, organisation, permissions, assurance, .. } = by_key?;
+            if wanted.map_err(unreadable)?.is_some_and(|wanted| wanted != organisation.id) {
+                return Err(Error::NotFound("organisation").into());
+            }
             doors::admit_key(parts, app, &maker, permissions, assurance)?;
             let actor = Origin::of(parts).key(id, &name, &maker);
             return Ok(Self { user: maker, key: Some(id), organisation, permissions, actor, login: Login::Key(id) });
         }
-        let Caller { user, place, assurance, login, requests_per_minute } = owner_of_token(parts, app, wanted).await?;
-        let Membership { organisation, permissions } = place.ok_or(Error::NotFound("organisation"))?;
+        let named = wanted.as_ref().ok().copied().flatten();
+        let Caller { user, place, assurance, login, requests_per_minute } = owner_of_token(parts, app, named).await?;
+        // Who names what is not his has asked as well.
+        let (Ok(_), Some(Membership { organisation, permissions })) = (&wanted, place) else {
+            limits::count_person(app, user.id)?;
+            return Err(wanted.err().map_or(Error::NotFound("organisation"), unreadable).into());
+        };
         limits::count(app, None, organisation.id, requests_per_minute)?;
         doors::admit(parts, app, &user, permissions, assurance)?;
         let actor = Origin::of(parts).actor(&user);
@@ -278,9 +288,8 @@ impl FromRequestParts<Arc<App>> for ApiStaff {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        if let Some(by_key) = key_of(parts, app, None).await {
-            let ByKey { id, maker, organisation, permissions, assurance, requests_per_minute, .. } = by_key?;
-            limits::count(app, Some(id), organisation.id, requests_per_minute)?;
+        if let Some(by_key) = key_of(parts, app).await {
+            let ByKey { maker, permissions, assurance, .. } = by_key?;
             doors::admit_key(parts, app, &maker, permissions, assurance)?;
             // Every door of staff refuses a key; what does not is none of theirs.
             return Err(Error::Internal(anyhow::anyhow!("a key entered where only staff may")).into());

@@ -181,6 +181,43 @@ async fn a_key_and_its_organisation_may_ask_so_often() {
 }
 
 #[tokio::test]
+async fn who_asks_for_what_is_not_his_is_counted_as_well() {
+    let world = World::starting(guarded(|guards| {
+        (guards.requests_per_key, guards.requests_per_person, guards.requests_per_network) = (3, 3, 3);
+    }))
+    .await;
+    world.advance(chrono::TimeDelta::minutes(2));
+    let ann = world.customer("ann", "0").await;
+    let key = new_key(&world, &ann, &["*"]).await;
+    let bound = json!({ "name": "office", "permissions": ["vm.view"], "networks": ["198.51.100.0/24"] });
+    let bound = made_key(&world, &ann, &bound).await;
+    world.advance(chrono::TimeDelta::minutes(2));
+    let token = world.token(&ann).await;
+    let other = uuid::Uuid::nil().to_string();
+    let asks = async |sent: &str, address: &str, organisation: Option<&str>| {
+        let request = world.request(Method::GET, "/api/v1/vms").bearer_auth(sent).header("x-forwarded-for", address);
+        let request = organisation.iter().fold(request, |request, id| request.header("x-organisation", *id));
+        send(request).await.status
+    };
+    for sent in [&key.text, &token] {
+        for wanted in [other.as_str(), "nonsense", other.as_str()] {
+            let expected = if wanted == "nonsense" { 422 } else { 404 };
+            assert_eq!(asks(sent, "203.0.113.7", Some(wanted)).await, expected);
+        }
+        assert_eq!(asks(sent, "203.0.113.7", Some(&other)).await, 429);
+    }
+    // A thief uses up what strangers may ask from where he is, and nothing of the key's.
+    for _ in 0..3 {
+        assert_eq!(asks(&bound.text, "203.0.113.8", None).await, 403);
+    }
+    assert_eq!(asks(&bound.text, "203.0.113.8", None).await, 429);
+    for _ in 0..3 {
+        assert_eq!(asks(&bound.text, "198.51.100.9", None).await, 200);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn who_is_not_known_may_ask_so_often_from_one_network_and_who_is_known_goes_on() {
     let start = guarded(|guards| guards.requests_per_network = 8);
     let world = World::starting(start).await;
