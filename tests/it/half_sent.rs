@@ -154,11 +154,15 @@ async fn a_member_who_is_out_when_his_request_has_come_makes_no_key() {
     let token = world.token(&adam).await;
     let new = json!({ "name": "deploy", "permissions": ["vm.*"] });
     let half_sent = HalfSent::begin(&world, &token, home, "POST", "/api-keys", &new).await;
+    // Of what nothing looks at again.
+    let key = json!({ "name": "his", "public_key": adam.public_key.replace("HR4f", "HR4g") });
+    let half_sent_too = HalfSent::begin(&world, &token, home, "POST", "/ssh-keys", &key).await;
 
     let removed = ask(&world, &ann, home, "DELETE", &format!("/members/{}", adam.user.id), &json!({})).await;
     assert_eq!(removed.status, 204, "{}", removed.text);
 
-    assert_eq!(half_sent.ends().await, 404);
+    assert_eq!((half_sent.ends().await, half_sent_too.ends().await), (404, 404));
+    assert_eq!(world.count("select count(*) from ssh_keys where name = 'his'").await, 0);
     assert_eq!(world.count("select count(*) from api_keys").await, 0);
     world.finish().await;
 }
