@@ -18,10 +18,13 @@ use crate::sessions::{self, KeptForm};
 
 /// Where the form is shown again.
 pub(super) const PAGE: &str = "/confirm/form";
-/// The most fields of a form that is kept; one with more is none of ours.
-const FIELDS_MAX: usize = 200;
+/// The most fields of a form that is kept; one with more is none of ours. The longest is that of a price list, which has up to
+/// 2,000 prices with their caps.
+const FIELDS_MAX: usize = 5_000;
 /// What makes a field secret, wherever it stands in its name. Secrets are not stored in the clear.
 const SECRET: [&str; 4] = ["password", "secret", "token", "code"];
+/// What has such a name and only says which token is meant.
+const NO_SECRET: &str = "token_id";
 
 /// Left in the answer that leads to the proof: the page on which the form stood.
 #[derive(Debug, Clone)]
@@ -83,12 +86,17 @@ async fn keep_of(app: &App, token: &str, path: String, back: String, bytes: &[u8
     Ok(true)
 }
 
-/// What was typed, or nothing when there is a secret in it: half a form would do something else.
+fn is_secret(name: &str) -> bool {
+    name != NO_SECRET && SECRET.iter().any(|secret| name.contains(secret))
+}
+
+/// What was typed, or nothing when there is a secret in it: half a form would do something else. What was left empty says
+/// something as well: that there is to be no limit, say.
 fn fields(bytes: &[u8]) -> Vec<(String, String)> {
     let sent: Vec<(String, String)> = serde_html_form::from_bytes(bytes).unwrap_or_default();
-    let typed: Vec<_> = sent.into_iter().filter(|(name, value)| name != "csrf" && !value.is_empty()).collect();
-    let has_secret = typed.iter().any(|(name, _)| SECRET.iter().any(|secret| name.contains(secret)));
-    if has_secret || typed.len() > FIELDS_MAX { Vec::new() } else { typed }
+    let is_kept = |(name, value): &(String, String)| name != "csrf" && !(value.is_empty() && is_secret(name));
+    let typed: Vec<_> = sent.into_iter().filter(is_kept).collect();
+    if typed.iter().any(|(name, _)| is_secret(name)) || typed.len() > FIELDS_MAX { Vec::new() } else { typed }
 }
 
 #[cfg(test)]
@@ -99,8 +107,10 @@ mod tests {
     fn what_was_typed_is_kept_unless_there_is_a_secret_in_it() {
         let kept = fields(b"csrf=a&amount=5&reason=a+gift&password=&note=&role=admin&role=support");
         let names: Vec<_> = kept.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(names, ["amount=5", "reason=a gift", "role=admin", "role=support"]);
+        assert_eq!(names, ["amount=5", "reason=a gift", "note=", "role=admin", "role=support"]);
         assert!(fields(b"csrf=a").is_empty() && fields(&[0xff]).is_empty());
+        assert_eq!(fields(b"csrf=a&token_id=root@pam!x&secret=").len(), 1, "which token is no secret");
+        assert!(fields(b"csrf=a&token_id=root@pam!x&secret=c").is_empty());
         assert!(fields(b"csrf=a&amount=5&new_password=c").is_empty());
     }
 }

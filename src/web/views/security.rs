@@ -73,8 +73,12 @@ impl KeptFormPage {
 
     /// What can be read of it: names as words, without what only the page itself knows.
     fn readable(&self) -> impl Iterator<Item = (String, &str)> {
-        let fields = self.form.fields.iter().filter(|(_, value)| value.parse::<uuid::Uuid>().is_err());
-        fields.map(|(name, value)| (name.replace(['_', '-'], " "), value.as_str()))
+        let is_id = |text: &str| text.parse::<uuid::Uuid>().is_ok();
+        let fields = self.form.fields.iter().filter(move |(_, value)| !is_id(value));
+        fields.map(move |(name, value)| {
+            let words: Vec<_> = name.split('.').filter(|part| !is_id(part)).collect();
+            (words.join(" ").replace(['_', '-'], " "), value.as_str())
+        })
     }
 }
 
@@ -164,7 +168,8 @@ pub struct DemandView {
 }
 
 /// `GET /account/security/totp`, and `POST` to it when the code was refused.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "account/totp.html")]
 pub struct TotpPage {
     /// Around the page.
@@ -180,7 +185,8 @@ pub struct TotpPage {
 }
 
 /// New recovery codes: the answer to the `POST` that made them.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "account/codes.html")]
 pub struct RecoveryCodesPage {
     /// Around the page.

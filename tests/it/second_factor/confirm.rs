@@ -7,7 +7,8 @@ use serde_json::json;
 use super::browser::Browser;
 use super::with_app;
 use crate::doors::{CONFIRMED, Somebody, with_ids_of_nothing};
-use crate::world::{PASSWORD, World, send, text};
+use crate::organisations::{member, role_of};
+use crate::world::{Answer, PASSWORD, World, form, send, text};
 
 #[test]
 fn every_door_to_a_dangerous_act_is_in_the_table_and_no_other() {
@@ -42,7 +43,9 @@ async fn a_door_to_a_dangerous_act_opens_for_ten_minutes_after_a_proof() {
         if path.starts_with("/api/") {
             assert_eq!(text(&answer.problem(403), "/code"), "confirmation_required", "{method} {path}");
         } else {
-            assert_eq!((answer.status, answer.location.as_str()), (303, "/confirm?back=%2F"), "{method} {path}");
+            // Who opens a page comes back to it; who sends a form, to the page on which it stood.
+            let back = if *method == "GET" { path.replace('/', "%2F") } else { "%2F".to_owned() };
+            assert_eq!((answer.status, answer.location), (303, format!("/confirm?back={back}")), "{method} {path}");
         }
     }
     world.finish().await;
@@ -115,6 +118,74 @@ async fn what_was_typed_waits_for_the_proof_and_is_sent_on_with_one_press() {
     assert_eq!(other.get(&world, "/confirm/form").await.location, "/");
     world.advance(TimeDelta::minutes(11));
     assert_eq!(browser.get(&world, "/confirm/form").await.location, "/");
+    world.finish().await;
+}
+
+/// Sends a form too long after the last proof, proves who it is, and sends on what waited.
+async fn proves_and_goes_on(
+    world: &World,
+    browser: &mut Browser,
+    (page, action): (&str, &str),
+    changes: &[(&str, &str)],
+) -> Answer {
+    world.advance(TimeDelta::minutes(11));
+    let led = browser.fills_in(world, page, action, changes).await;
+    assert_eq!((led.status, led.location.as_str()), (303, "/confirm?back=%2Fconfirm%2Fform"), "{action}: {}", led.text);
+    browser.get(world, &led.location).await;
+    let proved = browser.post(world, "/confirm", &[("password", PASSWORD), ("back", "/confirm/form")]).await;
+    assert_eq!(proved.location, "/confirm/form", "{action}: {}", proved.text);
+    let kept = browser.get(world, "/confirm/form").await;
+    let fields = form::of_page(&kept.text, action).unwrap_or_else(|| panic!("{action} waits: {}", kept.text));
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let typed = &fields[1..];
+    assert!(changes.iter().all(|change| typed.contains(change)), "{action}: {fields:?}");
+    browser.post(world, action, typed).await
+}
+
+#[tokio::test]
+async fn what_concerns_credit_prices_clusters_and_owners_is_done_after_the_proof_as_it_was_typed() {
+    let world = World::new().await;
+    let (ann, admin) = (world.customer("ann", "0").await, world.admin().await);
+    let bob = member(&world, "bob", ann.organisation, "operator").await;
+    let mut staff = Browser::logged_in(&world, &admin).await;
+    let customer = format!("/admin/customers/{}", ann.organisation);
+    let done = |answer: &Answer| answer.status == 303 && !answer.location.starts_with("/confirm");
+
+    // A limit is set, and taken away again: what was left empty waits as well.
+    let zero = format!("{customer}/zero");
+    for (limit, stored) in [("5", "5.000000"), ("", "")] {
+        let typed = [("auto_shutdown", "no"), ("own_limit", limit)];
+        assert!(done(&proves_and_goes_on(&world, &mut staff, (&customer, &zero), &typed).await), "{limit}");
+        let own = "select coalesce(credit_limit::text, '') from organisations where name = 'ann''s'";
+        assert_eq!(world.text(own).await, stored);
+    }
+    world.execute("update settings set price_notice_days = 0").await;
+    let list = world.text("select id::text from price_lists").await;
+    let other = json!({ "name": "Friends", "copy_of": list });
+    let other = text(&world.post(&admin, "/admin/price-lists", &other).await.expect(201), "/id").to_owned();
+    let assign = format!("{customer}/price-list");
+    assert!(done(&proves_and_goes_on(&world, &mut staff, (&customer, &assign), &[("price_list", &other)]).await));
+    let change = format!("/admin/price-lists/{other}/change");
+    let typed = [("rate.address", "0.5"), ("do", "save")];
+    assert!(done(&proves_and_goes_on(&world, &mut staff, (&change, &change), &typed).await));
+    assert_eq!(world.count("select count(*) from price_list_versions").await, 3);
+
+    // The page on which a secret is typed is asked for with the proof, for the secret does not wait.
+    world.advance(TimeDelta::minutes(11));
+    let new = staff.get(&world, "/admin/clusters/new").await;
+    assert_eq!((new.status, new.location.as_str()), (303, "/confirm?back=%2Fadmin%2Fclusters%2Fnew"));
+    let settings = format!("/admin/clusters/{}/settings", world.cluster);
+    let led = staff.fills_in(&world, &settings, &settings, &[("name", "other"), ("secret", "a-new-secret")]).await;
+    assert_eq!(led.location, format!("/confirm?back={}", settings.replace('/', "%2F").replace('-', "%2D")));
+    assert_eq!(world.count("select count(*) from sessions where kept_form::text like '%a-new-secret%'").await, 0);
+    let named = proves_and_goes_on(&world, &mut staff, (&settings, &settings), &[("name", "renamed")]).await;
+    assert!(done(&named), "{} {}", named.status, named.text);
+    assert_eq!(world.text("select name from clusters").await, "renamed");
+
+    let mut owner = Browser::logged_in(&world, &ann).await;
+    let role = format!("/organisation/members/{}/role", bob.user.id);
+    assert!(done(&proves_and_goes_on(&world, &mut owner, ("/organisation", &role), &[("role", "owner")]).await));
+    assert_eq!(role_of(&world, &bob, ann.organisation).await, "owner");
     world.finish().await;
 }
 
