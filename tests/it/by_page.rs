@@ -152,7 +152,7 @@ async fn an_operator_adds_changes_and_removes_a_cluster_on_its_pages() {
 }
 
 /// A guest of somebody else on the world's first node.
-async fn foreign_guest(world: &World, vmid: u32) {
+pub async fn foreign_guest(world: &World, vmid: u32) {
     let client = world.app.connections.client(&world.app, world.cluster).await.unwrap();
     let order = CloneVm::new(vmid).name("Legacy").full(true).storage("shared");
     client.clone_vm("pve1", 9000, &order).await.unwrap();

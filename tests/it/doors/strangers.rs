@@ -1,4 +1,5 @@
-//! Things of somebody else look like things that are not there, at every door that takes an id.
+//! Things of somebody else look like things that are not there, at every door that takes an id. Staff see everybody's things; what
+//! they ask for by two ids is in `nested.rs`.
 
 use serde_json::{Value, json};
 use uni_manager::notifications::{self, Notice, Severity};
