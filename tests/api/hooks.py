@@ -8,6 +8,8 @@ import schemathesis
 
 # The beginnings of paths with the id of something that is there, written by run.py; the longest counts.
 KNOWN = json.loads(os.environ["UNI_MANAGER_TEST_IDS"])
+# Likewise, of what may be deleted: each is given away once.
+TO_LOSE = json.loads(os.environ["UNI_MANAGER_TEST_IDS_TO_LOSE"])
 # Nothing listens here, so that no test talks to anybody else's machine.
 NOWHERE = "https://127.0.0.1:1"
 
@@ -22,13 +24,19 @@ def is_id(text):
 
 @schemathesis.hook
 def map_case(context, case):
-    """A made-up id is that of nothing. Two of three become one of something; what is no id stays, and nothing is deleted."""
+    """A made-up id is that of nothing. Two of three become one of something, as long as there is one; what is no id stays. Only what
+    was made for it is deleted."""
     parts = case.path_parameters
-    if isinstance(parts, dict) and case.method.upper() != "DELETE":
-        fitting = [path for path in KNOWN if case.path.startswith(path)]
+    if isinstance(parts, dict):
+        deletes = case.method.upper() == "DELETE"
+        fitting = [path for path in (TO_LOSE if deletes else KNOWN) if case.path.startswith(path)]
         for name, value in parts.items():
             if fitting and name in ("id", "cluster") and is_id(value) and uuid.UUID(str(value)).int % 3:
-                parts[name] = KNOWN[max(fitting, key=len)]
+                longest = max(fitting, key=len)
+                if not deletes:
+                    parts[name] = KNOWN[longest]
+                elif TO_LOSE[longest]:
+                    parts[name] = TO_LOSE[longest].pop()
     # So it is with organisations: most requests are to be about one's own.
     chosen = (case.headers or {}).get("X-Organisation")
     if chosen is not None and is_id(chosen) and uuid.UUID(str(chosen)).int % 3:
