@@ -24,7 +24,7 @@ pub struct PlatformArguments {
     secret_keys: SecretString,
     /// Key that signs access tokens, at least 32 characters
     #[arg(long, env = "UNI_MANAGER_TOKEN_KEY", hide_env_values = true)]
-    token_key: String,
+    token_key: SecretString,
     /// ISO 4217 code of the one currency
     #[arg(long, env = "UNI_MANAGER_CURRENCY", default_value = "EUR")]
     currency: String,
@@ -253,7 +253,7 @@ impl PlatformArguments {
             registration_open,
             credit_contact: self.credit_contact,
             vault: Vault::from_keys(&self.secret_keys).context("UNI_MANAGER_SECRET_KEYS")?,
-            token_key: config::token_key(self.token_key).context("UNI_MANAGER_TOKEN_KEY")?,
+            token_key: config::token_key(self.token_key.expose_secret().to_owned()).context("UNI_MANAGER_TOKEN_KEY")?,
             mailer: self.mail.checked()?,
             oidc,
             guards: self.guards.checked()?,

@@ -83,7 +83,7 @@ impl Kind {
 }
 
 /// The way to the provider.
-#[derive(Debug)]
+// No Debug: there is a secret in it.
 pub struct Departure {
     /// Where the browser goes.
     pub url: String,

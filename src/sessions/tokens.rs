@@ -1,6 +1,8 @@
 //! Tokens of programs: an access token that is checked without a look into the table of tokens, and refresh tokens that
 //! rotate at every use. A refresh token used twice was stolen or copied, so its whole family ends.
 
+use std::fmt;
+
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
@@ -31,7 +33,7 @@ const EXPIRED: &str = "The access token is missing, wrong or has expired.";
 const REFRESH_REFUSED: &str = "The refresh token is wrong, has expired or was used before. Log in again.";
 
 /// What a program gets at login.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Tokens {
     /// For `Authorization: Bearer`.
     pub access_token: String,
@@ -43,6 +45,12 @@ pub struct Tokens {
     /// Seconds until the access token expires.
     #[schema(example = 900)]
     pub expires_in: i64,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tokens(…)")
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

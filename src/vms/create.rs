@@ -32,7 +32,8 @@ const GROUP_CHARACTERS_MAX: usize = 40;
 const KEYS_MAX: usize = 20;
 
 /// What a customer orders.
-#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Clone, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct NewVm {
     /// The name, also the host name in the guest.
     #[serde(default)]

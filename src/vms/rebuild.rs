@@ -21,7 +21,8 @@ use crate::metering::{Metered, Parts};
 use crate::{catalog, fault, ledger, live, metering, spending, ssh_keys};
 
 /// What a machine is made anew as. Its name, address and plan stay.
-#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Clone, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Rebuild {
     /// From which image.
     pub image: ImageId,

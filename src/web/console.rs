@@ -59,7 +59,8 @@ pub struct Wanted {
 }
 
 /// Where a console can be opened once.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConsoleAddress)]
 pub struct Address {
     /// A WebSocket; the part after the host for pages, the whole for programs.
@@ -141,7 +142,8 @@ fn leave(app: &App, jar: &CookieJar, vm: &Vm, kind: ConsoleKind, customer: &Cust
 }
 
 /// What opens a WebSocket: a ticket, or the session of the browser.
-#[derive(Debug, Deserialize)]
+// No Debug: there is a secret in it.
+#[derive(Deserialize)]
 struct Asked {
     ticket: Option<String>,
     #[serde(default)]

@@ -60,6 +60,7 @@ mod reconcile;
 mod reconcile_many;
 mod rotate_keys;
 mod second_factor;
+mod secrets;
 mod serve;
 mod spending;
 mod staff;

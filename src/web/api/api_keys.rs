@@ -75,7 +75,8 @@ impl ApiKeyView {
 }
 
 /// A key that was just made.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = NewlyMadeApiKey)]
 pub struct MadeView {
     /// What the program sends, 64 characters; it is shown only now.

@@ -17,7 +17,8 @@ use crate::web::request::Origin;
 use crate::web::session::ApiCaller;
 
 /// The answer to the right password of somebody who has a second factor: it opens nothing yet.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct SecondFactorRequired {
     /// Always true.
     second_factor_required: bool,
@@ -70,7 +71,8 @@ pub async fn show(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json
 }
 
 /// What an authenticator app needs to know.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct AppSetup {
     /// In base 32.
     secret: String,
@@ -100,7 +102,8 @@ pub struct AppCode {
 }
 
 /// Recovery codes, shown once; null where the person keeps those that he has.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct RecoveryCodes {
     /// Each opens one login.
     recovery_codes: Option<Vec<String>>,

@@ -212,7 +212,8 @@ pub async fn show(
 }
 
 /// User data as it was given.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = UserData)]
 pub struct UserDataView {
     user_data: String,

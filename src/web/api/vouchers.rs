@@ -18,7 +18,8 @@ use crate::web::read::{Path, Query};
 use crate::web::session::{ApiCaller, ApiStaff};
 
 /// A code as it was typed.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = VoucherCode)]
 pub struct Typed {
     /// The code, with or without dashes.
@@ -92,7 +93,8 @@ pub async fn list(
 }
 
 /// A voucher that was just made, with its code.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = MadeVoucher)]
 pub struct NewVoucherView {
     /// Only told now; null when the same request was answered too long ago.
@@ -102,7 +104,8 @@ pub struct NewVoucherView {
 }
 
 /// What was made.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+// No Debug: there is a secret in it.
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = MadeVouchers)]
 pub struct CreatedView {
     items: Vec<NewVoucherView>,

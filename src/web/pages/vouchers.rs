@@ -29,7 +29,8 @@ use crate::web::views::vouchers::{
 use crate::web::views::wallet::RedeemForm;
 
 /// A code as it was typed.
-#[derive(Debug, Deserialize)]
+// No Debug: there is a secret in it.
+#[derive(Deserialize)]
 pub struct Code {
     #[serde(default)]
     code: String,

@@ -152,7 +152,8 @@ pub struct NewApiKeyPage {
 }
 
 /// What `POST /api-keys` answers with.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "api_keys/created.html")]
 pub struct ApiKeyCreatedPage {
     /// Around the page.

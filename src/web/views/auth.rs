@@ -74,7 +74,8 @@ pub struct ForgotPage {
 }
 
 /// `GET /reset-password?token=`, and `POST` when it was refused.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "auth/reset.html")]
 pub struct ResetPage {
     /// Around the page.
@@ -92,7 +93,8 @@ pub struct ResetPage {
 }
 
 /// `GET /verify-email?token=`, and `POST` when it was refused.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "auth/verify.html")]
 pub struct VerifyPage {
     /// Around the page.

@@ -121,7 +121,8 @@ pub struct MailsPage {
 }
 
 /// `GET /admin/mails/{id}`.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "mails/show.html")]
 pub struct MailPage {
     /// Around the page.

@@ -276,7 +276,8 @@ pub enum Visitor {
 }
 
 /// `GET /invitation`.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "organisations/invitation.html")]
 pub struct InvitationPage {
     /// Around the page.

@@ -132,7 +132,8 @@ pub struct NewVouchersPage {
 }
 
 /// A voucher with its code.
-#[derive(Clone, Debug)]
+// No Debug: there is a secret in it.
+#[derive(Clone)]
 pub struct CodeRow {
     /// Id in URLs.
     pub id: String,
@@ -141,7 +142,8 @@ pub struct CodeRow {
 }
 
 /// The answer to `POST /admin/vouchers`.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "vouchers/created.html")]
 pub struct VouchersCreatedPage {
     /// Around the page.

@@ -47,7 +47,8 @@ pub struct InAdmin {
 }
 
 /// `GET /wallet`.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "wallet/show.html")]
 pub struct WalletPage {
     /// Around the page.
@@ -71,7 +72,8 @@ pub struct WalletPage {
 }
 
 /// What was typed to redeem a voucher. Field: `code`.
-#[derive(Clone, Debug, Default)]
+// No Debug: there is a secret in it.
+#[derive(Clone, Default)]
 pub struct RedeemForm {
     /// The code.
     pub code: String,

@@ -33,7 +33,8 @@ use crate::{catalog, ledger, ssh_keys};
 const KEYS_PRESELECTED_MAX: usize = 3;
 
 /// The form as it was typed.
-#[derive(Debug, Clone, Default, Deserialize)]
+// No Debug: there is a secret in it.
+#[derive(Clone, Default, Deserialize)]
 pub struct Typed {
     #[serde(default)]
     location: String,

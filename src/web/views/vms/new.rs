@@ -106,7 +106,8 @@ impl CostPanel {
 const USER_DATA_BYTES_MAX: usize = crate::vms::USER_DATA_BYTES_MAX;
 
 /// `GET /vms/new`, and `POST /vms` when it was refused.
-#[derive(Debug, Template)]
+// No Debug: there is a secret in it.
+#[derive(Template)]
 #[template(path = "vms/new.html")]
 pub struct VmNewPage {
     /// Around the page.
