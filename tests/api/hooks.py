@@ -1,5 +1,6 @@
 """What schemathesis is told beyond the description: ids that exist, and addresses that lead nowhere else."""
 
+import itertools
 import json
 import os
 import uuid
@@ -8,8 +9,8 @@ import schemathesis
 
 # The beginnings of paths with the id of something that is there, written by run.py; the longest counts.
 KNOWN = json.loads(os.environ["UNI_MANAGER_TEST_IDS"])
-# Likewise, of what may be deleted: each is given away once.
-TO_LOSE = json.loads(os.environ["UNI_MANAGER_TEST_IDS_TO_LOSE"])
+# Likewise, of what may be deleted: by turns, for not every request that names one is let in.
+TO_LOSE = {path: itertools.cycle(ids) for path, ids in json.loads(os.environ["UNI_MANAGER_TEST_IDS_TO_LOSE"]).items() if ids}
 # Nothing listens here, so that no test talks to anybody else's machine.
 NOWHERE = "https://127.0.0.1:1"
 
@@ -24,19 +25,21 @@ def is_id(text):
 
 @schemathesis.hook
 def map_case(context, case):
-    """A made-up id is that of nothing. Two of three become one of something, as long as there is one; what is no id stays. Only what
-    was made for it is deleted."""
-    parts = case.path_parameters
-    if isinstance(parts, dict):
+    """A made-up id is that of nothing. Two of three become one of something; what is no id stays. Deleted is only what was made for
+    it."""
+    if isinstance(case.path_parameters, dict):
         deletes = case.method.upper() == "DELETE"
+        # Cases share what is made up for them, and the id of one may not become another's.
+        case.path_parameters = parts = dict(case.path_parameters)
         fitting = [path for path in (TO_LOSE if deletes else KNOWN) if case.path.startswith(path)]
+        longest = max(fitting, key=len, default=None)
         for name, value in parts.items():
-            if fitting and name in ("id", "cluster") and is_id(value) and uuid.UUID(str(value)).int % 3:
-                longest = max(fitting, key=len)
-                if not deletes:
-                    parts[name] = KNOWN[longest]
-                elif TO_LOSE[longest]:
-                    parts[name] = TO_LOSE[longest].pop()
+            if longest is None or name not in ("id", "cluster") or not is_id(value):
+                continue
+            if deletes:
+                parts[name] = next(TO_LOSE[longest])
+            elif uuid.UUID(str(value)).int % 3:
+                parts[name] = KNOWN[longest]
     # So it is with organisations: most requests are to be about one's own.
     chosen = (case.headers or {}).get("X-Organisation")
     if chosen is not None and is_id(chosen) and uuid.UUID(str(chosen)).int % 3:

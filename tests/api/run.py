@@ -121,7 +121,7 @@ def never_lost(demo, to_lose):
     token, kept = demo.log_in("customer"), []
     for path, ids in to_lose.items():
         items = demo.call("GET", path.removesuffix("/"), token)["items"]
-        here = {item["id"] for item in items if item.get("state", "active") == "active"}
+        here = {item.get("id") or item["role"] for item in items if item.get("state", "active") == "active"}
         if ids and set(ids) <= here:
             kept.append(path)
     return kept
@@ -215,9 +215,10 @@ def main():
             for who, included in (("customer", r"^/(?!admin/)"), ("admin", r"^/admin/")):
                 ran, not_held = schemathesis(demo, who, folder, ids, to_lose, included)
                 passed, failed = passed + ran, failed + not_held
-            for path in never_lost(demo, to_lose):
-                print(f"DELETE {path} never met anything that was there")
-                failed += 1
+                # What an admin sends changes the customer's quotas, so it is looked at before.
+                for path in never_lost(demo, to_lose) if who == "customer" else ():
+                    print(f"DELETE {path} never met anything that was there")
+                    failed += 1
             for line in demo.log.read_text().splitlines():
                 if " ERROR " in line:
                     print(f"the log: {line}")
