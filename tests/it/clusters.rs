@@ -153,7 +153,7 @@ async fn a_machine_grows_at_home_or_on_another_node_and_moves_only_where_it_fits
     assert_eq!(refused.nodes.len(), 2, "{}", refused.reasons());
     let refused = clusters::check_target(&mut transaction, vm, other).await.unwrap().unwrap_err();
     assert_eq!(refused.reasons(), format!("{other}: memory 3 of 4 GiB missing"));
-    sqlx::query("update nodes set online = false, memory_bytes = 128::bigint << 30")
+    sqlx::query("update nodes set online = false, offline_since = seen_at, memory_bytes = 128::bigint << 30")
         .execute(&mut *transaction)
         .await
         .unwrap();
