@@ -12,6 +12,8 @@ fn every_check_that_is_taken_away_is_there_once() {
             continue;
         }
         let text = std::fs::read_to_string(&list).unwrap();
+        // Whoever reads the lists takes each such file for one.
+        assert!(text.contains("\n["), "{} is no list", list.display());
         for entry in text.split("\n[").skip(1) {
             let (title, rest) = entry.split_once(']').unwrap();
             let file = rest.lines().find_map(|line| line.strip_prefix("file ")).unwrap();
