@@ -113,7 +113,7 @@ async fn its_owner_and_the_operator_read_of_it() {
     let charges = browser.get(&world, "/wallet/charges").await.text;
     assert!(charges.contains("Not charged") && charges.contains("Its node did not answer"), "{charges}");
     let timeline = browser.get(&world, &format!("/vms/{vm}")).await.text;
-    assert!(timeline.contains("could not see the VM any more"), "{timeline}");
+    assert!(timeline.contains("did not reach the server of the VM"), "{timeline}");
     let mut staff = Browser::logged_in(&world, &admin).await;
     let home = staff.get(&world, "/admin").await.text;
     assert!(home.contains(&format!("Node {node} of ")) && home.contains("is not online"), "{home}");

@@ -225,7 +225,7 @@ impl VmOffers {
             VmState::Provisioning | VmState::Failed => (Hidden, Hidden, free(Offered)),
             VmState::Deleting => (Hidden, Hidden, Hidden),
             VmState::Unknown => {
-                let away = Refused("The location is not answering; try again when it does".into());
+                let away = Refused("Nobody can reach it now; try again when it is seen again".into());
                 (Hidden, away.clone(), away)
             }
         };

@@ -122,13 +122,13 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
     let amount = || detail("amount").and_then(Value::as_str).and_then(|amount| amount.parse().ok());
     let known = match event.event.as_str() {
         "vm.observed" => Some(match detail("to").and_then(Value::as_str) {
-            Some("unknown") => "could not see the VM any more: the server it runs on did not answer".to_owned(),
+            Some("unknown") => "did not reach the server of the VM".to_owned(),
             Some("running" | "stopped") if detail("from").and_then(Value::as_str) == Some("unknown") => {
-                "could see the VM again".to_owned()
+                "reached again the server of the VM".to_owned()
             }
             Some("running") => "saw that somebody started the VM".to_owned(),
             Some("stopped") => "saw that the VM has turned itself off".to_owned(),
-            _ => "could not find the VM where it should be".to_owned(),
+            _ => "found no guest any more for the VM".to_owned(),
         }),
         "vm.console_opened" => detail("reason")
             .and_then(Value::as_str)

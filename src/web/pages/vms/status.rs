@@ -65,7 +65,7 @@ fn pending(job: &Job) -> Option<PendingPower> {
 
 fn reason(vm: &Vm, job: Option<&Job>, state: VmState) -> Option<String> {
     if let Some(unknown) = &vm.unknown {
-        return Some(format!("We cannot tell how it is: {}.", unknown.why));
+        return Some(format!("We cannot tell how it is: {}. This time is not charged.", unknown.why));
     }
     if let Some(reason) = &vm.state_reason {
         return Some(reason.clone());
