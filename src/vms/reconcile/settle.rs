@@ -195,7 +195,7 @@ async fn believe(
             Belief::Unchanged => continue,
             Belief::Present { power, .. } => {
                 if row.unseen && power.name() == row.state {
-                    observed(&mut *connection, change, "unknown", power.name(), at).await?;
+                    observed(&mut *connection, change, "unknown", "seen", at).await?;
                 }
                 if power.name() != row.state {
                     observed(&mut *connection, change, &row.state, power.name(), at).await?;

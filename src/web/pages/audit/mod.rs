@@ -123,9 +123,7 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
     let known = match event.event.as_str() {
         "vm.observed" => Some(match detail("to").and_then(Value::as_str) {
             Some("unknown") => "did not reach the server of the VM".to_owned(),
-            Some("running" | "stopped") if detail("from").and_then(Value::as_str) == Some("unknown") => {
-                "reached again the server of the VM".to_owned()
-            }
+            Some("seen") => "reached again the server of the VM".to_owned(),
             Some("running") => "saw that somebody started the VM".to_owned(),
             Some("stopped") => "saw that the VM has turned itself off".to_owned(),
             _ => "found no guest any more for the VM".to_owned(),
