@@ -108,7 +108,7 @@ mod tests {
         let kept = fields(b"csrf=a&amount=5&reason=a+gift&password=&note=&role=admin&role=support");
         let names: Vec<_> = kept.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(names, ["amount=5", "reason=a gift", "note=", "role=admin", "role=support"]);
-        assert!(fields(b"csrf=a").is_empty() && fields(&[0xff]).is_empty());
+        assert!(fields(b"csrf=a").is_empty() && fields(b"").is_empty());
         assert_eq!(fields(b"csrf=a&token_id=root@pam!x&secret=").len(), 1, "which token is no secret");
         assert!(fields(b"csrf=a&token_id=root@pam!x&secret=c").is_empty());
         assert!(fields(b"csrf=a&amount=5&new_password=c").is_empty());
