@@ -49,6 +49,29 @@ impl Stage {
         self.client.start(&node, self.vmid).await.unwrap();
     }
 
+    /// Every GiB beyond a plan's costs so much an hour from now on.
+    async fn disk_costs(&self, price: &str) {
+        let (world, admin) = (&self.world, &self.admin);
+        world.execute("update settings set price_notice_days = 0").await;
+        let lists = world.get(admin, "/admin/price-lists").await.expect(200);
+        let from = world.now() + TimeDelta::minutes(30);
+        let new = json!({ "effective_from": from, "prices": [{ "kind": "disk", "price_per_hour": price }] });
+        world
+            .post(admin, &format!("/admin/price-lists/{}/versions", text(&lists, "/items/0/id")), &new)
+            .await
+            .expect(201);
+        world.hours(1);
+    }
+
+    /// Its owner shuts the machine down and starts it again.
+    async fn restart(&self) {
+        for what in ["shutdown", "start"] {
+            self.world.tell(&self.ann, &self.vm, what).await.expect(202);
+            self.world.run_due_jobs().await;
+        }
+        self.looks(1).await;
+    }
+
     async fn open(&self) -> Vec<Value> {
         let answer = self.world.get(&self.admin, "/admin/drift").await.expect(200);
         answer["items"].as_array().unwrap().clone()
@@ -186,8 +209,9 @@ async fn a_difference_is_over_when_the_guest_is_right_again() {
 }
 
 #[tokio::test]
-async fn a_larger_disk_is_written_down_and_never_shrunk() {
+async fn a_larger_disk_is_never_shrunk_and_once_accepted_it_is_never_charged() {
     let stage = stage().await;
+    stage.disk_costs("0.0001").await;
     let upid = stage.client.resize_disk(&stage.node(), stage.vmid, "scsi0", 60).await.unwrap();
     assert!(upid.is_some());
     stage.looks(1).await;
@@ -196,12 +220,36 @@ async fn a_larger_disk_is_written_down_and_never_shrunk() {
 
     let refused = stage.decide(&drift, "enforce", json!({})).await.problem(409);
     assert!(text(&refused, "/detail").contains("never shrink"), "{refused}");
+    assert!(text(&drift, "/accept/words").contains("charged as before"), "{drift}");
+    assert_eq!(text(&drift, "/accept/effect/hour_to"), "0.02");
     stage.decide(&drift, "accept", json!({})).await.expect(204);
     stage.looks(2).await;
-
     assert!(stage.open().await.is_empty());
-    assert_eq!(stage.world.count("select disk_gib::bigint from vms").await, 60);
+    stage.restart().await;
+
     assert_eq!(stage.world.wallet(&stage.ann).await.burn_per_hour.to_string(), "0.02");
+    assert_eq!(stage.world.count("select disk_gib::bigint from vms").await, 40, "what is sold");
+    assert!(stage.open().await.is_empty());
+    stage.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_larger_disk_is_charged_from_its_adoption_on() {
+    let stage = stage().await;
+    stage.disk_costs("0.0001").await;
+    stage.client.resize_disk(&stage.node(), stage.vmid, "scsi0", 60).await.unwrap();
+    stage.looks(1).await;
+    let drift = stage.only("disk").await;
+    let (from, to) = (text(&drift, "/adopt/effect/hour_from"), text(&drift, "/adopt/effect/hour_to"));
+    assert_eq!((from, to), ("0.02", "0.022"), "twenty beyond the plan");
+    assert_eq!(text(&drift, "/adopt/effect/month_to"), "14.928000", "the plan's cap, and 744 hours of the disk");
+
+    stage.decide(&drift, "adopt", json!({})).await.expect(204);
+    assert_eq!(stage.world.wallet(&stage.ann).await.burn_per_hour.to_string(), "0.022", "at once");
+    stage.restart().await;
+
+    assert_eq!(stage.world.wallet(&stage.ann).await.burn_per_hour.to_string(), "0.022");
+    assert_eq!(stage.world.count("select disk_gib::bigint from vms").await, 60);
     stage.world.finish().await;
 }
 

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::ids::{ClusterId, DriftId, OrganisationId, PlanId, UserId, VmId};
+use crate::ids::{ClusterId, DriftId, ImageId, OrganisationId, PlanId, UserId, VmId};
 use crate::vms::drift::{Drift, DriftKind, Resolution};
 
 /// A difference that is open, or that was accepted and still stands.
@@ -164,10 +164,11 @@ pub(in crate::vms) async fn select_drifts(
     let rows = sqlx::query!(
         r#"select d.id as "id: DriftId", d.kind, d.expected, d.found, d.first_seen_at, d.last_seen_at, d.cluster_id as "cluster: ClusterId", c.name as cluster_name,
                   d.vm_id as "vm: VmId", v.name as vm_name, v.state, v.node, v.vmid, v.missing_since is not null as "missing!", v.plan_id as "plan: PlanId", p.name as plan_name,
-                  v.disk_gib, v.organisation_id as "organisation: OrganisationId", o.name as organisation_name,
+                  p.disk_gib as plan_disk_gib, v.disk_gib, (select count(*) from addresses a where a.vm_id = v.id) as "addresses!",
+                  case when i.licence is not null then i.id end as "licensed: ImageId", v.organisation_id as "organisation: OrganisationId", o.name as organisation_name,
                   exists (select 1 from jobs j where j.vm_id = v.id and j.status in ('pending', 'running', 'parked')) as "busy!"
-           from drifts d join vms v on v.id = d.vm_id join plans p on p.id = v.plan_id join clusters c on c.id = d.cluster_id
-           join organisations o on o.id = v.organisation_id
+           from drifts d join vms v on v.id = d.vm_id join plans p on p.id = v.plan_id join images i on i.id = v.image_id
+           join clusters c on c.id = d.cluster_id join organisations o on o.id = v.organisation_id
            where d.resolution is null and ($1::uuid is null or d.id = $1) and v.deleted_at is null order by d.first_seen_at, d.id limit $2"#,
         only.map(DriftId::uuid),
         limit,
@@ -194,7 +195,10 @@ pub(in crate::vms) async fn select_drifts(
                 vmid: row.vmid,
                 plan: row.plan,
                 plan_name: row.plan_name,
+                plan_disk_gib: row.plan_disk_gib,
                 disk_gib: row.disk_gib,
+                addresses: row.addresses,
+                licensed: row.licensed,
                 organisation: row.organisation,
                 organisation_name: row.organisation_name,
             })

@@ -7,6 +7,7 @@ use super::Drift;
 use crate::catalog::{Plan, PowerState, PriceBook};
 use crate::error::Result;
 use crate::ids::PlanId;
+use crate::metering::Parts;
 
 /// The hours of the longest month: what a month costs at most where no cap is lower.
 const MONTH_HOURS_MAX: i64 = 31 * 24;
@@ -68,11 +69,16 @@ impl Cost {
     /// Nothing is charged.
     pub const NONE: Self = Self { hour: Rate::ZERO, month: Money::ZERO };
 
-    /// What a plan costs in a state now.
-    pub fn of(book: &PriceBook, plan: PlanId, state: PowerState, now: DateTime<Utc>) -> Result<Self> {
-        let price = book.at(plan, state, now).map_err(anyhow::Error::new)?;
-        let whole = price.rate.for_hours(MONTH_HOURS_MAX);
-        Ok(Self { hour: price.rate, month: price.monthly_cap.map_or(whole, |cap| cap.min(whole)) })
+    /// What a machine with these parts costs now.
+    pub fn of(book: &PriceBook, parts: Parts, now: DateTime<Utc>) -> Result<Self> {
+        let mut cost = Self::NONE;
+        for metering in parts.on(book.list()) {
+            let (hour, cap) = book.burn(metering, now).map_err(anyhow::Error::new)?;
+            let whole = hour.for_hours(MONTH_HOURS_MAX);
+            cost.hour = cost.hour + hour;
+            cost.month += cap.map_or(whole, |cap| cap.min(whole));
+        }
+        Ok(cost)
     }
 
     pub fn to(self, other: Self) -> Effect {
@@ -82,12 +88,32 @@ impl Cost {
 
 /// What the machine of a difference costs now: nothing while it is missing.
 pub(super) fn present(drift: &Drift, book: &PriceBook, now: DateTime<Utc>) -> Result<Cost> {
-    if drift.missing { Ok(Cost::NONE) } else { Cost::of(book, drift.plan, state(drift), now) }
+    if drift.missing { Ok(Cost::NONE) } else { there(drift, book, now) }
 }
 
-/// What it is charged as while it is there.
-pub(super) fn state(drift: &Drift) -> PowerState {
-    if drift.running { PowerState::Running } else { PowerState::Stopped }
+/// What it costs while it is there.
+pub(super) fn there(drift: &Drift, book: &PriceBook, now: DateTime<Utc>) -> Result<Cost> {
+    Cost::of(book, parts(drift, drift.plan, drift.plan_disk_gib, drift.disk_gib), now)
+}
+
+/// What it costs with a disk as it was found.
+pub(super) fn with_found_disk(drift: &Drift, book: &PriceBook, now: DateTime<Utc>) -> Result<Cost> {
+    let disk_gib = drift.found_disk_gib().unwrap_or(drift.disk_gib);
+    if drift.missing {
+        return Ok(Cost::NONE);
+    }
+    Cost::of(book, parts(drift, drift.plan, drift.plan_disk_gib, disk_gib), now)
+}
+
+/// What is metered of the machine with a plan, which comes with so much disk, and a disk.
+fn parts(drift: &Drift, plan: PlanId, plan_disk_gib: i32, disk_gib: i32) -> Parts {
+    Parts {
+        plan,
+        state: if drift.running { PowerState::Running } else { PowerState::Stopped },
+        extra_disk_gib: i64::from((disk_gib - plan_disk_gib).max(0)),
+        addresses: drift.addresses,
+        licensed: drift.licensed,
+    }
 }
 
 /// The effect of each plan.
@@ -107,7 +133,7 @@ pub(super) fn of_plans(
                 name: plan.name.clone(),
                 size: format!("{} vCPU, {} GiB", plan.vcpu, plan.memory_mib / 1024),
                 exact: (plan.vcpu, plan.memory_mib) == size,
-                effect: before.to(Cost::of(book, plan.id, state(drift), now)?),
+                effect: before.to(Cost::of(book, parts(drift, plan.id, plan.disk_gib, drift.disk_gib), now)?),
             })
         })
         .collect()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 
-use super::bill::{self, Cost};
+use super::bill;
 use super::{Choice, Decidable, Drift, DriftKind, Effect, Resolution, exact};
 use crate::app::App;
 use crate::audit::{self, Actor, Event, Subject};
@@ -36,7 +36,7 @@ pub struct Adoption {
 /// A difference with everything that can be decided about it.
 pub(super) fn decidable(drift: Drift, plans: &[Plan], book: &PriceBook, now: DateTime<Utc>) -> Result<Decidable> {
     let before = bill::present(&drift, book, now)?;
-    let there = Cost::of(book, drift.plan, bill::state(&drift), now)?;
+    let there = bill::there(&drift, book, now)?;
     let unchanged = before.to(before);
     let choice = |words: String, effect: Effect| Choice { words, refused: None, effect };
     let accept = choice(accept_words(&drift), unchanged);
@@ -55,6 +55,7 @@ pub(super) fn decidable(drift: Drift, plans: &[Plan], book: &PriceBook, now: Dat
                 adopt.effect = fits.effect;
             }
         }
+        (DriftKind::Disk, _) => adopt.effect = before.to(bill::with_found_disk(&drift, book, now)?),
         (DriftKind::Identity, _) => adopt.effect = before.to(there),
         _ => {}
     }
@@ -77,16 +78,9 @@ pub(super) fn decidable(drift: Drift, plans: &[Plan], book: &PriceBook, now: Dat
 
 fn accept_words(drift: &Drift) -> String {
     match drift.kind {
-        DriftKind::Size | DriftKind::Tags => {
+        DriftKind::Size | DriftKind::Disk | DriftKind::Tags => {
             format!("The guest stays as it is. {} is charged as before.", drift.plan_name)
         }
-        DriftKind::Disk if is_larger(drift) => {
-            format!(
-                "The guest stays as it is, and its disk is written down as it is. {} is charged as before.",
-                drift.plan_name
-            )
-        }
-        DriftKind::Disk => format!("The guest stays as it is. {} is charged as before.", drift.plan_name),
         DriftKind::Identity => "The guest is left alone. The VM stays unknown and is not charged.".to_owned(),
         DriftKind::Missing => {
             "The VM stays unknown and is not charged. It is seen when its guest comes back.".to_owned()
@@ -113,7 +107,10 @@ fn enforce_words(drift: &Drift) -> String {
 fn adopt_words(drift: &Drift) -> String {
     match drift.kind {
         DriftKind::Size => "The plan that fits is charged from now on.".to_owned(),
-        DriftKind::Disk => "Its disk is written down as it is. The price is the plan's and stays.".to_owned(),
+        DriftKind::Disk => {
+            "Its disk is written down as it is. What is more than its plan has is charged where disk has a price."
+                .to_owned()
+        }
         DriftKind::Tags => "The books follow the guest.".to_owned(),
         DriftKind::Identity => {
             "The guest's SMBIOS uuid is written down as that of the VM, which is charged from the next look on."
@@ -217,9 +214,6 @@ pub async fn accept(app: &App, id: DriftId, actor: &Actor) -> Result<()> {
     let known = find(app, id).await?;
     let mut transaction = app.pool.begin().await?;
     let open = Open::lock(&mut transaction, &known).await?;
-    if let (DriftKind::Disk, Some(found), true) = (known.kind, open.drift.found_disk_gib(), is_larger(&open.drift)) {
-        db::set_disk(&mut transaction, known.vm, found).await?;
-    }
     open.resolve(app, &mut transaction, Resolution::Accepted, actor, Map::new()).await?;
     transaction.commit().await?;
     Ok(())
@@ -277,6 +271,7 @@ pub async fn adopt(app: &App, id: DriftId, how: &Adoption, actor: &Actor) -> Res
         DriftKind::Disk => {
             let found = open.drift.found_disk_gib().ok_or_else(over)?;
             db::set_disk(&mut transaction, known.vm, found).await?;
+            meter(app, &mut transaction, &open, open.drift.plan, now).await?;
         }
         DriftKind::Identity => {
             let uuid = open.drift.found_uuid().ok_or_else(over)?;
@@ -321,8 +316,13 @@ async fn change_plan(
     plan: PlanId,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    db::set_plan(&mut *connection, open.drift.vm, plan).await?;
+    meter(app, connection, open, plan, now).await
+}
+
+/// Meters the machine as it is in the books now, if it is there.
+async fn meter(app: &App, connection: &mut PgConnection, open: &Open, plan: PlanId, now: DateTime<Utc>) -> Result<()> {
     let (vm, organisation) = (open.drift.vm, open.drift.organisation);
-    db::set_plan(&mut *connection, vm, plan).await?;
     let there = made(&mut *connection, organisation).await?.into_iter().find(|known| known.id == vm && known.seen);
     if let Some(there) = there {
         let what = Metered { vm, plan, state: there.power_state };

@@ -17,7 +17,7 @@ use super::identity;
 use crate::app::App;
 use crate::catalog::{self, Plan};
 use crate::error::Result;
-use crate::ids::{ClusterId, DriftId, OrganisationId, PlanId, VmId};
+use crate::ids::{ClusterId, DriftId, ImageId, OrganisationId, PlanId, VmId};
 
 /// The most differences that are listed at once.
 pub const PAGE_MAX: i64 = 200;
@@ -119,8 +119,17 @@ pub struct Drift {
     pub plan: PlanId,
     /// The plan's name.
     pub plan_name: String,
+    /// How much disk in GiB its plan comes with.
+    #[serde(skip)]
+    pub plan_disk_gib: i32,
     /// Its disk in GiB, by our books.
     pub disk_gib: i32,
+    /// How many addresses it has.
+    #[serde(skip)]
+    pub addresses: i64,
+    /// The image whose licence it needs, if it needs one.
+    #[serde(skip)]
+    pub licensed: Option<ImageId>,
     /// Whose it is.
     pub organisation: OrganisationId,
     /// The organisation's name.
