@@ -1,11 +1,13 @@
 //! The SQL of price lists and their versions. What reads a whole month is in `month`.
 
+mod announce;
 pub(super) mod month;
 mod plans;
+mod usage;
 
+pub(super) use announce::*;
 pub(super) use plans::*;
-
-use std::collections::HashMap;
+pub(super) use usage::*;
 
 use anyhow::Context;
 use billing::Money;
@@ -271,184 +273,6 @@ pub(super) async fn update_list_of(
     Ok(())
 }
 
-/// The name of a plan that an organisation has machines of and that has no price on a list now or later.
-pub(super) async fn select_unpriced(
-    connection: &mut PgConnection,
-    organisation: OrganisationId,
-    list: PriceListId,
-    now: DateTime<Utc>,
-) -> Result<Option<String>> {
-    let plan = sqlx::query_scalar!(
-        r#"select p.name from plans p
-           where p.id in (select v.plan_id from vms v where v.organisation_id = $1 and v.deleted_at is null
-                          union select v.next_plan_id from vms v where v.organisation_id = $1 and v.deleted_at is null and v.next_plan_id is not null)
-             and (not exists (select 1 from price_list_periods t where t.price_list_id = $2 and t.during @> $3::timestamptz)
-                  or exists (select 1 from price_list_periods t where t.price_list_id = $2 and not t.during << tstzrange($3, null)
-                             and (select count(*) from prices pr where pr.price_list_version_id = t.id and pr.plan_id = p.id) < 2))
-           order by p.name limit 1"#,
-        organisation.uuid(),
-        list.uuid(),
-        now,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(plan)
-}
-
-/// What is metered on a list now.
-pub(super) struct Usage {
-    pub item: Item,
-    pub customers: i64,
-    pub vms: i64,
-    pub quantity: i64,
-}
-
-pub(super) async fn select_usage(connection: &mut PgConnection, list: PriceListId) -> Result<Vec<Usage>> {
-    let rows = sqlx::query!(
-        r#"select i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", count(distinct m.organisation_id) as "customers!",
-                  count(distinct m.vm_id) as "vms!", sum(i.quantity)::bigint as "quantity!"
-           from meter_intervals i join meters m on m.id = i.meter_id
-           where not i.settled and upper_inf(i.during) and i.price_list_id = $1 group by i.kind, i.plan_id, i.image_id"#,
-        list.uuid(),
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let item = Item::parse(&row.kind, row.plan, row.image).context("a meter interval is of an unknown kind")?;
-            Ok(Usage { item, customers: row.customers, vms: row.vms, quantity: row.quantity })
-        })
-        .collect()
-}
-
-/// The kinds and the plans or images of items, as columns.
-fn columns(items: &[Item]) -> (Vec<String>, Vec<Option<Uuid>>) {
-    let subject = |item: &Item| item.plan().map(PlanId::uuid).or(item.image().map(ImageId::uuid));
-    (items.iter().map(|item| item.kind().to_owned()).collect(), items.iter().map(subject).collect())
-}
-
-/// How many customers and machines use any of these on a list now.
-pub(super) async fn select_concerned(
-    connection: &mut PgConnection,
-    list: PriceListId,
-    items: &[Item],
-) -> Result<(i64, i64)> {
-    let (kinds, subjects) = columns(items);
-    let row = sqlx::query!(
-        r#"select count(distinct m.organisation_id) as "customers!", count(distinct m.vm_id) as "vms!"
-           from meter_intervals i join meters m on m.id = i.meter_id
-           where not i.settled and upper_inf(i.during) and i.price_list_id = $1
-             and exists (select 1 from unnest($2::text[], $3::uuid[]) as c(kind, subject)
-                         where c.kind = i.kind and c.subject is not distinct from coalesce(i.plan_id, i.image_id))"#,
-        list.uuid(),
-        &kinds,
-        &subjects as &[Option<Uuid>],
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok((row.customers, row.vms))
-}
-
-/// A version whose customers are to be told.
-pub(super) struct ToAnnounce {
-    pub id: PriceListVersionId,
-    pub list: PriceListId,
-    pub number: i32,
-    pub effective_from: DateTime<Utc>,
-    pub note: String,
-    pub withdrawn_at: Option<DateTime<Utc>>,
-    pub through: Option<OrganisationId>,
-}
-
-/// The oldest of them, locked. Who comes second takes another or waits for its turn.
-pub(super) async fn lock_to_announce(connection: &mut PgConnection) -> Result<Option<ToAnnounce>> {
-    let found = sqlx::query_as!(
-        ToAnnounce,
-        r#"select id as "id: PriceListVersionId", price_list_id as "list: PriceListId", number, effective_from, note, withdrawn_at, announced_through as "through: OrganisationId"
-           from price_list_versions where announcing_since is not null and announced_at is null
-           order by announcing_since limit 1 for update skip locked"#
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found)
-}
-
-/// The prices before a version: those of the one that is in force until it begins.
-pub(super) async fn select_prices_before(connection: &mut PgConnection, version: &ToAnnounce) -> Result<Prices> {
-    let before = sqlx::query_scalar!(
-        r#"select id as "id: PriceListVersionId" from price_list_versions
-           where price_list_id = $1 and effective_from < $2 and withdrawn_at is null order by effective_from desc limit 1"#,
-        version.list.uuid(),
-        version.effective_from,
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    match before {
-        Some(before) => select_prices(connection, before).await,
-        None => Ok(Prices::new()),
-    }
-}
-
-/// The next customers of a list that use any of these, each with what of it it uses.
-pub(super) async fn select_users_of(
-    connection: &mut PgConnection,
-    list: PriceListId,
-    items: &[Item],
-    after: Option<OrganisationId>,
-    limit: i64,
-) -> Result<Vec<(OrganisationId, HashMap<Item, i64>)>> {
-    let (kinds, subjects) = columns(items);
-    let rows = sqlx::query!(
-        r#"with concerned as (
-               select m.organisation_id, i.kind, i.plan_id, i.image_id, sum(i.quantity)::bigint as quantity
-               from meter_intervals i join meters m on m.id = i.meter_id
-               where not i.settled and upper_inf(i.during) and i.price_list_id = $1 and ($4::uuid is null or m.organisation_id > $4)
-                 and exists (select 1 from unnest($2::text[], $3::uuid[]) as c(kind, subject)
-                             where c.kind = i.kind and c.subject is not distinct from coalesce(i.plan_id, i.image_id))
-               group by m.organisation_id, i.kind, i.plan_id, i.image_id)
-           select organisation_id as "organisation: OrganisationId", kind, plan_id as "plan: PlanId", image_id as "image: ImageId", quantity as "quantity!"
-           from concerned where organisation_id in (select distinct organisation_id from concerned order by 1 limit $5) order by organisation_id"#,
-        list.uuid(),
-        &kinds,
-        &subjects as &[Option<Uuid>],
-        after.map(OrganisationId::uuid),
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut found: Vec<(OrganisationId, HashMap<Item, i64>)> = Vec::new();
-    for row in rows {
-        let item = Item::parse(&row.kind, row.plan, row.image).context("a meter interval is of an unknown kind")?;
-        match found.last_mut() {
-            Some((organisation, items)) if *organisation == row.organisation => {
-                items.insert(item, row.quantity);
-            }
-            _ => found.push((row.organisation, HashMap::from([(item, row.quantity)]))),
-        }
-    }
-    Ok(found)
-}
-
-/// What an organisation uses now, and how many units of each.
-pub(super) async fn select_used(
-    connection: &mut PgConnection,
-    organisation: OrganisationId,
-) -> Result<HashMap<Item, i64>> {
-    let rows = sqlx::query!(
-        r#"select i.kind, i.plan_id as "plan: PlanId", i.image_id as "image: ImageId", sum(i.quantity)::bigint as "quantity!"
-           from meter_intervals i where i.organisation_id = $1 and not i.settled and upper_inf(i.during) group by 1, 2, 3"#,
-        organisation.uuid(),
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let item = Item::parse(&row.kind, row.plan, row.image).context("a meter interval is of an unknown kind")?;
-            Ok((item, row.quantity))
-        })
-        .collect()
-}
-
 /// The prices of a list that hold at an instant.
 pub(super) async fn select_prices_at(
     connection: &mut PgConnection,
@@ -466,45 +290,6 @@ pub(super) async fn select_prices_at(
         Some(version) => select_prices(connection, version).await,
         None => Ok(Prices::new()),
     }
-}
-
-/// The next organisations that were told of a version.
-pub(super) async fn select_told(
-    connection: &mut PgConnection,
-    key: &str,
-    after: Option<OrganisationId>,
-    limit: i64,
-) -> Result<Vec<OrganisationId>> {
-    let told = sqlx::query_scalar!(
-        r#"select organisation_id as "id: OrganisationId" from notifications
-           where key = $1 and ($2::uuid is null or organisation_id > $2) order by organisation_id limit $3"#,
-        key,
-        after.map(OrganisationId::uuid),
-        limit,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(told)
-}
-
-/// Writes down how far the telling has come; `done` when there is nobody left.
-pub(super) async fn update_announced(
-    connection: &mut PgConnection,
-    version: PriceListVersionId,
-    told: i32,
-    through: Option<OrganisationId>,
-    done: Option<DateTime<Utc>>,
-) -> Result<()> {
-    sqlx::query!(
-        "update price_list_versions set announced_to = announced_to + $2, announced_through = coalesce($3, announced_through), announced_at = $4 where id = $1",
-        version.uuid(),
-        told,
-        through.map(OrganisationId::uuid),
-        done,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// The versions of a list that will be in force, and have not begun.
