@@ -73,13 +73,13 @@ pub struct List<T, Cursor = Uuid> {
     next: Option<Cursor>,
 }
 
-impl<T> List<T> {
+impl<T, Cursor> List<T, Cursor> {
     /// A page of at most `limit` items, from one more than that if there are more.
-    fn of<S>(mut found: Vec<S>, limit: i64, id: impl Fn(&S) -> Uuid, show: impl Fn(S) -> T) -> Self {
+    fn of<S>(mut found: Vec<S>, limit: i64, cursor: impl Fn(&S) -> Cursor, show: impl Fn(S) -> T) -> Self {
         let limit = usize::try_from(limit).unwrap_or(1);
         let more = found.len() > limit;
         found.truncate(limit);
-        let next = if more { found.last().map(id) } else { None };
+        let next = if more { found.last().map(cursor) } else { None };
         Self { items: found.into_iter().map(show).collect(), next }
     }
 }

@@ -242,12 +242,8 @@ pub(super) async fn charges_of(
         after => Some(after.parse().map_err(|_| Error::invalid("after", "The cursor of the page before."))?),
     };
     let filter = LinesFilter { from, to, vm: which.vm, after };
-    let mut found = metering::charge_lines(app, organisation, &filter, limit + 1).await?;
-    let shown = usize::try_from(limit).unwrap_or(1);
-    let has_more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| has_more).map(|last| last.key.to_string());
-    Ok(List { items: found.into_iter().map(ChargeView::from).collect(), next })
+    let found = metering::charge_lines(app, organisation, &filter, limit + 1).await?;
+    Ok(List::of(found, limit, |line| line.key.to_string(), ChargeView::from))
 }
 
 /// A charge with everything it follows from.
@@ -409,12 +405,8 @@ pub async fn uncharged_times(
     let limit = which.limit.unwrap_or(LIMIT).clamp(1, CHARGES_MAX);
     let (from, to) = charged_span(&app, &which.month, which.day)?;
     let filter = UnchargedFilter { from, to, vm: which.vm, after: which.after };
-    let mut items = uncharged::of_organisation(&app, caller.organisation.id, filter, limit + 1).await?;
-    let shown = usize::try_from(limit).unwrap_or(1);
-    let has_more = items.len() > shown;
-    items.truncate(shown);
-    let next = items.last().filter(|_| has_more).map(|last| last.number);
-    Ok(Json(List { items, next }))
+    let found = uncharged::of_organisation(&app, caller.organisation.id, filter, limit + 1).await?;
+    Ok(Json(List::of(found, limit, |time| time.number, |time| time)))
 }
 
 /// Shows everything that a charge follows from.
