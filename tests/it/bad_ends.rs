@@ -18,7 +18,7 @@ use crate::world::{Customer, World, at};
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Two customers, each with a machine for 1.20 an hour and credit for ten minutes more, at one o'clock.
-async fn two_that_end_together() -> (World, [Customer; 2]) {
+pub async fn two_that_end_together() -> (World, [Customer; 2]) {
     let world = World::new().await;
     world.execute("update settings set breaker_vms_min = 2").await;
     sell(&world, "dear", "1.20", "0.12", None).await;

@@ -64,7 +64,7 @@ async fn another_admin(world: &World, admin: &Customer) -> Customer {
 }
 
 /// Does something while a connection of the test's own holds what a request needs, once that request waits for it. Both then end.
-async fn overtaken<T>(
+pub async fn overtaken<T>(
     world: &World,
     holds: &'static str,
     request: impl Future<Output = T>,

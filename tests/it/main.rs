@@ -41,6 +41,7 @@ mod kill;
 mod kill_charging;
 mod ledger_export;
 mod ledger_proof;
+mod lock_order;
 mod mails;
 mod money;
 mod money_pages;
