@@ -72,18 +72,17 @@ impl Room {
 /// keys, so that not everything in between is read for a few that were left over.
 pub(super) async fn whose<'a>(connection: &mut PgConnection, organisations: &'a [Uuid]) -> Result<Whose<'a>> {
     let ends = organisations.iter().min().zip(organisations.iter().max());
-    if let Some((first, last)) = ends.filter(|_| organisations.len() >= MANY) {
-        let most = most_between(organisations.len());
-        if db::count_metered_between(connection, (*first, *last), most.saturating_add(1)).await? <= most {
-            return Ok(Whose::Between(*first, *last));
-        }
+    if let (Some((first, last)), Some(most)) = (ends, most_between(organisations.len()))
+        && db::count_metered_between(connection, (*first, *last), most.saturating_add(1)).await? <= most
+    {
+        return Ok(Whose::Between(*first, *last));
     }
     Ok(Whose::Of(organisations))
 }
 
-/// In how many wallets so many may lie and still be read as a range.
-fn most_between(wanted: usize) -> usize {
-    wanted.saturating_mul(DENSE)
+/// In how many wallets so many may lie and still be read as a range; none when they never are.
+fn most_between(wanted: usize) -> Option<usize> {
+    (wanted >= MANY).then(|| wanted.saturating_mul(DENSE))
 }
 
 #[cfg(test)]
@@ -136,8 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn a_few_wallets_far_apart_are_no_range() {
-        assert!(most_between(1_000) >= 1_000, "a full batch of wallets that follow each other");
-        assert!(most_between(1_000) < 200_000, "a thousand left over of all");
+    fn few_wallets_are_no_range_however_close_and_many_only_among_few_others() {
+        assert_eq!(most_between(MANY - 1), None);
+        assert_eq!(most_between(MANY), Some(200));
+        assert_eq!(most_between(1_000), Some(4_000));
     }
 }

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uni_manager::catalog::{self, NewPlan};
 use uni_manager::charging;
+use uni_manager::metering::{self, Whose};
 
 use crate::world::{Customer, Start, World, at, text};
 
@@ -280,5 +281,44 @@ async fn a_price_change_holds_from_its_instant_on() {
     world.charge().await;
 
     assert_eq!(world.balance(&ann).await, "4.975000");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_not_settled_is_the_same_by_keys_and_as_a_range_of_them() {
+    let world = World::new().await;
+    let mut all = Vec::new();
+    for name in ["ann", "bob", "carl", "dora", "emil"] {
+        let customer = world.customer(name, "5").await;
+        let vm = world.running_vm(&customer, "web").await;
+        all.push((customer.organisation.uuid(), customer, vm));
+    }
+    all.sort_by_key(|(organisation, ..)| *organisation);
+    // One that was stopped and started, one with two, one that is gone; nothing of the hour is charged yet.
+    world.advance(TimeDelta::minutes(10));
+    power(&world, &all[1].1, &all[1].2, "shutdown").await;
+    world.advance(TimeDelta::minutes(10));
+    world.tell(&all[1].1, &all[1].2, "start").await.expect(202);
+    world.running_vm(&all[2].1, "second").await;
+    world.delete(&all[3].1, &format!("/vms/{}", all[3].2)).await.expect(202);
+    world.run_due_jobs().await;
+
+    let mut connection = world.app.pool.acquire().await.unwrap();
+    let book = catalog::price_book(&mut connection).await.unwrap();
+    let wanted: Vec<_> = all[1..4].iter().map(|(organisation, ..)| *organisation).collect();
+    let mut read = Vec::new();
+    for whose in [Whose::Of(&wanted), Whose::Between(wanted[0], wanted[2])] {
+        let found = metering::checkpoints(&mut connection, &book, whose).await.unwrap();
+        let mut lines = Vec::new();
+        for (organisation, meters) in found {
+            lines.extend(meters.iter().map(|meter| format!("{organisation} {meter:?}")));
+        }
+        lines.sort();
+        read.push(lines);
+    }
+    drop(connection);
+
+    assert_eq!(read[0].len(), 5, "one of each, the second, and the address that the deleted one had");
+    assert_eq!(read[0], read[1]);
     world.finish().await;
 }
