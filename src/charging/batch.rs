@@ -12,10 +12,24 @@ use crate::metering::{Checkpoint, Whose};
 
 /// How many charges one transaction writes, about. It bounds memory, and what is sent to PostgreSQL in one message.
 pub const CHARGES_PER_BATCH: usize = 100_000;
+/// How many wallets one transaction charges at most. It bounds how long their rows are locked.
+pub(super) const WALLETS_PER_BATCH: i64 = 1_000;
+/// How many it charges at least, if there are as many: a transaction costs something by itself.
+const WALLETS_PER_BATCH_MIN: i64 = 100;
 /// From how many wallets on it is asked how far apart they lie. Fewer are always read by their keys.
 const MANY: usize = 50;
 /// How many wallets may lie between the first and the last for each that is wanted, for all of them to be read.
 const DENSE: usize = 4;
+
+/// How many wallets the next transaction claims when so many are left. Towards the end they are fewer and fewer, so that all who
+/// work side by side are done at about the same time.
+pub(super) fn wallets(left: i64, workers: usize) -> i64 {
+    if workers < 2 {
+        return WALLETS_PER_BATCH;
+    }
+    let share = left / i64::try_from(workers.saturating_mul(2)).unwrap_or(i64::MAX);
+    share.clamp(WALLETS_PER_BATCH_MIN, WALLETS_PER_BATCH)
+}
 
 /// How much is metered of a wallet that is not charged yet.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +146,23 @@ mod tests {
         assert_eq!(room.fit(&wallet("2026-11-20T12:00:00Z"), FIVE, through), None, "and nothing beside it");
         let end = at("2026-10-10T12:40:00Z");
         assert_eq!(Room::of(1).fit(&wallet(from), FIVE, end), Some(end), "never further than it is due");
+    }
+
+    #[test]
+    fn the_last_transactions_are_small_where_several_work_side_by_side() {
+        let claimed = |mut left: i64, workers| {
+            let mut sizes = Vec::new();
+            while left > 0 {
+                let size = wallets(left, workers).min(left);
+                sizes.push(size);
+                left -= size;
+            }
+            sizes
+        };
+
+        assert_eq!(claimed(5_000, 2), [1_000, 1_000, 750, 562, 422, 316, 237, 178, 133, 100, 100, 100, 100, 2]);
+        assert_eq!(claimed(2_500, 1), [1_000, 1_000, 500], "nobody waits for the only one");
+        assert_eq!(wallets(0, 2), WALLETS_PER_BATCH_MIN, "there may be more than were foreseen");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod batch;
 mod by_hand;
+mod columns;
 mod credit;
 mod db;
 mod debit;
@@ -19,7 +20,7 @@ pub use by_hand::typed_amount;
 pub use credit::{Credited, NewCredit, add_credit};
 pub use debit::{Debited, NewDebit, take_credit};
 pub use parked::{StuckShutdown, stuck_shutdowns, try_again};
-pub use pass::{Pass, WALLETS_PER_BATCH, next_due, run, run_in_batches};
+pub use pass::{Pass, next_due, run, run_in_batches};
 pub use resume::receive;
 pub use zero::{
     AtZero, Ended, KEEP_DAYS_MAX, LIMIT_MAX, Looked, NewRescue, OwnZero, Rescued, Waiting, at_zero, change_own,

@@ -1,33 +1,35 @@
 //! A pass: every wallet that is due is charged through the full hour, or to the instant at which its credit ended. Batches of
 //! wallets are charged side by side, in the order of their keys; one that cannot be charged is found and set aside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use billing::Money;
-use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use sqlx::{Connection, PgConnection};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::batch::{self, CHARGES_PER_BATCH, Room, Size};
+use super::batch::{self, CHARGES_PER_BATCH, Room, Size, WALLETS_PER_BATCH};
+use super::columns::Columns;
 use super::db::{self, passes as pass_rows};
 use super::passes::{self, Gate, Sweep};
-use super::rated::{self, Charged, Until};
+use super::rated::{self, Until};
 use super::zero;
 use crate::app::App;
 use crate::catalog::{self, PriceBook};
 use crate::error::{Error, Result};
 use crate::fault;
-use crate::ids::{OrganisationId, TransferId};
-use crate::ledger::{self, BulkTransfers, BulkWallets};
-use crate::metering::{self, BulkCharges, BulkMeters};
+use crate::ids::OrganisationId;
+use crate::ledger;
+use crate::metering::{self, BulkCharges};
 use crate::platform_settings;
-use crate::runway::Standing;
 
-/// How many wallets one transaction charges at most. It bounds how long their rows are locked.
-pub const WALLETS_PER_BATCH: i64 = 1_000;
 /// How many rounds one call makes before it lets its caller look around.
 const ROUNDS_MAX: usize = 10_000;
 /// When a wallet that could not be charged is tried again.
@@ -134,11 +136,22 @@ struct Work {
     what: What,
     /// How many charges one transaction writes, about.
     charges_max: usize,
-    /// Behind which key the next batch of a sweep begins. Held while a batch is claimed, so that the next one need not step
-    /// over its locks.
-    after: tokio::sync::Mutex<Uuid>,
+    /// How many batches run side by side.
+    workers: usize,
+    /// Held while a batch of a sweep is claimed, so that the next one need not step over its locks.
+    next: tokio::sync::Mutex<Next>,
     /// Months whose partitions are known to be there.
     months: Mutex<BTreeSet<NaiveDate>>,
+    /// One of those who work has failed: no more is claimed.
+    is_over: AtomicBool,
+}
+
+/// Where the next batch of a sweep begins.
+struct Next {
+    /// Behind this key.
+    after: Uuid,
+    /// How many wallets are still to be claimed, about: others may be claiming as well.
+    left: i64,
 }
 
 enum What {
@@ -153,6 +166,9 @@ impl Work {
         let mut connection = app.pool.acquire().await?;
         let book = catalog::price_book(&mut connection).await?;
         let limit = platform_settings::read(&mut connection).await?.catch_up_hours;
+        let left = if let What::Sweep(sweep) = &what { sweep.wallets } else { 0 };
+        let connections = app.pool.options().get_max_connections().saturating_sub(CONNECTIONS_LEFT) / 2;
+        let workers = app.settings.charging_workers.min(usize::try_from(connections).unwrap_or(1)).max(1);
         Ok(Self {
             now,
             zone: app.settings.time_zone,
@@ -160,8 +176,10 @@ impl Work {
             limit_hours: u32::try_from(limit).unwrap_or(0),
             what,
             charges_max,
-            after: tokio::sync::Mutex::new(Uuid::nil()),
+            workers,
+            next: tokio::sync::Mutex::new(Next { after: Uuid::nil(), left }),
             months: Mutex::default(),
+            is_over: AtomicBool::new(false),
         })
     }
 
@@ -200,33 +218,56 @@ async fn side_by_side(app: &Arc<App>, work: &Arc<Work>) -> Result<Pass> {
     work.ensure_partitions(app, usual.into()).await?;
     let mut total = Pass::default();
     if matches!(work.what, What::Wakes { .. }) {
-        total = run_batch(app, work).await?;
+        total = run_batch(app, &mut *app.pool.acquire().await?, work).await?;
         // Most of the time there is nothing more, and nobody else is needed.
         if total.wallets < usize::try_from(WALLETS_PER_BATCH).unwrap_or(usize::MAX) {
             return Ok(total);
         }
     }
-    let connections = app.pool.options().get_max_connections().saturating_sub(CONNECTIONS_LEFT) / 2;
-    let workers = app.settings.charging_workers.min(usize::try_from(connections).unwrap_or(1)).max(1);
     let mut running = JoinSet::new();
-    for _ in 0..workers {
-        let (app, work) = (Arc::clone(app), Arc::clone(work));
-        running.spawn(async move {
-            let mut done = Pass::default();
-            for _ in 0..ROUNDS_MAX {
-                let batch = run_batch(&app, &work).await?;
-                done.add(batch);
-                if batch.wallets == 0 {
-                    break;
+    // Goes away with this call: who waits for it then stops at once, in the middle of whatever it does.
+    let (_wanted, unwanted) = watch::channel(());
+    for _ in 0..work.workers {
+        let (app, work, mut unwanted) = (Arc::clone(app), Arc::clone(work), unwanted.clone());
+        let runtime = Handle::current();
+        // Rating a batch takes long enough for others to notice. While a thread of the runtime computes, it may be that nobody
+        // looks at what has come in on the sockets, those of the other workers and of all pages among them.
+        running.spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    done = batch_after_batch(&app, &work) => done,
+                    _ = unwanted.changed() => Ok(Pass::default()),
                 }
-            }
-            Ok::<_, Error>(done)
+            })
         });
     }
+    let mut failed = None;
     while let Some(worker) = running.join_next().await {
-        total.add(worker.context("a worker of the pass panicked")??);
+        match worker.context("a worker of the pass panicked").map_err(Error::from).flatten() {
+            Ok(done) => total.add(done),
+            Err(error) => {
+                // The others write what they have claimed, and nobody finds it locked afterwards.
+                work.is_over.store(true, Ordering::Relaxed);
+                failed.get_or_insert(error);
+            }
+        }
     }
-    Ok(total)
+    failed.map_or(Ok(total), Err)
+}
+
+/// Runs batches until nothing is claimed any more.
+async fn batch_after_batch(app: &App, work: &Work) -> Result<Pass> {
+    let mut done = Pass::default();
+    // One connection for all of them: what PostgreSQL has planned and looked up for the first is there for the others.
+    let mut connection = app.pool.acquire().await?;
+    for _ in 0..ROUNDS_MAX {
+        let batch = run_batch(app, &mut connection, work).await?;
+        done.add(batch);
+        if batch.wallets == 0 || work.is_over.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// Which wallets a batch takes.
@@ -247,12 +288,12 @@ struct Taken {
 
 /// Charges the next wallets, in as many transactions as what they have run up needs. When PostgreSQL refuses one as a whole,
 /// it is halved until the wallet is found that it was refused for.
-async fn run_batch(app: &App, work: &Work) -> Result<Pass> {
+async fn run_batch(app: &App, connection: &mut PgConnection, work: &Work) -> Result<Pass> {
     let mut done = Pass::default();
     let mut claims = vec![Claim::Next];
     while let Some(claim) = claims.pop() {
         let mut taken = Taken::default();
-        let outcome = attempt(app, work, &claim, &mut taken).await;
+        let outcome = attempt(app, &mut *connection, work, &claim, &mut taken).await;
         if !taken.left.is_empty() {
             claims.push(Claim::Only(taken.left));
         }
@@ -304,8 +345,14 @@ async fn fail(app: &App, work: &Work, organisation: OrganisationId, error: &Erro
 }
 
 /// Claims wallets and charges as many of them as there is room for, in one transaction.
-async fn attempt(app: &App, work: &Work, claim: &Claim, taken: &mut Taken) -> Result<Pass> {
-    let mut transaction = app.pool.begin().await?;
+async fn attempt(
+    app: &App,
+    connection: &mut PgConnection,
+    work: &Work,
+    claim: &Claim,
+    taken: &mut Taken,
+) -> Result<Pass> {
+    let mut transaction = connection.begin().await?;
     let due = match (claim, &work.what) {
         (Claim::Only(organisations), _) => {
             let hour = match work.until() {
@@ -319,10 +366,12 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, taken: &mut Taken) -> Re
         }
         (Claim::Next, What::Wakes { .. }) => db::claim_wakes(&mut transaction, work.now, WALLETS_PER_BATCH).await?,
         (Claim::Next, What::Sweep(sweep)) => {
-            let mut after = work.after.lock().await;
-            let due = db::claim_next(&mut transaction, *after, sweep.hour, WALLETS_PER_BATCH).await?;
+            let mut next = work.next.lock().await;
+            let size = batch::wallets(next.left, work.workers);
+            let due = db::claim_next(&mut transaction, next.after, sweep.hour, size).await?;
             if let Some(last) = due.last() {
-                *after = last.organisation.uuid();
+                next.after = last.organisation.uuid();
+                next.left = next.left.saturating_sub(i64::try_from(due.len()).unwrap_or(i64::MAX));
             }
             due
         }
@@ -375,7 +424,7 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, taken: &mut Taken) -> Re
         work.ensure_partitions(app, unseen).await?;
         let Taken { mut wallets, mut left } = std::mem::take(taken);
         wallets.append(&mut left);
-        return Box::pin(attempt(app, work, &Claim::Only(wallets), taken)).await;
+        return Box::pin(attempt(app, connection, work, &Claim::Only(wallets), taken)).await;
     }
     metering::bulk_charge(&mut transaction, &columns.charges, &columns.meters).await?;
     fault::point("charging.charged");
@@ -407,82 +456,4 @@ async fn attempt(app: &App, work: &Work, claim: &Claim, taken: &mut Taken) -> Re
         passes::hold_behind(app, work.now).await?;
     }
     Ok(pass)
-}
-
-/// Everything a batch writes, as columns.
-#[derive(Default)]
-struct Columns {
-    charges: BulkCharges,
-    meters: BulkMeters,
-    transfers: BulkTransfers,
-    wallets: BulkWallets,
-}
-
-struct Added {
-    charges: usize,
-    amount: Money,
-    ran_out: Option<(OrganisationId, DateTime<Utc>)>,
-}
-
-impl Columns {
-    /// Adds one wallet; on an error nothing of it is added.
-    fn add(&mut self, charged: Charged, book: &PriceBook, zone: Tz) -> Result<Added> {
-        let Charged { wallet, through, ran_out, meters, charges } = charged;
-        let total: Money = charges.iter().map(|(_, _, charge)| charge.amount).sum();
-        let balance = wallet.balance - total;
-        let outlook = Standing::after_charging(balance + wallet.credit_limit, book, &meters, through)?.outlook(zone);
-        let mut settled = Vec::new();
-        for meter in &meters {
-            if let Some(done) = meter.settled(book, through, zone).context("while settling intervals")? {
-                let accrued = done.state.accrued.to_decimal().context("a meter's sum does not fit its column")?;
-                settled.push((meter.meter, done, accrued));
-            }
-        }
-
-        let organisation = wallet.organisation.uuid();
-        let mut hours: BTreeMap<DateTime<Utc>, (Money, DateTime<Utc>)> = BTreeMap::new();
-        for (index, (price, quantity), charge) in &charges {
-            self.charges.meters.push(meters[*index].meter.uuid());
-            self.charges.organisations.push(organisation);
-            self.charges.from.push(charge.from);
-            self.charges.to.push(charge.to);
-            self.charges.quantities.push(*quantity);
-            self.charges.prices.push(price.uuid());
-            self.charges.rates.push(charge.rate.to_decimal());
-            self.charges.amounts.push(charge.amount.to_decimal());
-            let hour = hours.entry(billing::hour_floor(charge.from)).or_insert((Money::ZERO, charge.to));
-            hour.0 += charge.amount;
-            hour.1 = hour.1.max(charge.to);
-        }
-        for (hour, (amount, to)) in hours.into_iter().filter(|(_, (amount, _))| amount.is_positive()) {
-            // A wallet's cursor only moves forward, so the place where its charge begins is a key for it.
-            let from = hour.max(wallet.charged_through);
-            self.transfers.ids.push(TransferId::new().uuid());
-            self.transfers.accounts.push(wallet.account.uuid());
-            self.transfers.amounts.push(amount.to_decimal());
-            self.transfers.sources.push(format!(
-                "charge:{}:{}",
-                wallet.organisation,
-                from.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-            ));
-            self.transfers.at.push(to);
-            self.transfers.memos.push(format!("VMs, {}–{} UTC", from.format("%-d %b %H:%M"), to.format("%H:%M")));
-        }
-        for (meter, done, accrued) in settled {
-            self.meters.meters.push(meter.uuid());
-            self.meters.months.push(done.state.month.first_day());
-            self.meters.accrued.push(accrued);
-            self.meters.caps.push(done.state.cap.map(Money::to_decimal));
-            self.meters.through.push(done.through);
-            self.meters.settled.extend(done.intervals);
-        }
-        self.wallets.organisations.push(organisation);
-        self.wallets.balances.push(balance.to_decimal());
-        self.wallets.charged_through.push(through);
-        self.wallets.burns.push(outlook.burn_per_hour.to_decimal());
-        self.wallets.runs_out_at.push(outlook.runs_out_at);
-        self.wallets.metered.push(outlook.due_at.is_some());
-        self.wallets.due_at.push(outlook.wakes_at());
-        Ok(Added { charges: charges.len(), amount: total, ran_out: ran_out.then_some((wallet.organisation, through)) })
-    }
 }

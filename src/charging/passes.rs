@@ -198,6 +198,8 @@ pub(super) struct Sweep {
     pub hour: DateTime<Utc>,
     /// A person let it go on, however far it reaches back.
     pub is_approved: bool,
+    /// How many wallets were foreseen.
+    pub wallets: i64,
 }
 
 /// What the passes allow just now.
@@ -270,7 +272,7 @@ pub(super) async fn gate(app: &App, now: DateTime<Utc>) -> Result<Gate> {
     transaction.commit().await?;
     fault::point("charging.opened");
     Ok(match status {
-        Status::Running => Gate::Sweep(Sweep { id: pass.id, hour, is_approved: false }),
+        Status::Running => Gate::Sweep(Sweep { id: pass.id, hour, is_approved: false, wallets: foreseen.wallets }),
         Status::Held => held_gate(&reasons),
         _ => Gate::Done,
     })
@@ -282,7 +284,12 @@ fn known(latest: Option<&PassRecord>, hour: DateTime<Utc>) -> Option<Gate> {
     match latest.status {
         Status::Running | Status::Approved => {
             let is_approved = latest.status == Status::Approved;
-            Some(Gate::Sweep(Sweep { id: latest.id, hour: latest.through, is_approved }))
+            Some(Gate::Sweep(Sweep {
+                id: latest.id,
+                hour: latest.through,
+                is_approved,
+                wallets: latest.projected_wallets,
+            }))
         }
         Status::Held | Status::Refused if latest.through >= hour => Some(latest.gate()),
         Status::Done | Status::Waived if latest.through >= hour => Some(Gate::Done),
