@@ -100,7 +100,14 @@ impl Bench {
     async fn copy(&self) -> anyhow::Result<PgPool> {
         self.server.administer("create database copy template original strategy file_copy").await?;
         self.server.administer("checkpoint").await?;
-        database::connect(&self.server.url("copy"), CONNECTIONS).await
+        let pool = database::connect(&self.server.url("copy"), CONNECTIONS).await?;
+        // The service has been running for a while when an hour is full.
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(pool.acquire().await?);
+        }
+        drop(connections);
+        Ok(pool)
     }
 
     async fn drop_copy(&self, pool: PgPool) -> anyhow::Result<()> {
@@ -114,7 +121,7 @@ impl Bench {
         println!("\n== one hour of {} VMs of {} organisations", size.machines, size.organisations);
         let all = [Who::Engine { workers: 2 }, Who::Statement, Who::Engine { workers: 1 }];
         let mut runs: [Vec<Run>; 3] = Default::default();
-        let mut expected = None;
+        let (mut expected, mut processors) = (None, Vec::new());
         for round in 0..ROUNDS {
             for turn in 0..all.len() {
                 // Who goes first changes, so that nobody always has the warmer machine.
@@ -130,6 +137,7 @@ impl Bench {
                 self.drop_copy(pool).await?;
                 runs[place].push(run);
             }
+            processors.push(processors::speed_of_two());
         }
         println!(
             "  proved: {} charges, {} meters, {} transfers and balances are the same, and the ledger adds up",
@@ -155,6 +163,8 @@ impl Bench {
             workers >= TARGET_WORKERS,
             "at least 1.5, unless the disk is the limit",
         );
+        processors.sort_by(f64::total_cmp);
+        println!("  two processors / one, where each only computes: {:.2}", processors[processors.len() / 2]);
         println!(
             "  processors busy: {:.0} % with one worker, {:.0} % with two, {:.0} % with the statement",
             alone.busy, engine.busy, statement.busy

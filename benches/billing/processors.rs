@@ -1,4 +1,10 @@
-//! How busy the processors are, as the kernel counts.
+//! How busy the processors are, as the kernel counts, and how much faster two of them are than one.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Rounds of arithmetic in one measurement: some tenths of a second.
+const ARITHMETIC: u64 = 200_000_000;
 
 /// Ticks of all processors since the machine started.
 #[derive(Clone, Copy)]
@@ -24,4 +30,29 @@ impl Ticks {
         let now = Self::now();
         100.0 * (now.busy - self.busy) as f64 / (now.all - self.all).max(1) as f64
     }
+}
+
+/// How many times as much two threads compute as one, in the same time: two, where processors share nothing.
+pub fn speed_of_two() -> f64 {
+    let (one, two) = (computed_by(1), computed_by(2));
+    2.0 * one.as_secs_f64() / two.as_secs_f64()
+}
+
+fn computed_by(threads: usize) -> Duration {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut state = black_box(1_u64);
+                for _ in 0..ARITHMETIC {
+                    // A generator of pseudo-random numbers, each from the one before: xorshift by Marsaglia.
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                }
+                black_box(state)
+            });
+        }
+    });
+    start.elapsed()
 }

@@ -11,6 +11,9 @@ use uni_manager::database::private::{Options, PrivateServer};
 /// Where temporary files survive a restart, so not in memory.
 const ON_DISK: &str = "/var/tmp";
 const CONNECTIONS_MAX: u32 = 60;
+/// What PostgreSQL keeps in memory of its tables. Its own 128 MB are for the smallest of machines; its documentation advises a
+/// quarter of the memory, and this is that of a machine with 4 GB.
+const SHARED_BUFFERS: &str = "1GB";
 /// How long a server may listen before it also answers.
 const START: Duration = Duration::from_secs(30);
 /// How often it is asked.
@@ -41,12 +44,23 @@ impl Server {
         let folder = Folder(parent.join(format!("uni-manager-bench-{}", std::process::id())));
         let options = Options { directory: folder.0.clone(), durable: true, connections_max: CONNECTIONS_MAX };
         let server = Self { server: PrivateServer::start(&options)?, _folder: folder };
+        server.answers().await?;
+        server.administer(&format!("alter system set shared_buffers = '{SHARED_BUFFERS}'")).await?;
+        // That is only read at a start.
+        let Self { server, _folder } = server;
+        drop(server);
+        let server = Self { server: PrivateServer::start(&options)?, _folder };
+        server.answers().await?;
+        Ok(server)
+    }
+
+    /// Waits until it lets somebody in, which is a moment after it listens.
+    async fn answers(&self) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
-            // It listens a moment before it lets anybody in.
-            match server.administer("select 1").await {
+            match self.administer("select 1").await {
                 Err(_) if since.elapsed() < START => tokio::time::sleep(PAUSE).await,
-                outcome => return outcome.map(|()| server),
+                outcome => return outcome,
             }
         }
     }
