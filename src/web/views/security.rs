@@ -51,6 +51,11 @@ pub struct ConfirmPage {
     pub errors: FormErrors,
 }
 
+/// The name of a form's buttons, where it has several.
+const BUTTON: &str = "do";
+/// How many fields of a kept form are shown at once. The prices of a list are dozens.
+const SHOWN_MAX: usize = 8;
+
 /// `GET /confirm/form`.
 #[derive(Debug, Template)]
 #[template(path = "auth/kept_form.html")]
@@ -71,14 +76,22 @@ impl KeptFormPage {
         words.collect::<Vec<_>>().join(" › ")
     }
 
-    /// What can be read of it: names as words, without what only the page itself knows.
-    fn readable(&self) -> impl Iterator<Item = (String, &str)> {
+    /// What can be read of it: names as words, without what was left empty and what only the page itself knows.
+    fn readable(&self) -> Vec<(String, &str)> {
         let is_id = |text: &str| text.parse::<uuid::Uuid>().is_ok();
-        let fields = self.form.fields.iter().filter(move |(_, value)| !is_id(value));
-        fields.map(move |(name, value)| {
-            let words: Vec<_> = name.split('.').filter(|part| !is_id(part)).collect();
-            (words.join(" ").replace(['_', '-'], " "), value.as_str())
-        })
+        let fields =
+            self.form.fields.iter().filter(|(name, value)| name != BUTTON && !value.is_empty() && !is_id(value));
+        fields
+            .map(|(name, value)| {
+                let words: Vec<_> = name.split('.').filter(|part| !is_id(part)).collect();
+                (words.join(" ").replace(['_', '-'], " "), value.as_str())
+            })
+            .collect()
+    }
+
+    /// Whether there is so much of it that it is folded up.
+    fn is_long(&self) -> bool {
+        self.readable().len() > SHOWN_MAX
     }
 }
 
