@@ -1,4 +1,5 @@
-//! The SQL of price lists and their versions. What reads a whole month is in `month`.
+//! The SQL of price lists and their versions. What reads a whole month is in `month`, who uses what in `usage`, who is told of
+//! changes in `announce`, what is on sale in `plans`.
 
 mod announce;
 pub(super) mod month;
