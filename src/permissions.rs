@@ -175,7 +175,12 @@ impl Permissions {
             Permission::ApiKeyManage,
             Permission::NoticeRead,
         ];
-        Self(FOR_PEOPLE.iter().fold(Self::of_pattern("*").0, |bits, permission| bits & !permission.bit()))
+        Self::of_pattern("*").without(Self::of(&FOR_PEOPLE))
+    }
+
+    /// These permissions.
+    fn of<'a>(permissions: impl IntoIterator<Item = &'a Permission>) -> Self {
+        permissions.into_iter().fold(Self::NONE, |all, permission| all.and(Self(permission.bit())))
     }
 
     /// What patterns stand for: a name, the beginning of names (`vm.*`), or everything in an organisation (`*`). `*` never
@@ -190,7 +195,7 @@ impl Permissions {
             Some(beginning) => beginning.ends_with('.') && permission.name().starts_with(beginning),
             None => permission.name() == pattern,
         };
-        Self(Permission::ALL.iter().filter(fits).fold(0, |bits, permission| bits | permission.bit()))
+        Self::of(Permission::ALL.iter().filter(fits))
     }
 
     /// Checks a pattern that somebody typed for an organisation's role or key.
@@ -209,13 +214,19 @@ impl Permissions {
     /// Whether another set holds all of this one.
     #[must_use]
     pub const fn is_within(self, other: Self) -> bool {
-        self.0 & !other.0 == 0
+        self.without(other).0 == 0
     }
 
     /// What is in either.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// What of it is not in another.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// What is in both.
@@ -237,7 +248,7 @@ impl Permissions {
             Permission::SshKeyView,
             Permission::BillingView,
         ];
-        self.only(Self(ON_BEHALF.iter().fold(0, |bits, permission| bits | permission.bit())))
+        self.only(Self::of(&ON_BEHALF))
     }
 
     /// The permissions in it.
@@ -473,6 +484,8 @@ mod tests {
         assert_eq!(said.len(), Role::ALL.len() + PlatformRole::ALL.len(), "each is another one");
         let set = Permissions::of_patterns(["vm.view", "vm.power"]);
         assert_eq!(format!("{set:?}"), r#"{"vm.view", "vm.power"}"#);
+        assert_eq!(Permissions::of_patterns(["vm.view", "vm.power", "vm.view"]), set, "said twice is said");
+        assert_eq!(set.without(Permissions::of_patterns(["vm.power", "vm.create"])).list(), [Permission::VmView]);
     }
 
     #[test]

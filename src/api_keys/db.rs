@@ -252,5 +252,5 @@ pub(super) async fn mark_refused(
     )
     .execute(connection)
     .await?;
-    Ok(changed.rows_affected() > 0)
+    Ok(changed.rows_affected() == 1)
 }

@@ -39,9 +39,8 @@ impl KeyText {
     pub(super) fn draw() -> Result<Self> {
         let mut bytes = [0_u8; BYTES];
         SysRng.try_fill_bytes(&mut bytes).context("while asking the operating system for randomness")?;
-        let drawn = bytes.iter().filter(|byte| **byte < FAIR_BELOW).take(DRAWN);
         let mut text = BEGINNING.to_owned();
-        text.extend(drawn.map(|byte| char::from(ALPHABET[usize::from(byte % 62)])));
+        text.extend(bytes.iter().filter_map(|byte| fair_sign(*byte)).take(DRAWN));
         text.push_str(&check_of(&text));
         if text.len() != CHARACTERS {
             return Err(anyhow::anyhow!("the operating system's randomness repeats itself").into());
@@ -90,10 +89,18 @@ pub fn is_key_like(sent: &str) -> bool {
     sent.starts_with(BEGINNING)
 }
 
+/// The character that a random byte stands for, each as likely as any other; nothing for a byte too many.
+fn fair_sign(byte: u8) -> Option<char> {
+    (byte < FAIR_BELOW).then(|| sign(byte))
+}
+
+fn sign(byte: u8) -> char {
+    char::from(ALPHABET[usize::from(byte % 62)])
+}
+
 /// The characters that check a text.
 fn check_of(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().take(CHECK).map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).collect()
+    Sha256::digest(text).iter().take(CHECK).map(|byte| sign(*byte)).collect()
 }
 
 #[cfg(test)]
@@ -121,9 +128,27 @@ mod tests {
         let longer = format!("{text}0");
         let other = text.replace("unim_", "unin_");
         let umlaut = format!("{}é", &text[..62]);
-        for wrong in [swapped.as_str(), shorter, &longer, &other, &umlaut, "unim_", "", &"0".repeat(100_000)] {
+        let across = format!("{}é{}", &text[..57], &text[59..]);
+        let foreign = format!("unin_{}", &text[5..58]);
+        let foreign = format!("{foreign}{}", check_of(&foreign));
+        let lengthened = format!("{}0", &text[..58]);
+        let lengthened = format!("{lengthened}{}", check_of(&lengthened));
+        for wrong in [&swapped, &longer, &other, &umlaut, &across, &foreign, &lengthened, &"0".repeat(100_000)] {
             assert!(KeyText::parse(wrong).is_none(), "{wrong}");
         }
+        for wrong in [shorter, "unim_", ""] {
+            assert!(KeyText::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_character_is_as_likely_as_any_other() {
+        let drawn: Vec<char> = (0..=u8::MAX).filter_map(fair_sign).collect();
+        for sign in ALPHABET {
+            assert_eq!(drawn.iter().filter(|drawn| **drawn == char::from(*sign)).count(), 4, "{}", char::from(*sign));
+        }
+        // SHA-256 of nothing begins with e3 b0 c4 42 98 fc.
+        assert_eq!(check_of(""), "fqA4S4");
     }
 
     #[test]

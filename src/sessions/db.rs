@@ -224,7 +224,7 @@ pub(super) async fn delete_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<
         sqlx::query!("delete from refresh_tokens where expires_at <= $1", now).execute(pool).await?.rows_affected();
     let families =
         sqlx::query!("delete from token_families where expires_at <= $1", now).execute(pool).await?.rows_affected();
-    Ok(sessions + tokens + families)
+    Ok([sessions, tokens, families].into_iter().sum())
 }
 
 pub(super) async fn update_kept_form(

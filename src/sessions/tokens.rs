@@ -242,3 +242,15 @@ async fn next_pair(
     let access_token = encode(&header, &claims, &key.encoding).context("while signing an access token")?;
     Ok(Tokens { access_token, refresh_token, token_type: "Bearer", expires_in: ACCESS_MINUTES * 60 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_do_not_stand_in_what_is_logged() {
+        let [access_token, refresh_token] = ["access", "refresh"].map(str::to_owned);
+        let tokens = Tokens { access_token, refresh_token, token_type: "Bearer", expires_in: 900 };
+        assert_eq!(format!("{tokens:?}"), "Tokens(…)");
+    }
+}

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+use uni_manager::sessions::Standing;
 
-use crate::doors::browser;
+use crate::doors::{browser, new_key};
 use crate::organisations::{ask, member};
 use crate::world::{Answer, Customer, World, send, text};
 
@@ -352,6 +353,36 @@ async fn a_console_ends_when_its_person_may_open_it_no_more() {
     world.put(&admin, &path, &json!({ "state": "suspended", "reason": "Tests" })).await.expect(200);
     assert_eq!(watched.closed().await.0, 4003, "who is suspended changes nothing, so he types nothing");
     until_told(&world, "vm.console_closed", 3).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_consoles_as_long_as_its_maker_may_open_them() {
+    let (world, ann, ..) = start("web").await;
+    let (bob, admin) = (member(&world, "bob", ann.organisation, "admin").await, world.admin().await);
+    let key = new_key(&world, &bob, &["*"]).await;
+    let standing = Standing::of_bearer(&world.app, &key.text).await.unwrap();
+    let is_good = async |organisation| standing.is_good_for_console(&world.app, organisation).await.unwrap();
+    let gets = async |role: &str| {
+        let path = format!("/members/{}", bob.user.id);
+        ask(&world, &ann, ann.organisation, "PATCH", &path, &json!({ "role": role })).await.expect(200);
+    };
+    let stands = async |state: &str| {
+        let path = format!("/admin/organisations/{}/people/{}/standing", ann.organisation, bob.user.id);
+        world.put(&admin, &path, &json!({ "state": state, "reason": "Tests" })).await.expect(200);
+    };
+
+    assert!(is_good(ann.organisation).await);
+    assert!(!is_good(admin.organisation).await, "of another organisation");
+    gets("operator").await;
+    assert!(is_good(ann.organisation).await, "he may still open them");
+    gets("viewer").await;
+    assert!(!is_good(ann.organisation).await);
+    gets("operator").await;
+    stands("suspended").await;
+    assert!(!is_good(ann.organisation).await, "who is suspended types nothing");
+    stands("active").await;
+    assert!(is_good(ann.organisation).await);
     world.finish().await;
 }
 

@@ -230,6 +230,25 @@ async fn it_ends_by_itself_with_the_role_and_with_the_login() {
 }
 
 #[tokio::test]
+async fn who_may_not_look_any_more_sees_nothing_even_before_that_is_ended() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "5").await;
+    let (helper, _) = support(&world).await;
+    look_as(&world, &helper, &ann, "Ticket 1").await;
+    let sees = async || is_in(&helper.asks(&world, "GET", "/vms", &json!({})).await);
+    assert!(sees().await);
+
+    // By SQL, so that nothing but the check itself ends it.
+    world.execute("update users set platform_role = null where email = 'helper@example.org'").await;
+    assert!(!sees().await);
+    world.execute("update users set platform_role = 'support', state = 'suspended', state_reason = 'x', state_since = now() where email = 'helper@example.org'").await;
+    assert!(!sees().await);
+    world.execute("update users set state = 'active', state_reason = null, state_since = null where email = 'helper@example.org'").await;
+    assert!(sees().await);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn nobody_looks_as_staff_as_himself_or_as_who_is_banned() {
     let world = World::new().await;
     let ann = world.customer("ann", "5").await;

@@ -1,6 +1,7 @@
 //! The SQL of a person's own list of where he is logged in.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgQueryResult;
 use sqlx::{PgConnection, PgPool};
 
 use crate::error::Result;
@@ -87,5 +88,5 @@ pub(in crate::sessions) async fn end_all(
     )
     .execute(connection)
     .await?;
-    Ok(browsers.rows_affected() + programs.rows_affected())
+    Ok([browsers, programs].iter().map(PgQueryResult::rows_affected).sum())
 }

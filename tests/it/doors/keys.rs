@@ -155,6 +155,9 @@ async fn a_key_from_the_wrong_network_opens_nothing() {
     world.hours(1);
     key.asks(&world, "GET", "/api/v1/vms", &json!({})).await.problem(403);
     assert_eq!(world.count("select count(*) from audit_events where event = 'api_key.refused'").await, 2);
+    world.hours(2);
+    key.asks(&world, "GET", "/api/v1/vms", &json!({})).await.problem(403);
+    assert_eq!(world.count("select count(*) from audit_events where event = 'api_key.refused'").await, 3);
     let near = json!({ "name": "near", "permissions": ["vm.view"], "networks": ["127.0.0.0/8", "::1"] });
     let near = made(&world, &ann, &near).await;
     near.asks(&world, "GET", "/api/v1/vms", &json!({})).await.expect(200);

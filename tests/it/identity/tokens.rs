@@ -53,6 +53,8 @@ async fn a_program_is_told_of_when_it_comes_and_goes_and_was_last_seen_when_it_r
     world.advance(TimeDelta::minutes(3));
     let next = say(&world, "refresh", &json!({ "refresh_token": tokens["refresh_token"] })).await.expect(200);
     assert_eq!(seen().await, 1);
+    sessions::purge(&world.app).await.unwrap();
+    me(&world, text(&next, "/access_token")).await.expect(200);
 
     say(&world, "logout", &json!({ "refresh_token": next["refresh_token"] })).await.expect(204);
     let all =
@@ -115,6 +117,25 @@ async fn a_key_gets_a_successor_after_a_month_and_its_tokens_run_out_in_peace() 
     assert!(!sessions::renew_keys(&world.app).await.unwrap());
     assert_eq!(world.count("select count(*) from token_keys").await, 1, "the older one is gone");
     me(&world, &world.token(&ann).await).await.expect(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn keys_are_read_once_in_half_a_minute_and_not_for_every_request() {
+    let world = World::new().await;
+    let ann = world.customer("ann", "0").await;
+    let token = world.token(&ann).await;
+    me(&world, &token).await.expect(200);
+    world.advance(TimeDelta::seconds(30));
+    me(&world, &token).await.expect(200);
+
+    // What a process has read it knows for half a minute, whatever becomes of the table.
+    world.execute("delete from token_keys").await;
+    me(&world, &token).await.expect(200);
+    world.advance(TimeDelta::seconds(29));
+    me(&world, &token).await.expect(200);
+    world.advance(TimeDelta::seconds(1));
+    me(&world, &token).await.problem(401);
     world.finish().await;
 }
 
