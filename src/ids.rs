@@ -120,6 +120,10 @@ ids! {
     PostingId
     /// A voucher.
     VoucherId
+    /// A payment of a customer.
+    PaymentId
+    /// A part of a payment that went back.
+    PaymentReturnId
     /// A meter.
     MeterId
     /// An invoice.

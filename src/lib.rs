@@ -52,6 +52,8 @@ pub mod oidc;
 pub mod organisations;
 /// Key pairs on people's devices: a second factor, and a login by themselves.
 pub mod passkeys;
+/// What customers have paid, and what of it went back.
+pub mod payments;
 /// What somebody may do: every permission with its purpose, and the roles made of them.
 pub mod permissions;
 /// What operators set for the whole platform while it runs.

@@ -84,7 +84,7 @@ permissions! {
     PlatformCustomerImpersonate = "platform.customer.impersonate",
     /// Set quotas of organisations.
     PlatformQuotaManage = "platform.quota.manage",
-    /// Give credit and take it.
+    /// Give credit and take it; record payments and what goes back of them.
     PlatformCreditManage = "platform.credit.manage",
     /// See vouchers.
     PlatformVoucherView = "platform.voucher.view",
@@ -94,7 +94,7 @@ permissions! {
     PlatformPriceView = "platform.price.view",
     /// Change price lists and plans.
     PlatformPriceManage = "platform.price.manage",
-    /// See revenue, wallets that end, and charging passes.
+    /// See revenue, payments, wallets that end, and charging passes.
     PlatformMoneyView = "platform.money.view",
     /// Approve or waive what charging has held, and release parked wallets.
     PlatformMoneyApprove = "platform.money.approve",

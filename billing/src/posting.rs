@@ -259,10 +259,40 @@ impl<Wallet: PartialEq> Posting<Wallet> {
     /// If an amount is not more than zero or out of range, or there are more taxes than legs.
     pub fn payment(wallet: Wallet, provider: Provider, net: Money, taxes: &[Money]) -> Result<Self, PostingError> {
         let clearing = || Account::PaymentClearing(provider);
-        let payment = Leg { debit: clearing(), credit: Account::Wallet(wallet), amount: net, code: Code::Payment };
-        let tax =
-            |amount: &Money| Leg { debit: clearing(), credit: Account::Tax, amount: *amount, code: Code::PaymentTax };
-        Self::new(std::iter::once(payment).chain(taxes.iter().map(tax)).collect())
+        let leg = |(credit, amount, code)| Leg { debit: clearing(), credit, amount, code };
+        let tax = |amount: &Money| (Account::Tax, *amount, Code::PaymentTax);
+        let payment = (Account::Wallet(wallet), net, Code::Payment);
+        Self::new(std::iter::once(payment).chain(taxes.iter().map(tax)).map(leg).collect())
+    }
+
+    /// A payment, or a part of it, given back to the customer by its provider. A whole payment and its refund together have
+    /// moved nothing. Whether the wallet still has it is for the caller to decide.
+    ///
+    /// # Errors
+    /// As for [`Posting::payment`].
+    pub fn refund(wallet: Wallet, provider: Provider, net: Money, taxes: &[Money]) -> Result<Self, PostingError> {
+        Self::returned(wallet, provider, net, taxes, Code::Refund)
+    }
+
+    /// A payment, or a part of it, that the provider took back: as [`Posting::refund`], under its own code. The wallet may
+    /// fall below zero.
+    ///
+    /// # Errors
+    /// As for [`Posting::payment`].
+    pub fn chargeback(wallet: Wallet, provider: Provider, net: Money, taxes: &[Money]) -> Result<Self, PostingError> {
+        Self::returned(wallet, provider, net, taxes, Code::Chargeback)
+    }
+
+    fn returned(
+        wallet: Wallet,
+        provider: Provider,
+        net: Money,
+        taxes: &[Money],
+        code: Code,
+    ) -> Result<Self, PostingError> {
+        let payment = Self::payment(wallet, provider, net, taxes)?;
+        let back = |leg: Leg<Wallet>| Leg { debit: leg.credit, credit: leg.debit, amount: leg.amount, code };
+        Self::new(payment.legs.into_iter().map(back).collect())
     }
 
     /// The tax that was contained in charges, taken out of revenue when they are invoiced. No wallet moves.
@@ -305,34 +335,6 @@ impl<Wallet: PartialEq> Posting<Wallet> {
         code: Code,
     ) -> Result<Self, PostingError> {
         Self::new(vec![Leg { debit, credit, amount, code }])
-    }
-
-    /// A payment given back: each leg the other way round, so that both together have moved nothing. Whether the wallet still
-    /// has it is for the caller to decide.
-    #[must_use]
-    pub fn refunded(&self) -> Self
-    where
-        Wallet: Clone,
-    {
-        self.reversed(Code::Refund)
-    }
-
-    /// A payment that the provider took back: as [`Posting::refunded`], under its own code. The wallet may fall below zero.
-    #[must_use]
-    pub fn charged_back(&self) -> Self
-    where
-        Wallet: Clone,
-    {
-        self.reversed(Code::Chargeback)
-    }
-
-    fn reversed(&self, code: Code) -> Self
-    where
-        Wallet: Clone,
-    {
-        let reverse =
-            |leg: &Leg<Wallet>| Leg { debit: leg.credit.clone(), credit: leg.debit.clone(), amount: leg.amount, code };
-        Self { legs: self.legs.iter().map(reverse).collect() }
     }
 
     /// The legs, in order.
@@ -393,10 +395,10 @@ mod tests {
         assert_eq!(payment.net(&Account::Tax), tax);
         assert_eq!(payment.net(&Account::PaymentClearing(Provider::Bank)), -(ONE + tax));
         assert_eq!(payment.net(&Account::PaymentClearing(Provider::Stripe)), Money::ZERO);
-        let codes = |posting: &Posting<_>| posting.legs().iter().map(|leg| leg.code).collect::<Vec<_>>();
-        assert_eq!(codes(&payment), [Code::Payment, Code::PaymentTax]);
-        assert_eq!(codes(&payment.refunded()), [Code::Refund, Code::Refund]);
-        assert_eq!(codes(&payment.charged_back()), [Code::Chargeback, Code::Chargeback]);
+        let codes = |posting: Posting<_>| posting.legs().iter().map(|leg| leg.code).collect::<Vec<_>>();
+        assert_eq!(codes(payment), [Code::Payment, Code::PaymentTax]);
+        let back = [Posting::refund, Posting::chargeback].map(|back| back(7, Provider::Bank, ONE, &[tax]));
+        assert_eq!(back.map(|back| codes(back.expect("valid"))), [[Code::Refund; 2], [Code::Chargeback; 2]]);
         assert_eq!(Posting::payment(7, Provider::Bank, ONE, &[Money::ZERO]), Err(PostingError::NotPositive));
     }
 

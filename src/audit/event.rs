@@ -244,6 +244,16 @@ events! {
     PlanOffered = "plan.offered", "put on sale again the plan";
     /// An admin took credit.
     CreditTaken = "wallet.debited", "took credit";
+    /// Charges were given back to a wallet.
+    ChargesRefunded = "wallet.refunded", "gave back charges";
+    /// A debt of a wallet was given up.
+    DebtWrittenOff = "wallet.written_off", "wrote off the debt";
+    /// A payment of a customer was recorded.
+    PaymentRecorded = "payment.recorded", "recorded the payment";
+    /// A payment, or a part of it, was given back.
+    PaymentRefunded = "payment.refunded", "refunded the payment";
+    /// A payment, or a part of it, was taken back by the customer's bank.
+    PaymentChargedBack = "payment.charged_back", "recorded a charge-back of the payment";
     /// Vouchers were made.
     VouchersCreated = "voucher.created", "made the voucher";
     /// A voucher can be redeemed no more.

@@ -47,7 +47,7 @@ impl Subject {
 pub const OPERATOR: &str = "Operator";
 
 /// Facts of an event that are for customers as well; the others may name what only operators know of.
-const FACTS_FOR_CUSTOMERS: [&str; 33] = [
+const FACTS_FOR_CUSTOMERS: [&str; 35] = [
     "address",
     "amount",
     "because",
@@ -69,8 +69,10 @@ const FACTS_FOR_CUSTOMERS: [&str; 33] = [
     "permissions",
     "plan",
     "prefix",
+    "provider",
     "ran_out_at",
     "reason",
+    "reference",
     "role",
     "seconds",
     "sends",

@@ -1,5 +1,5 @@
 //! What an admin types to move credit by hand: an amount, the reason that its owner reads, and what makes a double submit one
-//! movement. It posts nothing.
+//! movement. It posts nothing. Credit, debits and what goes back of payments are moved so.
 
 use billing::Money;
 
@@ -13,8 +13,10 @@ const ORDER_BYTES_MAX: usize = 200;
 const AMOUNT_MAX: Money = Money::from_micros(1_000_000_000_000);
 
 /// A movement that can be made.
-pub(super) struct Movement<'a> {
+pub struct Movement<'a> {
+    /// How much.
     pub amount: Money,
+    /// Why; its owner reads it.
     pub reason: &'a str,
     /// The one that was sent, or a fresh one.
     pub order: String,
@@ -34,7 +36,10 @@ pub fn typed_amount(text: &str) -> Result<Money, &'static str> {
 }
 
 /// Checks what was typed, every field of it.
-pub(super) fn checked<'a>(amount: &str, reason: &'a str, order: Option<&str>) -> Result<Movement<'a>> {
+///
+/// # Errors
+/// `Invalid` with what is wrong with each field.
+pub fn checked<'a>(amount: &str, reason: &'a str, order: Option<&str>) -> Result<Movement<'a>> {
     let mut problems = Vec::new();
     let amount = typed_amount(amount);
     if let Err(problem) = amount {
@@ -73,7 +78,7 @@ fn checked_order(order: Option<&str>) -> Result<String, Problem> {
 ///
 /// # Errors
 /// `Conflict` when the amounts differ.
-pub(super) fn repeated(before: Option<Money>, amount: Money) -> Result<()> {
+pub fn repeated(before: Option<Money>, amount: Money) -> Result<()> {
     if before == Some(amount) {
         return Ok(());
     }

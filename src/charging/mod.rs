@@ -2,7 +2,7 @@
 //! with everything that follows for them, so that late, twice, in parallel or killed half-way leave the same ledger.
 
 mod batch;
-mod by_hand;
+pub mod by_hand;
 mod columns;
 mod credit;
 mod db;
@@ -17,7 +17,7 @@ mod zero;
 
 pub use batch::CHARGES_PER_BATCH;
 pub use by_hand::typed_amount;
-pub use credit::{Credited, NewCredit, add_credit};
+pub use credit::{Credited, NewCredit, add_credit, refund_charges, write_off};
 pub use debit::{Debited, NewDebit, take_credit};
 pub use parked::{StuckShutdown, stuck_shutdowns, try_again};
 pub use pass::{Pass, next_due, run, run_in_batches};

@@ -53,7 +53,7 @@ impl InvoiceSettings {
     ///
     /// # Errors
     /// When there are more than a currency has.
-    pub(super) fn places(&self) -> Result<CurrencyPlaces> {
+    pub fn places(&self) -> Result<CurrencyPlaces> {
         u32::try_from(self.currency_places)
             .ok()
             .and_then(CurrencyPlaces::new)

@@ -5,9 +5,7 @@ use sqlx::PgConnection;
 use super::{Invoice, Month};
 use crate::app::App;
 use crate::error::Result;
-use crate::mail::text::NoticeMail;
-use crate::mail::{self, NewMail, Recipient};
-use crate::organisations;
+use crate::notifications::{Letter, write_to_members};
 use crate::permissions::Permission;
 
 /// Writes to the members of the organisation who may see what was charged. Of months before the `last` only corrections are
@@ -16,31 +14,15 @@ pub(super) async fn tell(app: &App, connection: &mut PgConnection, invoice: &Inv
     if invoice.month != last && invoice.part == 1 {
         return Ok(());
     }
-    let portal = &app.settings.public_url;
-    let body = body(invoice);
-    for member in organisations::members(&mut *connection, invoice.organisation).await? {
-        if !member.permissions.has(Permission::BillingView) {
-            continue;
-        }
-        let text = NoticeMail {
-            name: &member.name,
-            body: &body,
-            link: Some(format!("{portal}/wallet/invoices/{}", invoice.number)),
-            organisation: &invoice.organisation_name,
-            portal,
-        };
-        let new = NewMail {
-            key: format!("invoice:{}:{}", invoice.id, member.user),
-            kind: "invoice",
-            body: text.text(),
-            secret: None,
-            to: Recipient { address: member.email, name: member.name, user: Some(member.user) },
-            organisation: Some(invoice.organisation),
-            subject: format!("Invoice {}", invoice.number),
-        };
-        mail::enqueue(&mut *connection, new, invoice.issued_at).await?;
-    }
-    Ok(())
+    let letter = Letter {
+        key: &format!("invoice:{}", invoice.id),
+        kind: "invoice",
+        subject: format!("Invoice {}", invoice.number),
+        body: body(invoice),
+        link: &format!("/wallet/invoices/{}", invoice.number),
+        readers: Permission::BillingView,
+    };
+    write_to_members(app, connection, invoice.organisation, &letter, invoice.issued_at).await
 }
 
 fn body(invoice: &Invoice) -> String {

@@ -274,6 +274,14 @@ pub async fn amount_of(connection: &mut PgConnection, source: &str) -> Result<Op
     db::select_amount(connection, source).await
 }
 
+/// What a wallet was charged and has not been given back. The wallet is locked in this transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn charged_and_not_refunded(connection: &mut PgConnection, account: AccountId) -> Result<Money> {
+    db::select_charged_and_not_refunded(connection, account).await
+}
+
 /// Posts the credit that a new organisation starts with, once.
 ///
 /// # Errors

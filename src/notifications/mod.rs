@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{NotificationId, OrganisationId};
 use crate::mail::text::{NoticeMail, line};
 use crate::mail::{self, NewMail, Recipient};
+use crate::permissions::Permission;
 use crate::{live, organisations};
 
 /// The most notices one page shows.
@@ -135,6 +136,62 @@ pub async fn tell_organisation(
         mail::enqueue(&mut *connection, new, now).await?;
     }
     Ok(true)
+}
+
+/// A mail to those members of an organisation who may read it. It stands in no list of notices: what it tells of is to be seen
+/// elsewhere.
+#[derive(Debug, Clone)]
+pub struct Letter<'a> {
+    /// Names the cause: each member is written to once for it.
+    pub key: &'a str,
+    /// What it is about, for operators.
+    pub kind: &'static str,
+    /// One line.
+    pub subject: String,
+    /// Plain text in paragraphs.
+    pub body: String,
+    /// A path of the portal that leads on, such as `/wallet`.
+    pub link: &'a str,
+    /// What a member must be allowed to do to be written to.
+    pub readers: Permission,
+}
+
+/// Writes to members of an organisation, in somebody's transaction.
+///
+/// # Errors
+/// `NotFound` when there is no such organisation, or when PostgreSQL fails.
+pub async fn write_to_members(
+    app: &App,
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    letter: &Letter<'_>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let portal = &app.settings.public_url;
+    let name = organisations::name_of(&mut *connection, organisation).await?;
+    for member in organisations::members(&mut *connection, organisation).await? {
+        if !member.permissions.has(letter.readers) {
+            continue;
+        }
+        let text = NoticeMail {
+            name: &member.name,
+            body: &letter.body,
+            link: Some(format!("{portal}{}", letter.link)),
+            organisation: &name,
+            portal,
+        };
+        let new = NewMail {
+            key: format!("{}:{}", letter.key, member.user),
+            kind: letter.kind,
+            body: text.text(),
+            secret: None,
+            to: Recipient { address: member.email, name: member.name, user: Some(member.user) },
+            organisation: Some(organisation),
+            subject: letter.subject.clone(),
+        };
+        mail::enqueue(&mut *connection, new, now).await?;
+    }
+    Ok(())
 }
 
 /// Takes back what was told under keys that begin so, in somebody's transaction: the notices vanish from the portal, and mails

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use billing::{Money, Posting, Provider};
+use billing::{Money, Posting, PostingError, Provider};
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::json;
 use tokio::process::Command;
@@ -14,6 +14,15 @@ use crate::world::{Customer, World};
 
 /// A text as nasty as one that is typed may be.
 const NASTY: &str = r#"date:2026-13-99, [2026-13-01] ; x | y :a:b: key:: 1/0 "quoted" \ =3 @ 5 {1} ünï"#;
+
+/// Two payments, each with what went back of it, seven hours apart: what is posted of them below, with tax on top.
+const PAYMENTS: &str = "
+    insert into payments (id, organisation_id, provider, reference, amount, created_at) values
+        ('00000000-0000-7000-8000-0000000000b1', '{organisation}', 'bank', 'one', 10, '{now}'),
+        ('00000000-0000-7000-8000-0000000000c1', '{organisation}', 'stripe', 'two', 3.333333, timestamptz '{now}' + interval '7 h');
+    insert into payment_returns (id, payment_id, kind, amount, reason, made_by_order, created_at) values
+        ('00000000-0000-7000-8000-0000000000b2', '00000000-0000-7000-8000-0000000000b1', 'refund', 10, 'x', 'x', timestamptz '{now}' + interval '14 h'),
+        ('00000000-0000-7000-8000-0000000000c2', '00000000-0000-7000-8000-0000000000c1', 'chargeback', 3.333333, 'x', 'x', timestamptz '{now}' + interval '21 h')";
 
 /// A few weeks in which much happens: machines of two customers are made, resized, stopped and started, run out of credit,
 /// come back and are deleted, and money comes and goes by every account there is. Answers with the customers.
@@ -57,13 +66,19 @@ pub async fn eventful(world: &World) -> [Customer; 3] {
 
     let micros = Money::from_micros;
     let id = eve.organisation;
-    let bank = Posting::payment(id, Provider::Bank, micros(10_000_000), &[micros(1_900_000)]).unwrap();
-    let card = Posting::payment(id, Provider::Stripe, micros(3_333_333), &[micros(633_333), micros(1)]).unwrap();
+    let of_bank = |post: fn(_, _, _, &[Money]) -> Result<Posting<_>, PostingError>| {
+        post(id, Provider::Bank, micros(10_000_000), &[micros(1_900_000)]).unwrap()
+    };
+    let of_card = |post: fn(_, _, _, &[Money]) -> Result<Posting<_>, PostingError>| {
+        post(id, Provider::Stripe, micros(3_333_333), &[micros(633_333), micros(1)]).unwrap()
+    };
+    let payments = PAYMENTS.replace("{organisation}", &id.to_string()).replace("{now}", &world.now().to_rfc3339());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(payments)).execute(&world.app.pool).await.unwrap();
     for (what, posting) in [
-        ("payment:bank:1", &bank),
-        ("payment:stripe:2", &card),
-        ("refund:bank:1", &bank.refunded()),
-        ("chargeback:stripe:2", &card.charged_back()),
+        ("payment:00000000-0000-7000-8000-0000000000b1", &of_bank(Posting::payment)),
+        ("payment:00000000-0000-7000-8000-0000000000c1", &of_card(Posting::payment)),
+        ("refund:00000000-0000-7000-8000-0000000000b2", &of_bank(Posting::refund)),
+        ("chargeback:00000000-0000-7000-8000-0000000000c2", &of_card(Posting::chargeback)),
         ("debit:3", &Posting::manual_debit(id, micros(1_500_000)).unwrap()),
         ("write_off:4", &Posting::write_off(id, micros(1_500_000)).unwrap()),
         ("outage:5", &Posting::refund_of_charges(id, micros(42)).unwrap()),

@@ -53,6 +53,7 @@ mod offers;
 mod oidc;
 mod orders;
 mod organisations;
+mod payments;
 mod power;
 mod prices;
 mod provision_faults;

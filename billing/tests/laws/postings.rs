@@ -53,12 +53,8 @@ fn posting() -> impl Strategy<Value = Posting<u8>> {
             make[which](wallet, amount).expect("a valid posting")
         }),
         (wallet, provider(), amount(), taxes(), 0..3_usize).prop_map(|(wallet, provider, net, taxes, which)| {
-            let payment = Posting::payment(wallet, provider, net, &taxes).expect("a valid payment");
-            match which {
-                0 => payment,
-                1 => payment.refunded(),
-                _ => payment.charged_back(),
-            }
+            let make = [Posting::payment, Posting::refund, Posting::chargeback];
+            make[which](wallet, provider, net, &taxes).expect("a valid posting")
         }),
     ]
 }
@@ -115,7 +111,8 @@ proptest! {
     ) {
         let payment = Posting::payment(wallet, provider, net, &taxes).expect("a valid payment");
 
-        for back in [payment.refunded(), payment.charged_back()] {
+        for back in [Posting::refund, Posting::chargeback] {
+            let back = back(wallet, provider, net, &taxes).expect("a valid posting");
             prop_assert_eq!(back.legs().len(), payment.legs().len());
             for (there, back) in payment.legs().iter().zip(back.legs()) {
                 prop_assert_eq!((there.debit, there.credit, there.amount), (back.credit, back.debit, back.amount));

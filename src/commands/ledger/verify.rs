@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{database, invoices, ledger, vouchers};
+use crate::{database, invoices, ledger, payments, vouchers};
 
 /// Arguments of `ledger verify`.
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ impl Verify {
             bail!("{difference}");
         }
         if let Some(difference) = vouchers::first_difference(&pool).await? {
+            bail!("{difference}");
+        }
+        if let Some(difference) = payments::first_difference(&pool).await? {
             bail!("{difference}");
         }
         if let Some(difference) = invoices::first_difference(&pool, self.time_zone, self.from).await? {

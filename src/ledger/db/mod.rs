@@ -317,6 +317,18 @@ pub(super) async fn select_amount(connection: &mut PgConnection, source: &str) -
     amount.map(money).transpose()
 }
 
+pub(super) async fn select_charged_and_not_refunded(connection: &mut PgConnection, wallet: AccountId) -> Result<Money> {
+    // What is given back of a payment is a refund too, and takes from the wallet.
+    let left = sqlx::query_scalar!(
+        r#"select coalesce((select sum(amount) from transfers where debit_account = $1 and code = 'charge'), 0)
+                - coalesce((select sum(amount) from transfers where credit_account = $1 and code = 'refund'), 0) as "left!""#,
+        wallet.uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    money(left)
+}
+
 pub(super) async fn add_to_balance(
     connection: &mut PgConnection,
     organisation: OrganisationId,

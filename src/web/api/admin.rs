@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::drift::Begun;
 use super::jobs::JobView;
 use super::wallet::WalletView;
-use super::{ApiJson, IdempotencyKey, List, Page, idempotency_key};
+use super::{ApiJson, IdempotencyKey, List, Page, take_order};
 use crate::app::App;
 use crate::charging::{self, NewCredit, NewDebit};
 use crate::ids::{JobId, OrganisationId, VmId};
@@ -58,12 +58,9 @@ pub async fn add_credit(
     headers: HeaderMap,
     ApiJson(mut new): ApiJson<NewCredit>,
 ) -> Result<(StatusCode, Json<WalletView>), ApiError> {
-    if let Some(key) = idempotency_key(&headers)? {
-        new.order = Some(key.to_owned());
-    }
+    take_order(&headers, &mut new.order)?;
     charging::add_credit(&app, id, &new, &staff.actor).await?;
-    let wallet = crate::ledger::wallet(&app, id).await?;
-    Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
+    wallet_after(&app, id).await
 }
 
 /// Takes credit from an organisation's wallet.
@@ -78,12 +75,51 @@ pub async fn take_credit(
     headers: HeaderMap,
     ApiJson(mut new): ApiJson<NewDebit>,
 ) -> Result<(StatusCode, Json<WalletView>), ApiError> {
-    if let Some(key) = idempotency_key(&headers)? {
-        new.order = Some(key.to_owned());
-    }
+    take_order(&headers, &mut new.order)?;
     charging::take_credit(&app, id, &new, &staff.actor).await?;
-    let wallet = crate::ledger::wallet(&app, id).await?;
-    Ok((StatusCode::CREATED, Json(WalletView::of(&app, &wallet))))
+    wallet_after(&app, id).await
+}
+
+/// Gives back charges to an organisation's wallet, as after an outage.
+///
+/// No more than what was charged and not given back. Charges and invoices stay as they are.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/refunds", params(IdempotencyKey), request_body = NewCredit,
+    responses((status = 201, body = WalletView))
+)]
+pub async fn refund_charges(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    headers: HeaderMap,
+    ApiJson(mut new): ApiJson<NewCredit>,
+) -> Result<(StatusCode, Json<WalletView>), ApiError> {
+    take_order(&headers, &mut new.order)?;
+    charging::refund_charges(&app, id, &new, &staff.actor).await?;
+    wallet_after(&app, id).await
+}
+
+/// Gives up what an organisation's wallet owes, or a part of it.
+#[utoipa::path(
+    post, path = "/admin/organisations/{id}/write-offs", params(IdempotencyKey), request_body = NewCredit,
+    responses((status = 201, body = WalletView))
+)]
+pub async fn write_off(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<OrganisationId>,
+    headers: HeaderMap,
+    ApiJson(mut new): ApiJson<NewCredit>,
+) -> Result<(StatusCode, Json<WalletView>), ApiError> {
+    take_order(&headers, &mut new.order)?;
+    charging::write_off(&app, id, &new, &staff.actor).await?;
+    wallet_after(&app, id).await
+}
+
+/// What a change by hand is answered with.
+async fn wallet_after(app: &App, id: OrganisationId) -> Result<(StatusCode, Json<WalletView>), ApiError> {
+    let wallet = crate::ledger::wallet(app, id).await?;
+    Ok((StatusCode::CREATED, Json(WalletView::of(app, &wallet))))
 }
 
 /// Where a machine is to go.

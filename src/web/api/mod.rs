@@ -16,6 +16,7 @@ pub mod notifications;
 pub mod organisations;
 pub mod passes;
 pub mod passkeys;
+pub mod payments;
 pub mod prices;
 pub mod quotas;
 pub mod revenue;
@@ -101,6 +102,17 @@ struct IdempotencyKey {
 fn idempotency_key(headers: &axum::http::HeaderMap) -> crate::error::Result<Option<&str>> {
     let unreadable = |_| crate::error::Error::invalid("Idempotency-Key", "Letters, digits and signs of ASCII.");
     headers.get("idempotency-key").map(|value| value.to_str().map_err(unreadable)).transpose()
+}
+
+/// Puts the order of a request where its operation reads it: that of the header goes before that of the body.
+///
+/// # Errors
+/// As for [`idempotency_key`].
+fn take_order(headers: &axum::http::HeaderMap, order: &mut Option<String>) -> crate::error::Result<()> {
+    if let Some(key) = idempotency_key(headers)? {
+        *order = Some(key.to_owned());
+    }
+    Ok(())
 }
 
 /// There is no such path in the API.

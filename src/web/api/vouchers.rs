@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiJson, IdempotencyKey, List, Page, idempotency_key};
+use super::{ApiJson, IdempotencyKey, List, Page, take_order};
 use crate::app::App;
 use crate::error::Error;
 use crate::ids::VoucherId;
@@ -126,9 +126,7 @@ pub async fn create(
     headers: HeaderMap,
     ApiJson(mut new): ApiJson<NewVouchers>,
 ) -> Result<(StatusCode, Json<CreatedView>), ApiError> {
-    if let Some(key) = idempotency_key(&headers)? {
-        new.order = Some(key.to_owned());
-    }
+    take_order(&headers, &mut new.order)?;
     let created = vouchers::create(&app, &new, &staff.actor).await?;
     let now = app.clock.now();
     let mut codes = created.codes.iter().map(Code::reveal);

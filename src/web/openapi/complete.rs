@@ -47,12 +47,13 @@ const TAGS: &[(&str, &str, &[&str])] = &[
     ("Operators: prices", "Price lists and plans.", &["/admin/price-lists", "/admin/plans"]),
     (
         "Operators: money",
-        "Revenue, wallets, invoices, passes of charging, vouchers.",
+        "Revenue, wallets, invoices, payments, passes of charging, vouchers.",
         &[
             "/admin/revenue",
             "/admin/wallets",
             "/admin/invoices",
             "/admin/invoice-settings",
+            "/admin/payments",
             "/admin/passes",
             "/admin/uncharged-times",
             "/admin/vouchers",

@@ -9,7 +9,7 @@ mod zero;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use hand::{add_credit, take_credit};
+pub use hand::{add_credit, refund_charges, take_credit, write_off};
 pub use migrate::{choose_node, migrate};
 pub use quotas::change_quotas;
 pub use zero::{change_zero, keep};
@@ -19,7 +19,8 @@ use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use self::hand::Forms;
+pub(super) use self::hand::prefixed;
+use self::hand::{Forms, Hand};
 use super::audit::{Reader, audit_rows};
 use super::exceptions::count;
 use super::frames::{self, Notice, decimal, lasts_at, level, render_with};
@@ -101,7 +102,7 @@ pub async fn show(
     Path(id): Path<OrganisationId>,
     Query(place): Query<Place>,
 ) -> Result<Response, PageError> {
-    let page = customer_page(&app, &staff, &notice, id, &place, Forms::empty()).await?;
+    let page = customer_page(&app, &staff, &notice, id, &place, Forms::default()).await?;
     Ok(render_with(&app, &notice, &page))
 }
 
@@ -119,6 +120,7 @@ async fn customer_page(
     let older_vms_url = cut(&mut machines, VMS_SHOWN).map(|last| format!("{url}?vms={}#vms", last.id));
     let names: HashMap<ClusterId, String> =
         clusters::list(app).await?.into_iter().map(|cluster| (cluster.id, cluster.name)).collect();
+    let wallet = ledger::wallet(app, id).await?;
     let transfers = ledger::transfers(app, id, place.after, TRANSFERS_SHOWN + 1).await?;
     Ok(CustomerPage {
         frame: frames::admin(app, staff, line.name.clone(), AdminSection::Customers, count(app).await?, notice),
@@ -130,10 +132,12 @@ async fn customer_page(
         audit: audit_table(app, id, place, &url).await?,
         people: super::staff::people_card(app, staff, id).await?,
         customer: customer_facts(app, line).await?,
-        credit: forms.credit,
-        debit: forms.debit,
+        credit: forms.credit(id, wallet.exhausted_at.is_some()),
+        debit: forms.of(Hand::Debit, id),
+        refund: forms.of(Hand::Refund, id),
+        write_off: forms.write_off(id, wallet.balance),
         price_lists: super::price_lists::options(app).await?,
-        price_list: ledger::wallet(app, id).await?.price_list.to_string(),
+        price_list: wallet.price_list.to_string(),
         zero: zero::part(app, id, forms.zero).await?,
         quotas: super::quotas::of_customer(&crate::quotas::standing(app, id).await?, forms.quotas),
     })

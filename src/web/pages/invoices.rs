@@ -268,7 +268,7 @@ pub async fn list_all(
 }
 
 /// The customer with this number or id.
-async fn customer_asked(app: &App, typed: &str) -> Result<Option<OrganisationId>> {
+pub(super) async fn customer_asked(app: &App, typed: &str) -> Result<Option<OrganisationId>> {
     let found = match (typed.parse::<i64>(), typed.parse::<OrganisationId>()) {
         (Ok(number), _) => ledger::organisation_numbered(&app.pool, number).await,
         (_, Ok(id)) => organisations::line(app, id).await.map(|line| line.id),

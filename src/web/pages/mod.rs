@@ -22,6 +22,7 @@ pub mod oidc;
 pub mod organisations;
 pub mod passes;
 pub mod passkeys;
+pub mod payments;
 pub mod plans;
 pub mod price_lists;
 pub mod prices;

@@ -143,7 +143,8 @@ pub(super) fn transfer_table(
 fn transfer_row(app: &App, transfer: WalletTransfer, base: &str) -> TransferRow {
     let kind = match transfer.code.as_str() {
         "charge" => TransferKind::Charge,
-        "manual_credit" | "payment" => TransferKind::Credit,
+        "manual_credit" => TransferKind::Credit,
+        "payment" => TransferKind::Payment,
         "sign_up_credit" | "voucher" => TransferKind::Promotion,
         _ if transfer.amount.is_negative() => TransferKind::Taken,
         _ => TransferKind::Other,

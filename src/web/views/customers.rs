@@ -9,6 +9,7 @@ use super::audit::AuditTable;
 use super::form::{FormErrors, SelectOption};
 use super::frame::{AdminFrame, WalletLevel};
 use super::markup;
+use super::movement::MovementForm;
 use super::quotas::QuotasForm;
 use super::staff::PeopleCard;
 use super::vms::new::Choice;
@@ -79,34 +80,6 @@ pub struct CustomerVm {
     pub can_move: bool,
 }
 
-/// What was typed to give credit. Fields: `amount`, `reason`.
-#[derive(Clone, Debug, Default)]
-pub struct CreditForm {
-    /// The amount.
-    pub amount: String,
-    /// Why.
-    pub reason: String,
-    /// Makes a second press of the button harmless.
-    pub order: String,
-    /// What is wrong with it.
-    pub errors: FormErrors,
-}
-
-/// What was typed to take credit. Fields: `amount`, `reason`, `below_zero`; problems stand at `debit_amount` and `debit_reason`.
-#[derive(Clone, Debug, Default)]
-pub struct DebitForm {
-    /// The amount.
-    pub amount: String,
-    /// Why.
-    pub reason: String,
-    /// Whether more may be taken than there is.
-    pub below_zero: bool,
-    /// Makes a second press of the button harmless.
-    pub order: String,
-    /// What is wrong with it.
-    pub errors: FormErrors,
-}
-
 /// Facts of an organisation.
 #[derive(Clone, Debug)]
 pub struct CustomerFacts {
@@ -138,7 +111,7 @@ pub struct CustomerFacts {
     pub level: WalletLevel,
 }
 
-/// `GET /admin/customers/{id}`, and `POST …/credits` and `…/debits` when they were refused.
+/// `GET /admin/customers/{id}`, and `POST …/credits`, `…/debits`, `…/refunds` and `…/write-offs` when they were refused.
 #[derive(Debug, Template)]
 #[template(path = "customers/show.html")]
 pub struct CustomerPage {
@@ -147,9 +120,13 @@ pub struct CustomerPage {
     /// The organisation.
     pub customer: CustomerFacts,
     /// The form that gives credit.
-    pub credit: CreditForm,
+    pub credit: MovementForm,
     /// The form that takes credit.
-    pub debit: DebitForm,
+    pub debit: MovementForm,
+    /// The form that gives back charges.
+    pub refund: MovementForm,
+    /// The form that gives up a debt, when there is one.
+    pub write_off: Option<MovementForm>,
     /// Every price list.
     pub price_lists: Vec<SelectOption>,
     /// The one that it is on.

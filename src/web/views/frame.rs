@@ -47,6 +47,8 @@ pub enum AdminSection {
     Revenue,
     /// What was charged, as documents.
     Invoices,
+    /// What customers have paid.
+    Payments,
     /// Codes that are worth credit.
     Vouchers,
     /// Proxmox clusters.

@@ -165,6 +165,8 @@ pub enum TransferKind {
     Charge,
     /// Credit by an operator.
     Credit,
+    /// What the customer paid.
+    Payment,
     /// Credit at sign-up or for a voucher.
     Promotion,
     /// Credit taken back.
@@ -178,6 +180,7 @@ impl TransferKind {
         match self {
             Self::Charge => markup::icon("coin"),
             Self::Credit => markup::icon("cash-plus"),
+            Self::Payment => markup::icon("credit-card"),
             Self::Promotion => markup::icon("gift"),
             Self::Taken => markup::icon("arrow-back-up"),
             Self::Other => markup::icon("arrows-exchange"),

@@ -42,7 +42,7 @@ const NEVER: [(&str, &str); 8] = [
     (
         "no wallet is below its limit, unless an operator took more than there was",
         "select string_agg(o.name || ' ' || w.balance, ', ') from wallets w join organisations o on o.id = w.organisation_id where w.balance < -w.credit_limit
-         and not exists (select 1 from audit_events e where e.organisation_id = o.id and e.event = 'wallet.debited' and (e.detail->>'below_zero')::boolean)",
+         and not exists (select 1 from audit_events e where e.organisation_id = o.id and e.event in ('wallet.debited', 'payment.charged_back') and (e.detail->>'below_zero')::boolean)",
     ),
 ];
 
@@ -62,6 +62,8 @@ impl World {
         assert_eq!(difference, None, "invoices and charges agree");
         let difference = uni_manager::vouchers::first_difference(&self.app.pool).await.unwrap();
         assert_eq!(difference, None, "vouchers and the ledger agree");
+        let difference = uni_manager::payments::first_difference(&self.app.pool).await.unwrap();
+        assert_eq!(difference, None, "payments and the ledger agree");
         let proof = uni_manager::audit::prove(&self.app.pool, None, None, self.now()).await.unwrap();
         assert_eq!(proof.difference, None, "the audit log is as it was written");
         crate::audit_coverage::check(self).await;

@@ -152,6 +152,24 @@ pub(super) fn words(event: &AuditEvent, currency: &str) -> String {
                 detail("reason").and_then(Value::as_str).map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("{done} {} of credit{below}{reason}", format::money(&amount, currency))
         }),
+        "wallet.refunded" | "wallet.written_off" => amount().map(|amount| {
+            let amount = format::money(&amount, currency);
+            let reason = detail("reason").and_then(Value::as_str).unwrap_or_default();
+            match event.event.as_str() {
+                "wallet.refunded" => format!("gave back {amount} of charges: {reason}"),
+                _ => format!("wrote off {amount} of what is owed: {reason}"),
+            }
+        }),
+        "payment.recorded" => {
+            amount().map(|amount| format!("recorded a payment of {},", format::money(&amount, currency)))
+        }
+        "payment.refunded" | "payment.charged_back" => amount().map(|amount| {
+            let amount = format::money(&amount, currency);
+            let done = if event.event == "payment.refunded" { "refunded" } else { "recorded as charged back" };
+            let below = if detail("below_zero").is_some_and(|below| below == true) { ", below zero," } else { "" };
+            let reason = detail("reason").and_then(Value::as_str).unwrap_or_default();
+            format!("{done} {amount}{below} (“{reason}”) of the payment")
+        }),
         "voucher.created" => amount().zip(detail("count").and_then(Value::as_u64)).map(|(amount, count)| {
             let amount = format::money(&amount, currency);
             if count == 1 {
@@ -174,6 +192,7 @@ fn link(event: &AuditEvent, reader: Reader, alive: &HashSet<VmId>) -> Option<Lin
         (Reader::Customer, "vm") if id.parse().is_ok_and(|id| alive.contains(&id)) => format!("/vms/{id}"),
         (Reader::Staff, "cluster") => format!("/admin/clusters/{id}"),
         (Reader::Staff, "job") => format!("/admin/jobs/{id}"),
+        (Reader::Staff, "payment") => format!("/admin/payments/{id}"),
         (Reader::Staff, "voucher") => format!("/admin/vouchers/{id}"),
         _ => return None,
     };

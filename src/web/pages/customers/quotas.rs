@@ -32,7 +32,7 @@ pub async fn change_quotas(
         }
         Err(error) => {
             let status = status(&error);
-            let forms = Forms { quotas: Some((typed, form_errors(error)?)), ..Forms::empty() };
+            let forms = Forms { quotas: Some((typed, form_errors(error)?)), ..Forms::default() };
             let page = customer_page(&app, &staff, &Notice::default(), id, &Place::default(), forms).await?;
             Ok((status, frames::render(&page)).into_response())
         }

@@ -147,7 +147,7 @@ async fn refused(
     zero: ZeroForms,
     status: axum::http::StatusCode,
 ) -> Result<Response, PageError> {
-    let forms = Forms { zero, ..Forms::empty() };
+    let forms = Forms { zero, ..Forms::default() };
     let page = customer_page(app, staff, &Notice::default(), id, &Place::default(), forms).await?;
     Ok((status, frames::render(&page)).into_response())
 }
