@@ -242,6 +242,8 @@ events! {
     PlanRetired = "plan.retired", "took off sale the plan";
     /// A plan was put on sale again.
     PlanOffered = "plan.offered", "put on sale again the plan";
+    /// Which licence the system of an image needs was changed.
+    ImageLicenceChanged = "image.licence_changed", "changed the licence of the image";
     /// An admin took credit.
     CreditTaken = "wallet.debited", "took credit";
     /// Charges were given back to a wallet.

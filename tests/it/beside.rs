@@ -1,13 +1,16 @@
 //! What a machine has beside itself is charged as well: disk beyond its plan, an address, the licence of its system. From its
 //! first hour to the invoice, and by a second rating.
 
+use chrono::TimeDelta;
 use proxmox_client::{CloneVm, ConfigChange};
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::doors::browser;
 use crate::ledger_export::folder;
 use crate::ledger_proof::rerated;
 use crate::money_pages::explained;
-use crate::world::{Customer, Start, World, at, text};
+use crate::world::{Customer, Start, World, at, send, text};
 
 /// The VMID of a guest that somebody made by hand.
 const VMID: u32 = 300;
@@ -25,13 +28,9 @@ async fn charged(world: &World, customer: &Customer, kind: &str) -> Vec<Value> {
 async fn disk_address_and_licence_are_charged_hour_for_hour_and_invoiced() {
     let world = World::starting(Start { now: at("2026-11-30T12:00:00Z"), ..Start::default() }).await;
     let (ann, admin) = (world.customer("ann", "5").await, world.admin().await);
-    // No screen says of an image that it needs a licence.
     let image = world.images[0];
-    sqlx::query("update images set licence = 'Windows Server' where id = $1")
-        .bind(image.uuid())
-        .execute(&world.app.pool)
-        .await
-        .unwrap();
+    let path = format!("/admin/images/{image}/licence");
+    world.put(&admin, &path, &json!({ "licence": " Windows Server " })).await.expect(204);
     world.execute("update settings set price_notice_days = 0").await;
     let lists = world.get(&admin, "/admin/price-lists").await.expect(200);
     let prices = json!([
@@ -121,5 +120,54 @@ async fn disk_address_and_licence_are_charged_hour_for_hour_and_invoiced() {
     let (agrees, said) = rerated(&world).await;
     assert!(agrees && said.contains("1 invoices agree"), "{said}");
     std::fs::remove_dir_all(folder(&world)).unwrap();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_operator_says_which_image_needs_a_licence() {
+    let world = World::new().await;
+    let (ann, admin) = (world.customer("ann", "5").await, world.admin().await);
+    let image = world.images[0];
+    let (cookie, csrf) = browser(&world, &admin).await;
+    let path = format!("/admin/images/{image}/licence");
+    let say = async |licence: &str| {
+        let form = [("csrf", csrf.as_str()), ("licence", licence)];
+        send(world.request(Method::POST, &path).header("cookie", &cookie).form(&form)).await
+    };
+    let shown = async || send(world.request(Method::GET, "/admin/images").header("cookie", &cookie)).await.text;
+    let licensed = async || {
+        let images = world.get(&admin, "/admin/images").await.expect(200);
+        let images = images["items"].as_array().unwrap().clone();
+        images.into_iter().find(|line| line["id"] == json!(image)).unwrap()["licence"].clone()
+    };
+
+    let refused = say(&"x".repeat(61)).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("At most 60 characters.") && refused.text.contains(&"x".repeat(61)));
+    assert_eq!(licensed().await, Value::Null);
+    for _ in 0..2 {
+        assert_eq!(say("Windows Server").await.location, "/admin/images");
+    }
+    assert_eq!(licensed().await, "Windows Server");
+    assert!(shown().await.contains("value=\"Windows Server\""));
+    let images = world.get(&ann, "/images").await.expect(200);
+    assert!(images.to_string().contains("Windows Server"), "a customer sees it before he orders");
+    assert_eq!(world.events().await.iter().filter(|event| *event == "image.licence_changed").count(), 1);
+
+    // Its price stays on the form of the list when it needs none any more, for what is metered stays.
+    world.execute("update settings set price_notice_days = 0").await;
+    let lists = world.get(&admin, "/admin/price-lists").await.expect(200);
+    let list = text(&lists, "/items/0/id").to_owned();
+    let prices = json!([{ "kind": "image_licence", "image": image, "price_per_hour": "0.03" }]);
+    let new = json!({ "effective_from": (world.now() + TimeDelta::minutes(1)).to_rfc3339(), "prices": prices });
+    world.post(&admin, &format!("/admin/price-lists/{list}/versions"), &new).await.expect(201);
+    let put = format!("/admin/images/{image}/licence");
+    world.put(&admin, &put, &json!({ "licence": "" })).await.expect(204);
+    assert_eq!(licensed().await, Value::Null);
+    let form =
+        send(world.request(Method::GET, &format!("/admin/price-lists/{list}/change")).header("cookie", &cookie)).await;
+    assert!(form.text.contains("Licence of"), "the price can still be changed");
+    let nobody = "/admin/images/00000000-0000-7000-8000-00000000dead/licence";
+    world.put(&admin, nobody, &json!({ "licence": "" })).await.problem(404);
     world.finish().await;
 }

@@ -2,6 +2,7 @@
 //! changes in `announce`, what is on sale in `plans`.
 
 mod announce;
+pub(super) mod images;
 pub(super) mod month;
 mod plans;
 mod usage;
@@ -113,7 +114,8 @@ pub(super) async fn select_names(connection: &mut PgConnection) -> Result<Names>
 /// Images whose systems must be licensed, in the operator's order.
 pub(super) async fn select_licensed_images(connection: &mut PgConnection) -> Result<Vec<ImageId>> {
     let images = sqlx::query_scalar!(
-        r#"select id as "id: ImageId" from images where licence is not null order by position, name"#
+        r#"select i.id as "id: ImageId" from images i where i.licence is not null or exists (select from prices p where p.image_id = i.id)
+           order by i.position, i.name"#
     )
     .fetch_all(connection)
     .await?;

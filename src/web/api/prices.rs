@@ -1,4 +1,4 @@
-//! `/prices` for customers; `/admin/price-lists` and `/admin/plans` for operators.
+//! `/prices` for customers; `/admin/price-lists`, `/admin/plans` and `/admin/images` for operators.
 
 use std::sync::Arc;
 
@@ -13,8 +13,10 @@ use super::vms::DryRun;
 use super::{ApiJson, List};
 use crate::app::App;
 use crate::error::Error;
-use crate::ids::{OrganisationId, PlanId, PriceListId};
-use crate::pricing::{self, ListLine, NewList, NewPlan, NewVersion, Offer, PlanLine, Preview, Question, WhatIf};
+use crate::ids::{ImageId, OrganisationId, PlanId, PriceListId};
+use crate::pricing::{
+    self, ImageLine, ListLine, NewList, NewPlan, NewVersion, Offer, PlanLine, Preview, Question, WhatIf,
+};
 use crate::web::error::ApiError;
 use crate::web::read::{Path, Query};
 use crate::web::session::{ApiCaller, ApiStaff};
@@ -241,5 +243,34 @@ pub async fn sell(
     Path(id): Path<PlanId>,
 ) -> Result<StatusCode, ApiError> {
     pricing::sell_again(&app, id, &staff.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists all images with the licences that their systems need.
+#[utoipa::path(get, path = "/admin/images", responses((status = 200, body = List<ImageLine>)))]
+pub async fn images(State(app): State<Arc<App>>, _staff: ApiStaff) -> Result<Json<List<ImageLine>>, ApiError> {
+    Ok(Json(List { items: pricing::images(&app).await?, next: None }))
+}
+
+/// Which licence an image needs.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = ImageLicence)]
+pub struct Licence {
+    /// What it is called; empty for none.
+    #[schema(max_length = 60, example = "Windows Server 2025")]
+    licence: String,
+}
+
+/// Says which licence the system of an image needs.
+///
+/// It counts for VMs that are made or made anew from now on, and is charged where a price list has a price for it.
+#[utoipa::path(put, path = "/admin/images/{id}/licence", request_body = Licence, responses((status = 204)))]
+pub async fn set_licence(
+    State(app): State<Arc<App>>,
+    staff: ApiStaff,
+    Path(id): Path<ImageId>,
+    ApiJson(new): ApiJson<Licence>,
+) -> Result<StatusCode, ApiError> {
+    pricing::set_licence(&app, id, &new.licence, &staff.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

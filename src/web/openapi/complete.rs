@@ -44,7 +44,7 @@ const TAGS: &[(&str, &str, &[&str])] = &[
         "Clusters, their guests, and moving machines.",
         &["/admin/clusters", "/admin/drift", "/admin/foreign-guests", "/admin/vms"],
     ),
-    ("Operators: prices", "Price lists and plans.", &["/admin/price-lists", "/admin/plans"]),
+    ("Operators: prices", "Price lists, plans and licences.", &["/admin/price-lists", "/admin/plans", "/admin/images"]),
     (
         "Operators: money",
         "Revenue, wallets, invoices, payments, passes of charging, vouchers.",

@@ -60,6 +60,8 @@ use super::{api, pages, router};
         api::prices::withdraw,
         api::prices::what_if,
         api::prices::plans,
+        api::prices::images,
+        api::prices::set_licence,
         api::prices::add_plan,
         api::prices::retire,
         api::prices::sell,

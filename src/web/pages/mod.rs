@@ -13,6 +13,7 @@ pub mod errors;
 pub mod exceptions;
 pub mod foreign_guests;
 mod frames;
+pub mod images;
 pub mod invoices;
 pub mod jobs;
 pub mod login_code;

@@ -265,6 +265,49 @@ pub struct PlansPage {
     pub rows: Vec<PlanRow>,
 }
 
+/// An image and the licence of its system.
+#[derive(Clone, Debug)]
+pub struct ImageRow {
+    /// Id in URLs.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its short name.
+    pub slug: String,
+    /// The smallest disk it fits on, in GiB.
+    pub minimum_disk_gib: i32,
+    /// How many clusters have a template of it.
+    pub clusters: u64,
+    /// How many machines are charged for a licence of it.
+    pub licensed_vms: u64,
+    /// What its licence is called; empty: it needs none.
+    pub licence: String,
+    /// What is wrong with it.
+    pub errors: FormErrors,
+}
+
+impl ImageRow {
+    /// What the id of its field begins with: there is one for each image.
+    pub fn field_prefix(&self) -> String {
+        format!("{}_", self.id)
+    }
+
+    /// The id of its field.
+    pub fn field(&self) -> String {
+        format!("{}licence", self.field_prefix())
+    }
+}
+
+/// `GET /admin/images`, and `POST /admin/images/{id}/licence` when it was refused.
+#[derive(Debug, Template)]
+#[template(path = "prices/images.html")]
+pub struct ImagesPage {
+    /// Around the page.
+    pub frame: AdminFrame,
+    /// In the operator's order.
+    pub rows: Vec<ImageRow>,
+}
+
 /// What a new plan costs on a list, as it is typed.
 #[derive(Clone, Debug)]
 pub struct PlanPriceRow {
