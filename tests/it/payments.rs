@@ -282,7 +282,9 @@ async fn a_payment_and_a_transfer_without_each_other_are_found() {
 #[tokio::test]
 async fn an_operator_records_a_payment_and_gives_it_back_on_pages() {
     let world = World::new().await;
-    let (ann, admin) = (world.customer("ann", "0").await, world.admin().await);
+    let (ann, bob, admin) = (world.customer("ann", "0").await, world.customer("bob", "5").await, world.admin().await);
+    world.running_vm(&bob, "web").await;
+    world.hours_with_passes(1).await;
     let (cookie, csrf) = browser(&world, &admin).await;
     let get = async |path: &str| send(world.request(Method::GET, path).header("cookie", &cookie)).await.text;
     let post = async |path: &str, fields: &[(&str, &str)]| {
@@ -342,5 +344,11 @@ async fn an_operator_records_a_payment_and_gives_it_back_on_pages() {
     assert_eq!(post(&format!("{customer}/write-offs"), &written).await.location, customer);
     let page = get(&customer).await;
     assert!(page.contains("wrote off €3.00 of what is owed: Gone") && !page.contains("Write off the debt"));
+
+    let back = [("amount", "0.02"), ("reason", "Outage"), ("order", "five")];
+    let customer = format!("/admin/customers/{}", bob.organisation);
+    assert_eq!(post(&format!("{customer}/refunds"), &back).await.location, customer);
+    assert!(get(&customer).await.contains("gave back €0.02 of charges: Outage"));
+    assert_eq!(world.balance(&bob).await, "5.000000");
     world.finish().await;
 }
