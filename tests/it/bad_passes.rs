@@ -248,12 +248,22 @@ impl Holder {
         tokio::time::timeout(WAIT_MAX, wait).await.expect("the pass writes or ends")
     }
 
-    /// Lets go what waits, and waits until everybody else has ended what they were at.
-    async fn lets_go(&mut self) {
+    /// Lets go what waits, and waits until everybody else has ended what they were at. So many hold the process when no pass runs in
+    /// it: a worker that was cut off while it computed looks up only afterwards, and may have begun one more statement.
+    async fn lets_go(&mut self, app: &Arc<App>, holders: usize) {
         sqlx::query("select pg_advisory_unlock($1)").bind(HELD).execute(&mut self.0).await.unwrap();
-        let busy = "select exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle')";
-        let wait = async { while sqlx::query_scalar(busy).fetch_one(&mut self.0).await.unwrap() {} };
-        tokio::time::timeout(WAIT_MAX, wait).await.expect("they end");
+        let gone = async {
+            while Arc::strong_count(app) > holders {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, gone).await.expect("its workers stop");
+        let busy = "select string_agg(concat_ws(' ', backend_type, state, wait_event, left(query, 80)), '; ') from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle' and backend_type = 'client backend'";
+        let begun = std::time::Instant::now();
+        while let Some(who) = sqlx::query_scalar::<_, Option<String>>(busy).fetch_one(&mut self.0).await.unwrap() {
+            assert!(begun.elapsed() < WAIT_MAX, "they do not end: {who}");
+        }
         sqlx::query("select pg_advisory_lock($1)").bind(HELD).execute(&mut self.0).await.unwrap();
     }
 }
@@ -276,6 +286,7 @@ async fn a_pass_that_is_cut_off_at_one_statement_after_the_other_charges_once() 
     // At each of a batch, and then with larger and larger steps.
     for number in std::iter::successors(Some(1), |number| Some(number + 1.max(number / 8))).take(TRIES_MAX) {
         at_statement(&other.pool, number, &wait()).await;
+        let holders = Arc::strong_count(&app);
         let running = charges(&app);
         if !holder.holds(&running).await {
             running.await.unwrap().unwrap();
@@ -283,7 +294,7 @@ async fn a_pass_that_is_cut_off_at_one_statement_after_the_other_charges_once() 
         }
         running.abort();
         assert!(running.await.is_err());
-        holder.lets_go().await;
+        holder.lets_go(&app, holders).await;
         cut += 1;
     }
 
