@@ -19,8 +19,8 @@ pub(super) async fn tell(app: &App, connection: &mut PgConnection, invoice: &Inv
         kind: "invoice",
         subject: format!("Invoice {}", invoice.number),
         body: body(invoice),
-        link: &format!("/wallet/invoices/{}", invoice.number),
-        readers: Permission::BillingView,
+        link: Some(&format!("/wallet/invoices/{}", invoice.number)),
+        readers: Some(Permission::BillingView),
     };
     write_to_members(app, connection, invoice.organisation, &letter, invoice.issued_at).await
 }

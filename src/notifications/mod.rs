@@ -114,32 +114,19 @@ pub async fn tell_organisation(
     if !notify(&mut *connection, organisation, &notice, now).await? {
         return Ok(false);
     }
-    let portal = &app.settings.public_url;
-    let name = organisations::name_of(&mut *connection, organisation).await?;
-    for member in organisations::members(&mut *connection, organisation).await? {
-        let text = NoticeMail {
-            name: &member.name,
-            body: &notice.body,
-            link: path(&notice).map(|path| format!("{portal}{path}")),
-            organisation: &name,
-            portal,
-        };
-        let new = NewMail {
-            key: format!("{}:{}", stem(organisation, &notice.key), member.user),
-            kind: notice.kind,
-            body: text.text(),
-            secret: None,
-            to: Recipient { address: member.email, name: member.name, user: Some(member.user) },
-            organisation: Some(organisation),
-            subject: notice.title.clone(),
-        };
-        mail::enqueue(&mut *connection, new, now).await?;
-    }
+    let letter = Letter {
+        key: &stem(organisation, &notice.key),
+        kind: notice.kind,
+        subject: notice.title.clone(),
+        body: notice.body.clone(),
+        link: path(&notice),
+        readers: None,
+    };
+    write_to_members(app, connection, organisation, &letter, now).await?;
     Ok(true)
 }
 
-/// A mail to those members of an organisation who may read it. It stands in no list of notices: what it tells of is to be seen
-/// elsewhere.
+/// A mail to members of an organisation. By itself it stands in no list of notices: what it tells of is to be seen elsewhere.
 #[derive(Debug, Clone)]
 pub struct Letter<'a> {
     /// Names the cause: each member is written to once for it.
@@ -151,9 +138,9 @@ pub struct Letter<'a> {
     /// Plain text in paragraphs.
     pub body: String,
     /// A path of the portal that leads on, such as `/wallet`.
-    pub link: &'a str,
-    /// What a member must be allowed to do to be written to.
-    pub readers: Permission,
+    pub link: Option<&'a str>,
+    /// What a member must be allowed to do to be written to; none: every member is.
+    pub readers: Option<Permission>,
 }
 
 /// Writes to members of an organisation, in somebody's transaction.
@@ -170,13 +157,13 @@ pub async fn write_to_members(
     let portal = &app.settings.public_url;
     let name = organisations::name_of(&mut *connection, organisation).await?;
     for member in organisations::members(&mut *connection, organisation).await? {
-        if !member.permissions.has(letter.readers) {
+        if letter.readers.is_some_and(|readers| !member.permissions.has(readers)) {
             continue;
         }
         let text = NoticeMail {
             name: &member.name,
             body: &letter.body,
-            link: Some(format!("{portal}{}", letter.link)),
+            link: letter.link.map(|path| format!("{portal}{path}")),
             organisation: &name,
             portal,
         };

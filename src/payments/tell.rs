@@ -26,8 +26,8 @@ pub(super) async fn received(app: &App, connection: &mut PgConnection, payment: 
             way(payment.provider),
             payment.reference,
         ),
-        link: LINK,
-        readers: Permission::BillingView,
+        link: Some(LINK),
+        readers: Some(Permission::BillingView),
     };
     write_to_members(app, connection, payment.organisation, &letter, payment.created_at).await
 }
@@ -60,8 +60,8 @@ pub(super) async fn returned(
             "{first} It is no longer in your wallet.\n\nThe payment has the reference {}. The reason: {}",
             payment.reference, back.reason,
         ),
-        link: LINK,
-        readers: Permission::BillingView,
+        link: Some(LINK),
+        readers: Some(Permission::BillingView),
     };
     write_to_members(app, connection, payment.organisation, &letter, now).await
 }
