@@ -23,7 +23,7 @@ pub(super) use self::hand::prefixed;
 use self::hand::{Forms, Hand};
 use super::audit::{Reader, audit_rows};
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, lasts_at, level, render_with};
+use super::frames::{self, Notice, cut, decimal, lasts_at, level, render_with};
 use super::vms::vm_status;
 use super::wallet::transfer_table;
 use crate::app::App;
@@ -154,14 +154,6 @@ async fn audit_table(app: &App, id: OrganisationId, place: &Place, url: &str) ->
         newest_url: place.events.map(|_| format!("{url}#log")),
         searched: false,
     })
-}
-
-/// Cuts a list that was read one longer than it is shown. Answers with its last entry when there are older ones.
-fn cut<T>(found: &mut Vec<T>, shown: i64) -> Option<&T> {
-    let shown = usize::try_from(shown).unwrap_or(usize::MAX);
-    let has_older = found.len() > shown;
-    found.truncate(shown);
-    found.last().filter(|_| has_older)
 }
 
 fn encoded(text: &str) -> String {

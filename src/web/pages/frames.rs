@@ -278,3 +278,11 @@ pub fn form_errors(error: Error) -> Result<FormErrors> {
 pub fn decimal(money: billing::Money) -> Decimal {
     money.to_decimal()
 }
+
+/// Cuts a list that was read one longer than it is shown. Answers with its last entry when there are older ones.
+pub(super) fn cut<T>(found: &mut Vec<T>, shown: i64) -> Option<&T> {
+    let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+    let has_older = found.len() > shown;
+    found.truncate(shown);
+    found.last().filter(|_| has_older)
+}

@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, portal, render_with};
+use super::frames::{self, Notice, cut, decimal, portal, render_with};
 use super::wallet::{month_options, name_of};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -64,10 +64,7 @@ pub async fn list(
 /// A page of invoices, and the last of it when there are more.
 async fn page_of(app: &App, filter: &Filter, base: &str) -> Result<(Vec<InvoiceRow>, Option<InvoiceId>)> {
     let mut found = invoices::list(app, filter, PAGE_MAX + 1).await?;
-    let shown = usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
-    let has_more = found.len() > shown;
-    found.truncate(shown);
-    let last = found.last().filter(|_| has_more).map(|last| last.id);
+    let last = cut(&mut found, PAGE_MAX).map(|last| last.id);
     Ok((found.into_iter().map(|invoice| invoice_row(invoice, base)).collect(), last))
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::customers::prefixed;
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, form_errors, redirect_with, render, render_with};
+use super::frames::{self, Notice, cut, decimal, form_errors, redirect_with, render, render_with};
 use super::invoices::customer_asked;
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
@@ -56,9 +56,6 @@ pub async fn list(
         let reference = Some(search.to_owned()).filter(|search| !search.is_empty());
         payments::list(&app, &Filter { organisation, reference, after: wanted.after }, PAGE_MAX + 1).await?
     };
-    let shown = usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
-    let has_older = found.len() > shown;
-    found.truncate(shown);
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let url = format!("/admin/payments?search={}&customer={}", encoded(search), encoded(customer));
     let page = PaymentsPage {
@@ -66,7 +63,7 @@ pub async fn list(
         search: search.to_owned(),
         customer: customer.to_owned(),
         errors,
-        older_url: found.last().filter(|_| has_older).map(|last| format!("{url}&after={}", last.id)),
+        older_url: cut(&mut found, PAGE_MAX).map(|last| format!("{url}&after={}", last.id)),
         newest_url: wanted.after.map(|_| url),
         rows: found.into_iter().map(payment_row).collect(),
     };

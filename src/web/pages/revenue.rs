@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, lasts_at, level, render_with};
+use super::frames::{self, Notice, cut, decimal, lasts_at, level, render_with};
 use super::wallet::{days_in, line_name, month_options, name_of, name_of_day, words_of_days};
 use crate::app::App;
 use crate::ids::OrganisationId;
@@ -200,9 +200,6 @@ pub async fn wallets(
 ) -> Result<Response, PageError> {
     let ending = Ending::parse(&which.ending).unwrap_or_default();
     let mut found = revenue::wallets(&app, ending, which.after, WALLETS_MAX + 1).await?;
-    let shown = usize::try_from(WALLETS_MAX).unwrap_or(usize::MAX);
-    let has_more = found.len() > shown;
-    found.truncate(shown);
     let counts = revenue::count_wallets(&app).await?;
     let url = format!("/admin/wallets?ending={}", ending.name());
     let page = WalletsPage {
@@ -211,7 +208,7 @@ pub async fn wallets(
         credit: decimal(counts.credit),
         debt: decimal(counts.debt),
         tabs: Ending::ALL.into_iter().map(|other| tab(other, ending, &counts)).collect(),
-        next_url: found.last().filter(|_| has_more).map(|last| format!("{url}&after={}", last.organisation)),
+        next_url: cut(&mut found, WALLETS_MAX).map(|last| format!("{url}&after={}", last.organisation)),
         first_url: which.after.map(|_| url),
         rows: found.into_iter().map(|line| wallet_row(&app, line)).collect(),
     };

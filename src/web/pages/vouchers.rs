@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::exceptions::count;
-use super::frames::{self, Notice, decimal, form_errors, redirect_with, render, render_with};
+use super::frames::{self, Notice, cut, decimal, form_errors, redirect_with, render, render_with};
 use super::wallet::wallet_page;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -88,12 +88,8 @@ pub async fn list(
 ) -> Result<Response, PageError> {
     let state = Standing::ALL.into_iter().find(|state| state.name() == wanted.state);
     let mut found = vouchers::list(&app, &Filter { state, after: wanted.after }, PAGE_MAX + 1).await?;
-    let shown = usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
-    let has_older = found.len() > shown;
-    found.truncate(shown);
     let name = state.map_or("", Standing::name);
-    let older_url =
-        found.last().filter(|_| has_older).map(|last| format!("/admin/vouchers?state={name}&after={}", last.id));
+    let older_url = cut(&mut found, PAGE_MAX).map(|last| format!("/admin/vouchers?state={name}&after={}", last.id));
     let now = app.clock.now();
     let page = VouchersPage {
         frame: frames::admin(&app, &staff, "Vouchers", AdminSection::Vouchers, count(&app).await?, &notice),
