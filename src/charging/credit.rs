@@ -49,7 +49,7 @@ struct Giving {
     most: Most,
 }
 
-#[derive(PartialEq, Eq)]
+/// How much of it there can be.
 enum Most {
     /// As much as somebody likes.
     Any,
